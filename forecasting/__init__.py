@@ -1,0 +1,1 @@
+"""Forecasts of available power: features, models, baselines, training, evaluation."""
