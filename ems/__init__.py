@@ -1,0 +1,1 @@
+"""GEEMS: everything that decides and acts."""

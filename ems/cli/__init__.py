@@ -1,0 +1,71 @@
+"""The command line: `geems`.
+
+Heavy libraries are imported inside the commands, so that `geems --help` answers at once.
+"""
+
+import logging
+import sys
+from typing import Any
+
+import click
+
+from ems.cli.doctor import doctor
+from ems.cli.forecast import forecast
+from ems.cli.foreign import foreign_packages
+from ems.cli.operate import demo, plant, run, serve
+from ems.cli.outcome import document_usage, remember_json, report
+from ems.cli.reproduce import reproduce
+from ems.cli.site_file import init, validate
+
+
+class Geems(click.Group):
+    """The group of all commands: every fault leaves it as one clear message and an exit code."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse what stands before the command; the command parses the rest in `invoke`."""
+        remember_json(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            with ctx:
+                document_usage(error)
+            raise
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; see `outcome` for the exit codes."""
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            document_usage(error)
+            raise
+        except (click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if ctx.params["debug"]:
+                raise
+            ctx.exit(report(error))
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Commands in the order in which a new user meets them."""
+        return list(self.commands)
+
+
+@click.group(cls=Geems, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="geems")
+@click.option("--debug", is_flag=True, help="Show the traceback of a fault.")
+def main(*, debug: bool) -> None:  # noqa: ARG001 - read by Geems.invoke
+    """Grid-edge energy management: decide, prove by load flow, write, and say why.
+
+    Exit codes: 0 ok, 1 fault, 2 bad input, 3 degraded.
+    """
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # A device that does not answer is told by its gateway, once.
+    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+    strangers = foreign_packages()
+    if strangers:
+        click.echo("\n".join(strangers), err=True)
+        sys.exit(1)
+
+
+for command in (demo, init, validate, doctor, run, serve, plant, reproduce, forecast):
+    main.add_command(command)

@@ -1,0 +1,226 @@
+"""The operating points a dispatch must survive, and what each of them breaks.
+
+A setpoint holds for a quarter of an hour while sun and load move, so it is verified where it
+hurts: every PV plant at its cap and the load at the low end of its band (`high`), no sun and
+the load at the high end (`low`), and what is expected. Both ends again while generators still
+stand where they were, because they ramp for minutes; and, where a DER is not three-phase, with
+single plants shaded, because then less power on one phase lifts another.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Literal
+
+import numpy as np
+
+from ems.domain import (
+    Forecast,
+    Injections,
+    Limits,
+    LoadFlow,
+    Quality,
+    RowKind,
+    Setpoint,
+    Site,
+    Snapshot,
+    Unmoved,
+    Violation,
+)
+
+TOLERANCE_PU = 1e-9
+"""Round-off allowed when a voltage is held against its limit [pu]."""
+STALE_BAND = 3.0
+"""How much wider the load's band is taken when the meter no longer answers."""
+MOST_SHADED = 8
+"""Most PV plants that are shaded one by one."""
+RUNS_KW = 1.0
+"""Power from which a generator runs, and gives reactive power [kW]."""
+
+
+class Sun(StrEnum):
+    """What the PV plants do in a case."""
+
+    EXPECTED = "expected"
+    CAP = "cap"
+    LOWER = "lower"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One operating point of the coming interval."""
+
+    name: str
+    side: Literal["expected", "high", "low"]
+    """Which end of the range a DER that cannot be commanded is taken at."""
+    sun: Sun
+    load_kw: float
+    load_kvar: float | None
+    dark: frozenset[str] = frozenset()
+    """PV plants in shade while the others are as `sun` says."""
+    dg_kw: Mapping[str, float] = field(default_factory=dict)
+    """Generators that still stand where they were [kW]."""
+
+
+def cases_of(site: Site, snapshot: Snapshot, forecast: Forecast) -> tuple[Case, ...]:
+    """The cases of an interval; sun and load have one only where they are certain."""
+    lowest_kw, highest_kw = _load_range(site, snapshot, forecast)
+    expected = _case("expected", "expected", Sun.EXPECTED, forecast.load_kw, forecast)
+    high = _case("high", "high", Sun.CAP, lowest_kw, forecast)
+    low = _case("low", "low", Sun.LOWER, highest_kw, forecast)
+    certain = all(f.lower_kw == f.expected_kw == f.upper_kw for f in forecast.pv.values())
+    if lowest_kw == highest_kw and certain:
+        cases = [replace(high, name="expected")]
+    else:
+        cases = [expected, high, low, *_shaded(site, forecast, high)]
+    if site.dgs:
+        still = next((c for c in cases if c.name == "low"), replace(cases[0], side="low"))
+        cases.append(replace(still, name="low, ramping", dg_kw=_present(site, snapshot)))
+    return tuple(cases)
+
+
+def ramping_high(site: Site, snapshot: Snapshot, cases: Sequence[Case]) -> Case:
+    """The highest case while generators still stand where they were."""
+    high = next((c for c in cases if c.name == "high"), cases[0])
+    return replace(high, name="high, ramping", dg_kw=_present(site, snapshot))
+
+
+def _case(
+    name: str,
+    side: Literal["expected", "high", "low"],
+    sun: Sun,
+    load_kw: float,
+    forecast: Forecast,
+) -> Case:
+    kvar = forecast.load_kvar
+    if kvar is not None and forecast.load_kw:
+        kvar *= load_kw / forecast.load_kw
+    return Case(name=name, side=side, sun=sun, load_kw=load_kw, load_kvar=kvar)
+
+
+def _load_range(site: Site, snapshot: Snapshot, forecast: Forecast) -> tuple[float, float]:
+    """Lowest and highest load of the interval [kW]."""
+    match snapshot.load.quality:
+        case Quality.ASSUMED:
+            return site.load_min_kw, site.load_max_kw
+        case Quality.STALE:
+            band = STALE_BAND * site.limits.load_band_pct / 100.0
+        case Quality.GOOD:
+            band = site.limits.load_band_pct / 100.0
+    return forecast.load_kw * (1.0 - band), forecast.load_kw * (1.0 + band)
+
+
+def _present(site: Site, snapshot: Snapshot) -> Mapping[str, float]:
+    return {d.name: min(snapshot.ders[d.name].p_kw, d.rated_kw) for d in site.dgs}
+
+
+def _shaded(site: Site, forecast: Forecast, high: Case) -> list[Case]:
+    """`high` with each PV plant shaded alone, and each one alone in the sun."""
+    sunny = [p.name for p in site.pvs if forecast.pv[p.name].upper_kw > 0.0]
+    three_phase = all(d.phases == 3 for d in site.ders)
+    if three_phase or not 2 <= len(sunny) <= MOST_SHADED:
+        return []
+    shaded = [replace(high, name=f"high, {n} shaded", dark=frozenset({n})) for n in sunny]
+    if len(sunny) == 2:
+        return shaded
+    alone = [replace(high, name=f"high, {n} alone", dark=frozenset(sunny) - {n}) for n in sunny]
+    return shaded + alone
+
+
+def pv_kw(case: Case, setpoint: Setpoint, forecast: Forecast) -> float:
+    """What a PV plant makes in a case [kW]."""
+    sky = forecast.pv[setpoint.der]
+    if case.sun is Sun.CAP and setpoint.der not in case.dark:
+        return sky.upper_kw if setpoint.cap_kw is None else min(setpoint.cap_kw, sky.upper_kw)
+    available = sky.expected_kw if case.sun is Sun.EXPECTED else sky.lower_kw
+    return available if setpoint.cap_kw is None else min(setpoint.cap_kw, available)
+
+
+def injections(
+    case: Case,
+    setpoints: Mapping[str, Setpoint],
+    forecast: Forecast,
+    head_v_pu: float | None,
+    pins: Mapping[str, Unmoved],
+) -> Injections:
+    """The operating point that a set of setpoints makes of a case."""
+    p_kw, q_kvar = {}, {}
+    for name, asked in setpoints.items():
+        held = getattr(pins[name], case.side) if name in pins else asked
+        p_kw[name] = pv_kw(case, held, forecast) if name in forecast.pv else held.p_kw
+        q_kvar[name] = held.q_kvar
+        if name in case.dg_kw and name not in pins:
+            p_kw[name] = case.dg_kw[name]
+            if p_kw[name] < RUNS_KW:
+                q_kvar[name] = 0.0
+    return Injections(
+        p_kw=p_kw,
+        q_kvar=q_kvar,
+        load_kw=case.load_kw,
+        load_kvar=case.load_kvar,
+        head_v_pu=head_v_pu,
+    )
+
+
+def moves(
+    case: Case, name: str, forecast: Forecast, pins: Mapping[str, Unmoved]
+) -> tuple[bool, bool]:
+    """Whether a DER's setpoint moves its P, and its Q, in a case."""
+    if name in pins:
+        return False, False
+    if name in forecast.pv:  # without sun a cap moves nothing
+        return case.sun is Sun.CAP and name not in case.dark, True
+    if name in case.dg_kw:
+        return False, case.dg_kw[name] >= RUNS_KW
+    return True, True
+
+
+def violations(flow: LoadFlow, limits: Limits, case: str) -> tuple[Violation, ...]:
+    """Every limit a load flow breaks, worst first; de-energised nodes are left out."""
+    v, live = flow.v_pu, flow.v_pu > 0.0
+    found = [
+        Violation(kind=kind, place=flow.nodes[i], value=float(v[i]), limit=limit, case=case)
+        for kind, limit, broken in (
+            (RowKind.V_MAX, limits.v_max_pu, v > limits.v_max_pu + TOLERANCE_PU),
+            (RowKind.V_MIN, limits.v_min_pu, live & (v < limits.v_min_pu - TOLERANCE_PU)),
+        )
+        for i in np.flatnonzero(broken)
+    ]
+    if limits.loading_max_pct is not None:
+        found += [
+            Violation(
+                kind=RowKind.LOADING,
+                place=flow.elements[i],
+                value=float(flow.loading_pct[i]),
+                limit=limits.loading_max_pct,
+                case=case,
+            )
+            for i in np.flatnonzero(flow.loading_pct > limits.loading_max_pct + 1e-6)
+        ]
+    return tuple(sorted(found, key=severity, reverse=True))
+
+
+def severity(violation: Violation) -> float:
+    """How far beyond its limit, as a fraction of it."""
+    return abs(violation.value - violation.limit) / violation.limit
+
+
+def reversion_set(site: Site, forecast: Forecast | None) -> Mapping[str, Setpoint]:
+    """What all devices do when GEEMS is silent: the values written beside every setpoint."""
+    setpoints = {}
+    for pv in site.pvs:
+        sun = pv.rated_kw if forecast is None else forecast.pv[pv.name].expected_kw
+        cap = pv.reversion_kw if pv.reversion_kw < pv.rated_kw else None
+        setpoints[pv.name] = Setpoint(
+            der=pv.name, p_kw=min(sun, pv.reversion_kw), q_kvar=0.0, cap_kw=cap
+        )
+    for bes in site.bess:
+        setpoints[bes.name] = Setpoint(der=bes.name, p_kw=0.0, q_kvar=0.0)
+    for dg in site.dgs:
+        setpoints[dg.name] = Setpoint(der=dg.name, p_kw=dg.reversion_kw, q_kvar=0.0)
+    return {name: setpoints[name] for name in site.names}
+
+
+def worst(found: Sequence[Violation]) -> str:
+    """The worst violation, in words."""
+    return str(max(found, key=severity)) if found else "no violation"

@@ -1,0 +1,307 @@
+"""`geems demo`: a simulated plant, the whole EMS on real sockets, and the page.
+
+With a number of cycles, time is stepped: a cycle, then the plant lives through its quarter of
+an hour, minute by minute. Without, the service runs on a scaled clock until it is stopped.
+"""
+
+import logging
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+
+from ems.assembly import OpenSite, open_site
+from ems.clock import INTERVAL, Clock, ScaledClock, SteppedClock, interval_start
+from ems.daemon import Service, serve
+from ems.domain import CycleRecord, DeviceAddress, LoadFlow, Sent, Site
+from ems.errors import BadInput, GeemsError
+from ems.plant import (
+    Excursion,
+    GeneratedProfile,
+    MeasuredProfile,
+    Plant,
+    PlantTruth,
+    Profile,
+    run_plant,
+)
+from ems.settings import TEMPLATE, Settings, load_settings
+
+log = logging.getLogger(__name__)
+
+SUNNY_DAY = date(2019, 7, 15)
+"""A Monday in the season and the years of the shipped tariffs."""
+HISTORY = timedelta(days=5)
+"""Days before the start that the database is given: what the forecast looks back on."""
+LEAD = {True: timedelta(hours=1), False: timedelta(hours=3)}
+"""How long before the highest sun it starts: a few cycles meet the limit at once, a running
+demo shows the morning first."""
+
+Progress = Callable[[CycleRecord], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Play:
+    """What is played."""
+
+    site: Site
+    profile: Profile
+    start: datetime
+    seed: int
+
+
+def run_demo(
+    *,
+    cycles: int | None,
+    speed: float | None,
+    pv_file: Path | None = None,
+    day: date | None = None,
+    port: int = 8080,
+    seed: int = 1,
+    unplug: str | None = None,
+    progress: Progress,
+    announce: Callable[[str], None] = lambda _url: None,
+    plugs: Iterable[str] = (),
+) -> dict[str, Any] | None:
+    """Run the demo.
+
+    Args:
+        cycles: stop after so many; None serves the page until interrupted.
+        speed: simulated seconds per real second; None steps the clock without waiting.
+        pv_file: measured PV series to play, scaled to the site.
+        day: day of the series.
+        port: of the page, when it is served; 0 takes any that is free.
+        seed: of clouds and load.
+        unplug: device whose network plug is pulled after half of the cycles.
+        progress: called after each cycle, when cycles are counted.
+        announce: told the address of the page.
+        plugs: while the page is served, names of devices whose plug is pulled, or put back.
+
+    Returns:
+        What happened, ready for JSON; None after serving.
+
+    Raises:
+        BadInput: the file cannot be played, or options do not go together.
+    """
+    if cycles is None and speed is None:
+        raise BadInput.at("--speed max", "needs --cycles: a page cannot follow a stepped clock")
+    with tempfile.TemporaryDirectory(prefix="geems-demo-") as folder:
+        settings = _settings(Path(folder))
+        play = _play(settings, pv_file, day, seed, short=cycles is not None)
+        if unplug is not None and unplug not in play.site.names:
+            known = ", ".join(play.site.names)
+            raise BadInput.at(f"--unplug {unplug}", f"no such device; there are {known}")
+        with _stage(settings, play) as (plant, opened):
+            if cycles is None:
+                _serve(settings, play, plant, opened, speed or 1.0, port, announce, plugs)
+                return None
+            return _stepped(play, plant, opened, cycles, speed, unplug, progress)
+
+
+def _settings(folder: Path) -> Settings:
+    """The site file that `geems init` writes, with its database in `folder`."""
+    path = folder / "site.toml"
+    path.write_text(TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
+    return load_settings(path, {})
+
+
+def _play(
+    settings: Settings, pv_file: Path | None, day: date | None, seed: int, *, short: bool
+) -> Play:
+    site = settings.to_site()
+    chosen = day or SUNNY_DAY
+    profile: Profile = GeneratedProfile(site, seed, chosen)
+    if pv_file is not None:
+        profile = MeasuredProfile.from_csv(pv_file, chosen, site, profile)
+    noon = _highest_sun(site, profile, chosen, ZoneInfo(settings.site.timezone))
+    start = interval_start(noon - LEAD[short])
+    return Play(site=site, profile=profile, start=start, seed=seed)
+
+
+def _highest_sun(site: Site, profile: Profile, day: date, zone: ZoneInfo) -> datetime:
+    """Middle of the energy of a day: noon, whatever the clouds and the longitude of a file."""
+    midnight = datetime.combine(day, time(), zone).astimezone(UTC)
+    minutes = pd.date_range(midnight, periods=1440, freq="1min")
+    power = np.sum([profile.pv_available_kw(pv, minutes) for pv in site.pvs], axis=0)
+    if not np.any(power > 0):
+        raise BadInput.at(f"--day {day}", "no sun on that day; choose another")
+    middle = np.searchsorted(np.cumsum(power), 0.5 * np.sum(power))
+    return midnight + timedelta(minutes=int(middle))
+
+
+@contextmanager
+def _stage(settings: Settings, play: Play) -> Iterator[tuple[Plant, OpenSite]]:
+    """The plant with its servers, and the EMS connected to them."""
+    plant = Plant(play.site, settings.feeder_source(), play.profile, play.start, seed=play.seed)
+    try:
+        addresses: Mapping[str, DeviceAddress] = plant.start()
+        with open_site(settings, addresses) as opened:
+            _tell_history(play, opened)
+            yield plant, opened
+    finally:
+        plant.close()
+
+
+def _tell_history(play: Play, opened: OpenSite) -> None:
+    """Five days of measured power, as a service that has run for a while would have."""
+    starts = pd.date_range(play.start - HISTORY, play.start, freq="15min", inclusive="left")
+    for pv in play.site.pvs:
+        parts = [play.profile.pv_available_kw(pv, starts + timedelta(minutes=m)) for m in range(15)]
+        mean = pd.Series(np.mean(parts, axis=0).tolist(), index=starts)
+        opened.store.add_history(pv.name, mean)
+
+
+# --- stepped -------------------------------------------------------------------------
+
+
+def _stepped(
+    play: Play,
+    plant: Plant,
+    opened: OpenSite,
+    cycles: int,
+    speed: float | None,
+    unplug: str | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Cycle, let the plant live its quarter of an hour, and again."""
+    clock = SteppedClock(play.start)
+    service = _service(opened, clock)
+    pause = threading.Event()
+    rows = []
+    for k in range(cycles):
+        now = play.start + k * INTERVAL
+        if unplug is not None and k == (cycles + 1) // 2:
+            plant.unplug(unplug)
+        record = service.cycle()
+        if record is None:
+            raise GeemsError(f"the cycle of {now:%H:%M} UTC failed: {service.health().last_error}")
+        plant.excursions(play.site.limits)
+        plant.advance_to(now)  # what takes no time, takes effect
+        after, made = plant.excursions(play.site.limits), plant.truth()
+        uncontrolled = plant.uncontrolled()
+        for minute in range(1, int(INTERVAL.total_seconds() // 60) + 1):
+            service.poll()
+            clock.move_to(now + timedelta(minutes=minute))
+            plant.advance_to(clock.now())
+        within = plant.excursions(play.site.limits)
+        rows.append(_row(record, made, uncontrolled, after, within))
+        progress(record)
+        if speed is not None:
+            pause.wait(INTERVAL.total_seconds() / speed)
+    service.stop()
+    return _summary(play, rows)
+
+
+def _service(opened: OpenSite, clock: Clock, poll_s: float = 60.0) -> Service:
+    return Service(
+        site=opened.site,
+        policy=opened.policy,
+        ports=opened.ports,
+        store=opened.store,
+        run=opened.run,
+        clock=clock,
+        poll_s=poll_s,
+    )
+
+
+def _row(
+    record: CycleRecord,
+    made: PlantTruth,
+    uncontrolled: LoadFlow,
+    after: Sequence[Excursion],
+    within: Sequence[Excursion],
+) -> dict[str, Any]:
+    """What was decided, and what the plant made of it."""
+    decided = record.secured.dispatch.setpoints
+    top = max(after, key=lambda e: e.v_max_pu)
+    row: dict[str, Any] = {"start": record.start.isoformat(), "status": record.status}
+    for name, at in decided.items():
+        row[f"{name}_kw"] = round(at.p_kw, 1)
+        row[f"{name}_kvar"] = round(at.q_kvar, 1)
+        if name in record.forecast.pv:
+            row[f"{name}_cap_kw"] = None if at.cap_kw is None else round(at.cap_kw, 1)
+            row[f"{name}_available_kw"] = round(made.pv_available_kw[name], 1)
+            row[f"{name}_made_kw"] = round(made.p_kw[name], 1)
+    sent = sum(isinstance(o, Sent) for o in record.outcomes.values())
+    return row | {
+        "load_kw": round(record.snapshot.load.p_kw, 1),
+        "cost_usd_per_h": round(record.secured.dispatch.cost_usd_per_h, 2),
+        "setpoints_written_and_read_back": sent,
+        "setpoints": len(record.outcomes),
+        "v_max_uncontrolled_pu": round(uncontrolled.highest()[1], 5),
+        "v_max_pu": round(top.v_max_pu, 5),
+        "v_max_node": top.v_max_node,
+        "violations": sum(e.nodes_above + e.nodes_below + e.elements_over for e in after)
+        + sum(not e.converged for e in after),
+        "violations_within": sum(e.violated for e in within),
+        "v_max_within_pu": round(max(e.v_max_pu for e in within), 5),
+        "why": record.ledger.sentence,
+        "alarms": list(record.alarms),
+    }
+
+
+def _summary(play: Play, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    hours = INTERVAL.total_seconds() / 3600
+    return {
+        "site": play.site.name,
+        "start": play.start.isoformat(),
+        "limits_pu": [play.site.limits.v_min_pu, play.site.limits.v_max_pu],
+        "cycles": list(rows),
+        "setpoints": sum(r["setpoints"] for r in rows),
+        "setpoints_written_and_read_back": sum(r["setpoints_written_and_read_back"] for r in rows),
+        "violations": sum(r["violations"] for r in rows),
+        "violations_within": sum(r["violations_within"] for r in rows),
+        "cost_usd": round(sum(r["cost_usd_per_h"] for r in rows) * hours, 2),
+    }
+
+
+# --- served --------------------------------------------------------------------------
+
+
+def _serve(
+    settings: Settings,
+    play: Play,
+    plant: Plant,
+    opened: OpenSite,
+    speed: float,
+    port: int,
+    announce: Callable[[str], None],
+    plugs: Iterable[str],
+) -> None:
+    """The daemon on a scaled clock, until SIGINT or SIGTERM."""
+    clock = ScaledClock(play.start, speed)
+    stop = threading.Event()
+    alive = threading.Thread(target=run_plant, args=(plant, clock, stop), name="plant")
+    alive.start()
+    # A daemon: it waits on a terminal, which nothing can interrupt.
+    threading.Thread(target=_plugging, args=(plant, plugs), daemon=True).start()
+    try:
+        service = _service(opened, clock, settings.control.poll_s)
+        serve(service, settings.web.host, port, announce)
+    finally:
+        stop.set()
+        alive.join()
+
+
+def _plugging(plant: Plant, names: Iterable[str]) -> None:
+    """Pull the plug of each device named, or put it back where it is out."""
+    out: set[str] = set()
+    for name in (line.strip() for line in names):
+        try:
+            if name in out:
+                plant.replug(name)
+                out.discard(name)
+            elif name:
+                plant.unplug(name)
+                out.add(name)
+        except KeyError as unknown:
+            log.warning("%s", unknown.args[0])
+        if name:
+            log.warning("unplugged: %s", ", ".join(sorted(out)) or "none")

@@ -1,0 +1,233 @@
+"""Eq. (1)–(9) of the reference publication as one Pyomo model.
+
+The publication: Hafiz et al., "Real-time Implementation of Grid Code Compliant Grid Edge
+Energy Management System". Equation numbers up to (4) and (10) follow it; the grouping of the
+device limits under (5)–(9) is ours. Eq. (10) is not here: its rows are dense and change at
+every linearisation, so they are appended to the extracted matrices (`rows.with_rows`).
+"""
+
+import math
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyomo.environ as pyo
+import scipy.sparse as sp
+from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
+
+from ems.clock import INTERVAL
+from ems.dispatch.program import LinearProgram
+from ems.domain import Dg, Site
+
+HOURS = INTERVAL.total_seconds() / 3600.0
+"""Length of an interval, Δt [h]."""
+
+SOC_UNBOUNDED_PCT = 1e6
+"""Stands for no limit on a state of charge [%]."""
+
+LEAST_Q_KVAR = 1e-3
+"""Reactive power below which a DER counts as having none: a var is no means of control."""
+LEAST_Q_COST = 1e-7
+"""Price on |Q| where the site sets none: without one, injecting and absorbing at once would
+cost nothing [$/kvarh]."""
+RUNNING_SHARE = 0.1
+"""Share of its rating from which a generator without a least power gives all its Q [1]."""
+
+CAP_WORTH = 0.01
+"""Worth of a kW of PV allowed but not expected, as a fraction of the grid price. It buys
+head-room with what is nearly free (reactive power) and never with energy."""
+
+Column = tuple[str, str]
+"""Name of a variable and of its DER (empty for the grid)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntervalData:
+    """The numbers of one interval."""
+
+    price_usd_per_kwh: float
+    load_kw: float
+    pv_expected_kw: Mapping[str, float]
+    pv_upper_kw: Mapping[str, float]
+    soc_pct: Mapping[str, float | None]
+    """None: not known, the battery holds still."""
+    dg_kw: Mapping[str, float]
+    """Present power, from which a DG ramps."""
+    dg_may_fall: bool = True
+    """False: no DG goes below its present power."""
+    pinned: frozenset[str] = frozenset()
+    """DERs that hold what they do, whatever their limits say."""
+
+
+class DispatchModel:
+    """The model of one site: built once, its parameters set at every interval."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self._model = _build(site)
+        self._compiler = LinearStandardFormCompiler()
+        self._lock = threading.Lock()
+        self._last: tuple[IntervalData, LinearProgram, dict[Column, int]] | None = None
+
+    def extract(self, data: IntervalData) -> tuple[LinearProgram, dict[Column, int]]:
+        """Matrices of eq. (1)–(9) for one interval, and the column of each variable.
+
+        The same interval is asked again for every set of network rows, so the last answer
+        is kept.
+        """
+        with self._lock:
+            if self._last is not None and self._last[0] == data:
+                return self._last[1], self._last[2]
+            program, columns = self._extract(data)
+            self._last = data, program, columns
+            return program, columns
+
+    def _extract(self, data: IntervalData) -> tuple[LinearProgram, dict[Column, int]]:
+        _set(self._model, self.site, data)
+        form = self._compiler.write(self._model, mixed_form=True)
+        columns = {_column(v): i for i, v in enumerate(form.columns)}
+        bounds = [v.bounds for v in form.columns]
+        kinds = np.array([row.bound_type for row in form.rows])
+        rhs = np.array(form.rhs, dtype=float)
+        program = LinearProgram(
+            c=form.c.toarray()[0],
+            a=sp.csr_array(form.A),
+            row_lo=np.where(kinds <= 0, rhs, -np.inf),
+            row_hi=np.where(kinds >= 0, rhs, np.inf),
+            x_lo=np.array([-np.inf if lo is None else lo for lo, _ in bounds], dtype=float),
+            x_hi=np.array([np.inf if hi is None else hi for _, hi in bounds], dtype=float),
+        )
+        return program, columns
+
+
+def _build(site: Site) -> Any:
+    m = pyo.ConcreteModel(name=site.name)
+    pv = [d.name for d in site.pvs]
+    dg = [d.name for d in site.dgs]
+    bes = {d.name: d for d in site.bess}
+    for name in ("price", "load_kw", "cap_worth"):
+        m.add_component(name, pyo.Param(mutable=True, initialize=0.0))
+    for name, index in (
+        ("pv_expected", pv), ("pv_upper", pv), ("dg_lo", dg), ("dg_hi", dg),
+        ("soc", list(bes)), ("soc_lo", list(bes)), ("soc_hi", list(bes)), ("bes_hi", list(bes)),
+    ):  # fmt: skip
+        m.add_component(name, pyo.Param(index, mutable=True, initialize=0.0))
+
+    m.p_grid = pyo.Var()
+    # (5) PV: produced up to what is expected, allowed up to the cap, capped up to what the
+    #     sky can give. Two variables, because a PV setpoint is a cap and not a forecast.
+    m.p_pv = pyo.Var(pv, bounds=lambda m, i: (0.0, m.pv_expected[i]))
+    m.cap = pyo.Var(pv, bounds=lambda m, i: (0.0, m.pv_upper[i]))
+    m.under_cap = pyo.Constraint(pv, rule=lambda m, i: m.p_pv[i] <= m.cap[i])
+    # (6) BES power, charge and discharge apart; that both are never used at once is no linear
+    #     thing, and seen to after the solve (`exclusion`).
+    m.p_ch = pyo.Var(bes, bounds=lambda m, i: (0.0, m.bes_hi[i]))
+    m.p_dis = pyo.Var(bes, bounds=lambda m, i: (0.0, m.bes_hi[i]))
+    # (7), (8) DG: rating and ramp, folded into one pair of bounds; that it is off or above its
+    #     least power is seen to likewise.
+    m.p_dg = pyo.Var(dg, bounds=lambda m, i: (m.dg_lo[i], m.dg_hi[i]))
+    _add_reactive(m, site)
+
+    # (2) active power balance; K stands for the losses as a fraction of the load.
+    m.balance = pyo.Constraint(
+        expr=m.p_grid
+        + sum(m.p_pv[i] for i in pv)
+        + sum(m.p_dg[i] for i in dg)
+        + sum(m.p_dis[i] - m.p_ch[i] for i in bes)
+        == (1.0 + site.loss_factor) * m.load_kw
+    )
+
+    # (3) charge balance. The publication applies one η both ways; here charging stores η·p
+    #     and discharging draws p/η, so a round trip loses 1 − η².
+    # (4) SOC limits, as its text has them (its print swaps them).
+    def soc_after(m: Any, i: str) -> Any:
+        stored_kw = bes[i].eta_charge * m.p_ch[i] - m.p_dis[i] / bes[i].eta_discharge
+        return m.soc[i] + 100.0 * HOURS / bes[i].capacity_kwh * stored_kw
+
+    m.soc_max = pyo.Constraint(bes, rule=lambda m, i: soc_after(m, i) <= m.soc_hi[i])
+    m.soc_min = pyo.Constraint(bes, rule=lambda m, i: soc_after(m, i) >= m.soc_lo[i])
+
+    # (1) cost per hour. w_es values a kWh that storage can still deliver: discharging spends
+    #     one, charging a kWh earns η·η, so that charging and discharging never pays by itself.
+    m.cost = pyo.Objective(
+        expr=m.price * m.p_grid
+        + sum(d.cost_usd_per_kwh * m.p_dg[d.name] for d in site.dgs)
+        + sum(
+            d.weight_usd_per_kwh * (m.p_dis[i] - d.eta_charge * d.eta_discharge * m.p_ch[i])
+            for i, d in bes.items()
+        )
+        + max(site.q_cost_usd_per_kvarh, LEAST_Q_COST)
+        * sum(m.q_inj[i] + m.q_abs[i] for i in site.names)
+        - m.cap_worth * sum(m.cap[i] for i in pv)
+    )
+    return m
+
+
+def _add_reactive(m: Any, site: Site) -> None:
+    """(9) Reactive power, injected and absorbed apart so that |Q| has a price.
+
+    A generator gives none while it is off. All of it is counted on from the least power it runs
+    at, and less below: the off state itself is no number between.
+    """
+    q_max = {d.name: d.q_max_kvar if d.q_max_kvar >= LEAST_Q_KVAR else 0.0 for d in site.ders}
+    m.q_inj = pyo.Var(list(q_max), bounds=lambda _m, i: (0.0, q_max[i]))
+    m.q_abs = pyo.Var(list(q_max), bounds=lambda _m, i: (0.0, q_max[i]))
+    q_per_kw = {d.name: q_max[d.name] / _full_q_kw(d) for d in site.dgs if q_max[d.name] > 0.0}
+    m.dg_q_free = pyo.Param(list(q_per_kw), mutable=True, initialize=0.0)
+
+    def runs(m: Any, i: str) -> Any:
+        return m.q_inj[i] + m.q_abs[i] <= m.dg_q_free[i] + q_per_kw[i] * m.p_dg[i]
+
+    m.q_runs = pyo.Constraint(list(q_per_kw), rule=runs)
+
+
+def _set(m: Any, site: Site, data: IntervalData) -> None:
+    m.price = data.price_usd_per_kwh
+    m.load_kw = data.load_kw
+    m.cap_worth = cap_worth(data.price_usd_per_kwh)
+    for pv in site.pvs:
+        upper = min(data.pv_upper_kw[pv.name], pv.rated_kw)
+        m.pv_upper[pv.name] = upper
+        m.pv_expected[pv.name] = min(data.pv_expected_kw[pv.name], upper)
+    for dg in site.dgs:
+        now = min(max(data.dg_kw[dg.name], 0.0), dg.rated_kw)
+        hi = min(dg.rated_kw, now + dg.ramp_up_kw_per_h * HOURS)
+        lo = now - (dg.ramp_down_kw_per_h * HOURS if data.dg_may_fall else 0.0)
+        if dg.min_kw > 0.0:
+            hi = max(hi, dg.min_kw)  # it starts at its least power
+            lo = lo if lo > dg.min_kw else 0.0  # it may stop (`exclusion` forbids between)
+            if now >= dg.min_kw and not data.dg_may_fall:
+                lo = now
+        m.dg_hi[dg.name], m.dg_lo[dg.name] = hi, min(max(lo, 0.0), hi)
+        if dg.name in m.dg_q_free:
+            m.dg_q_free[dg.name] = dg.q_max_kvar if dg.name in data.pinned else 0.0
+    for bes in site.bess:
+        soc = data.soc_pct[bes.name]
+        known = soc is not None and math.isfinite(soc)
+        m.soc[bes.name] = now = soc if known and soc is not None else bes.soc_min_pct
+        # A battery found outside its limits may stay or return, never go further out.
+        m.soc_lo[bes.name] = min(bes.soc_min_pct, now)
+        m.soc_hi[bes.name] = max(bes.soc_max_pct, now)
+        m.bes_hi[bes.name] = bes.rated_kw if known else 0.0
+        if bes.name in data.pinned:
+            # It does what it does; its charge is not ours to keep, nor to call infeasible.
+            m.soc_lo[bes.name], m.soc_hi[bes.name] = -SOC_UNBOUNDED_PCT, SOC_UNBOUNDED_PCT
+
+
+def _full_q_kw(dg: Dg) -> float:
+    """Power from which all reactive power of a generator is counted on [kW]."""
+    return max(dg.min_kw, RUNNING_SHARE * dg.rated_kw)
+
+
+def cap_worth(price_usd_per_kwh: float) -> float:
+    """Worth of a kW of cap [$/kWh]: negative with the price, so that PV is then held down."""
+    if price_usd_per_kwh < 0.0:
+        return CAP_WORTH * price_usd_per_kwh
+    return max(CAP_WORTH * price_usd_per_kwh, 1e-4)
+
+
+def _column(variable: Any) -> Column:
+    index = variable.index()
+    return variable.parent_component().local_name, "" if index is None else str(index)

@@ -1,0 +1,68 @@
+"""What is measured."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Quality(StrEnum):
+    """How far a measured value may be trusted."""
+
+    GOOD = "good"
+    STALE = "stale"
+    """Last good value, older than it should be."""
+    ASSUMED = "assumed"
+    """No value at all: a conservative one stands in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DerReading:
+    """What one DER reports."""
+
+    der: str
+    time: datetime
+    """When it was measured, UTC."""
+    p_kw: float
+    q_kvar: float
+    v_pu: float | None = None
+    soc_pct: float | None = None
+    """State of charge; None for anything that is not a battery [%]."""
+    cap_kw: float | None = None
+    """Active-power cap in force in the device; None when it has none [kW]."""
+    rated_kw: float | None = None
+    """Rating the device reports [kW]."""
+    quality: Quality = Quality.GOOD
+    note: str = ""
+    """Why the quality is not good."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadReading:
+    """What the aggregate load meter reports."""
+
+    time: datetime
+    p_kw: float
+    q_kvar: float | None = None
+    quality: Quality = Quality.GOOD
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The state of the segment at one instant."""
+
+    time: datetime
+    ders: Mapping[str, DerReading]
+    """One reading per DER of the site, always complete: missing ones are `ASSUMED`."""
+    load: LoadReading
+    head_v_pu: float | None = None
+    """Measured source voltage; None: the feeder file's [pu]."""
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is not good about this snapshot, one line each."""
+        notes = [f"{r.der}: {r.note}" for r in self.ders.values() if r.quality is not Quality.GOOD]
+        if self.load.quality is not Quality.GOOD:
+            notes.append(f"load: {self.load.note}")
+        return tuple(notes)

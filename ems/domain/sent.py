@@ -1,0 +1,111 @@
+"""What is sent to the devices, what became of it, and the record of it all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ems.domain.decided import Dispatch, Infeasible, Secured, Setpoint, Verified
+from ems.domain.expected import Forecast
+from ems.domain.explained import Ledger
+from ems.domain.measured import Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """What is written to one device in one go."""
+
+    der: str
+    p_kw: float | None
+    """Active-power setpoint; None for a PV plant, which takes a cap [kW]."""
+    q_kvar: float
+    cap_kw: float | None
+    """PV: cap; None lifts it [kW]."""
+    reversion_kw: float
+    """Cap or setpoint the device falls back to [kW]."""
+    reversion_s: int
+    """After how long without a refresh [s]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readback:
+    """What the device's registers hold after a write."""
+
+    p_kw: float | None
+    q_kvar: float
+    cap_kw: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """Written, read back, equal."""
+
+    command: Command
+    readback: Readback
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partial:
+    """Written, but what the device holds is not what was asked, or is not known."""
+
+    command: Command
+    reason: str
+    readback: Readback | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Not written: the device refused, or GEEMS did."""
+
+    command: Command
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advised:
+    """Advisory mode: shown, never written."""
+
+    command: Command
+
+
+Outcome = Sent | Partial | Refused | Advised
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InForce:
+    """What a device may hold since it was last written."""
+
+    setpoints: tuple[Setpoint, ...]
+    """The one it confirmed; several where it did not."""
+    written: datetime
+    """When, UTC: its reversion timer runs from here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleRecord:
+    """Everything one cycle saw, decided and did."""
+
+    start: datetime
+    """Interval it decided for."""
+    site: str
+    snapshot: Snapshot
+    forecast: Forecast
+    free: Dispatch
+    secured: Secured
+    ledger: Ledger
+    outcomes: Mapping[str, Outcome]
+    alarms: tuple[str, ...] = ()
+    """What an operator must look at, one line each."""
+    stage_s: Mapping[str, float] = field(default_factory=dict)
+    """Wall time per stage [s]."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    in_force: Mapping[str, InForce] = field(default_factory=dict)
+    """What the devices hold after this cycle; a device never written to is missing."""
+
+    @property
+    def status(self) -> str:
+        """`verified`, `degraded` or `infeasible`; partial writes degrade."""
+        if isinstance(self.secured, Infeasible):
+            return "infeasible"
+        written = all(isinstance(o, Sent | Advised) for o in self.outcomes.values())
+        good = isinstance(self.secured, Verified) and written and not self.alarms
+        return "verified" if good else "degraded"

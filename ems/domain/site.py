@@ -1,0 +1,154 @@
+"""What is installed on a segment, and how it is run."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from feeders.values import DerPlacement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pv:
+    """A photovoltaic plant."""
+
+    name: str
+    bus: str
+    rated_kw: float
+    """Active power at unity power factor [kW]."""
+    q_max_kvar: float = 0.0
+    """Reactive power it may inject or absorb at any active power [kvar]."""
+    reversion_kw: float = 0.0
+    """Cap the device falls back to by itself when GEEMS is silent [kW]."""
+    tilt_deg: float = 20.0
+    """Tilt of the modules from horizontal [°]."""
+    azimuth_deg: float = 180.0
+    """Direction the modules face, clockwise from north [°]."""
+    phases: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bes:
+    """A battery energy storage."""
+
+    name: str
+    bus: str
+    rated_kw: float
+    """Largest charge and discharge power at the bus [kW]."""
+    capacity_kwh: float
+    """Usable energy from 0 to 100 % state of charge [kWh]."""
+    soc_min_pct: float = 20.0
+    soc_max_pct: float = 100.0
+    eta_charge: float = 0.92
+    """Energy stored per energy taken at the bus [1]."""
+    eta_discharge: float = 0.92
+    """Energy delivered at the bus per energy drawn from storage [1]."""
+    weight_usd_per_kwh: float = 0.16
+    """w_es of eq. (1): worth of one kWh that storage can deliver at the bus [$/kWh]."""
+    q_max_kvar: float = 0.0
+    phases: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dg:
+    """A dispatchable generator (diesel)."""
+
+    name: str
+    bus: str
+    rated_kw: float
+    cost_usd_per_kwh: float
+    """Fuel and wear per energy delivered [$/kWh]."""
+    min_kw: float = 0.0
+    """Least power while it runs [kW]."""
+    ramp_up_kw_per_h: float = float("inf")
+    """R^U [kW/h]."""
+    ramp_down_kw_per_h: float = float("inf")
+    """R^D [kW/h]."""
+    q_max_kvar: float = 0.0
+    reversion_kw: float = 0.0
+    """Power the device falls back to by itself when GEEMS is silent [kW]."""
+    phases: int = 3
+
+
+Der = Pv | Bes | Dg
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the grid code asks of the feeder."""
+
+    v_min_pu: float
+    v_max_pu: float
+    loading_max_pct: float | None = 100.0
+    """Largest loading of a line or transformer; None leaves loading unwatched [%]."""
+    load_band_pct: float = 2.0
+    """How far the load may move within an interval; every setpoint is verified at
+    both ends [% of the measured load]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What is installed on one feeder segment, and what it must keep."""
+
+    name: str
+    latitude_deg: float
+    longitude_deg: float
+    ders: tuple[Der, ...]
+    limits: Limits
+    load_max_kw: float
+    """Largest load of the segment [kW]."""
+    load_min_kw: float
+    """Lowest load of the segment; reversion values are verified at it [kW]."""
+    loss_factor: float = 0.0
+    """K of eq. (2): losses as a fraction of the load [1]."""
+    q_cost_usd_per_kvarh: float = 1e-4
+    """Small price on |Q| that makes the reactive setpoints unique [$/kvarh]."""
+
+    @property
+    def pvs(self) -> tuple[Pv, ...]:
+        """The PV plants, in site order."""
+        return tuple(d for d in self.ders if isinstance(d, Pv))
+
+    @property
+    def bess(self) -> tuple[Bes, ...]:
+        """The batteries, in site order."""
+        return tuple(d for d in self.ders if isinstance(d, Bes))
+
+    @property
+    def dgs(self) -> tuple[Dg, ...]:
+        """The generators, in site order."""
+        return tuple(d for d in self.ders if isinstance(d, Dg))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all DERs, in site order."""
+        return tuple(d.name for d in self.ders)
+
+    @property
+    def placements(self) -> tuple[DerPlacement, ...]:
+        """Where the DERs stand, for the feeder model."""
+        return tuple(DerPlacement(name=d.name, bus=d.bus, phases=d.phases) for d in self.ders)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceAddress:
+    """Where a device answers Modbus TCP."""
+
+    host: str
+    port: int = 502
+    unit: int = 1
+    """Modbus unit identifier."""
+    timeout_s: float = 3.0
+    """Time budget of one request [s]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How the site is run."""
+
+    mode: Literal["geems", "paper"] = "geems"
+    """`paper`: one shot, rows at violating nodes, active power only."""
+    control: Literal["advisory", "auto"] = "advisory"
+    """`advisory` never writes."""
+    reversion_s: int = 1800
+    """After how long without a refresh a device falls back [s]."""
+    stale_after_s: float = 120.0
+    """Age from which a measurement counts as stale [s]."""

@@ -1,0 +1,72 @@
+"""The exceptions of GEEMS: one small tree, drawn here.
+
+    GeemsError
+    ├── BadInput            a file, an option or a series is wrong; carries ALL faults   (exit 2)
+    ├── DeviceError         a device did not answer, or answered something unusable
+    │   ├── Unreachable     no connection, or no answer in time
+    │   └── RefusedWrite    the device answered with a Modbus exception, or read-back differs
+    ├── LeaseHeld           another writer has this site
+    ├── StoreFault          the database cannot be read or written        (ems.store)
+    ├── PortInUse           the address to serve on is taken                            (exit 2)
+    └── SolverFault         the optimiser gave no usable answer
+
+What an operator must act on (`Sent | Partial | Refused`, `Verified | Degraded |
+Infeasible`) is a result in `domain`, not an exception.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing wrong with an input."""
+
+    place: str
+    """File and key, for example `site.toml: pv[0].rated_kW`."""
+    problem: str
+    """What is wrong, with the value, and how to mend it."""
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.problem}"
+
+
+class GeemsError(Exception):
+    """Base of every exception GEEMS raises on purpose."""
+
+
+class BadInput(GeemsError):
+    """An input is wrong. Holds every fault found, not only the first."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(f) for f in self.faults))
+
+    @classmethod
+    def at(cls, place: str, problem: str) -> "BadInput":
+        """The common case of a single fault."""
+        return cls([Fault(place=place, problem=problem)])
+
+
+class DeviceError(GeemsError):
+    """A device did not answer, or answered something unusable."""
+
+
+class Unreachable(DeviceError):
+    """No connection, or no answer in time."""
+
+
+class RefusedWrite(DeviceError):
+    """The device refused a write, or reads back something else."""
+
+
+class LeaseHeld(GeemsError):
+    """Another process is the writer of this site."""
+
+
+class PortInUse(GeemsError):
+    """The address to serve on is taken."""
+
+
+class SolverFault(GeemsError):
+    """The optimiser gave no usable answer."""

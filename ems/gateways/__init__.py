@@ -1,0 +1,1 @@
+"""The end of each field link that belongs to the EMS."""

@@ -1,0 +1,130 @@
+"""What the devices say, made complete: every DER has a reading, of known quality.
+
+Ladder: a good reading → the last good one with its age → what the device does by itself when
+nobody has spoken to it (its reversion value). What a device that cannot be commanded may be
+doing is a range, and told by `ems.unmoved`.
+"""
+
+import math
+from dataclasses import replace
+from datetime import datetime
+
+from ems.domain import (
+    Der,
+    DerReading,
+    LoadReading,
+    Policy,
+    Pv,
+    Quality,
+    Site,
+    Snapshot,
+)
+from ems.errors import DeviceError
+from ems.ports import Field
+from ems.unmoved import reverted
+
+PLAUSIBLE = 1.25
+"""Power above this multiple of the rating is a fault of the measurement: cloud enhancement
+and overload stay below it."""
+
+
+def measure(
+    site: Site, policy: Policy, field: Field, now: datetime, previous: Snapshot | None = None
+) -> Snapshot:
+    """Read every device once.
+
+    Args:
+        site: what is installed.
+        policy: how old a value may be.
+        field: the devices.
+        now: the present.
+        previous: the snapshot before this one, for values to fall back on.
+    """
+    answers = field.read(now)
+    ders = {}
+    for der in site.ders:
+        answer = answers.get(der.name, DeviceError("no answer"))
+        last = previous.ders.get(der.name) if previous else None
+        ders[der.name] = _der(der, _plausible(der, answer), last, policy, now)
+    load = _load(site, field.read_load(now), previous.load if previous else None, policy, now)
+    return Snapshot(time=now, ders=ders, load=load)
+
+
+def _plausible(der: Der, answer: DerReading | DeviceError) -> DerReading | DeviceError:
+    """A reading that can be true, or why it cannot."""
+    if isinstance(answer, DeviceError):
+        return answer
+    for name, value in (("P", answer.p_kw), ("Q", answer.q_kvar)):
+        if not math.isfinite(value):
+            return DeviceError(f"{name} reads {value}")
+        if abs(value) > PLAUSIBLE * der.rated_kw:
+            return DeviceError(f"{name} reads {value:.0f}, rated {der.rated_kw:.0f} kW")
+    soc = answer.soc_pct
+    if soc is not None and not 0.0 <= soc <= 100.0:
+        return replace(answer, soc_pct=None)
+    return answer
+
+
+def _der(
+    der: Der,
+    answer: DerReading | DeviceError,
+    last: DerReading | None,
+    policy: Policy,
+    now: datetime,
+) -> DerReading:
+    if isinstance(answer, DerReading):
+        age = (now - answer.time).total_seconds()
+        if age <= policy.stale_after_s:
+            return answer
+        return replace(answer, quality=Quality.STALE, note=f"measured {age:.0f} s ago")
+    if last is None:
+        return _never_heard(der, now, str(answer))
+    age = (now - last.time).total_seconds()
+    if age <= policy.reversion_s and last.quality is not Quality.ASSUMED:
+        note = f"{answer}; last good value is {age:.0f} s old"
+        return replace(last, quality=Quality.STALE, note=note)
+    return _by_itself(der, last, f"{answer}; by now it has fallen back by itself")
+
+
+def _never_heard(der: Der, now: datetime, why: str) -> DerReading:
+    """No value at all; proofs take anything that the device can do (`unmoved`)."""
+    note = f"{why}; never heard, anything it can do is reckoned with"
+    return DerReading(
+        der=der.name, time=now, p_kw=0.0, q_kvar=0.0, quality=Quality.ASSUMED, note=note
+    )
+
+
+def _by_itself(der: Der, last: DerReading, why: str) -> DerReading:
+    """A device whose reversion timer has run out."""
+    to = reverted(der)
+    p_kw = min(last.p_kw, to.p_kw) if isinstance(der, Pv) else to.p_kw
+    return replace(
+        last,
+        p_kw=p_kw,
+        q_kvar=0.0,
+        cap_kw=to.cap_kw,
+        soc_pct=None,
+        quality=Quality.ASSUMED,
+        note=why,
+    )
+
+
+def _load(
+    site: Site,
+    answer: LoadReading | DeviceError,
+    last: LoadReading | None,
+    policy: Policy,
+    now: datetime,
+) -> LoadReading:
+    if isinstance(answer, LoadReading):
+        bad = not math.isfinite(answer.p_kw) or abs(answer.p_kw) > PLAUSIBLE * site.load_max_kw
+        if not bad:
+            return answer
+        answer = DeviceError(f"load reads {answer.p_kw}, expected at most {site.load_max_kw:.0f}")
+    if last is not None and last.quality is not Quality.ASSUMED:
+        age = (now - last.time).total_seconds()
+        if age <= policy.reversion_s:
+            note = f"{answer}; last good value is {age:.0f} s old"
+            return replace(last, quality=Quality.STALE, note=note)
+    note = f"{answer}; anything between the site's lowest and highest load is reckoned with"
+    return LoadReading(time=now, p_kw=site.load_min_kw, quality=Quality.ASSUMED, note=note)

@@ -1,0 +1,71 @@
+"""The plant living along with a clock, and as a program of its own."""
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from ems.clock import Clock, ScaledClock
+from ems.domain import DeviceAddress
+from ems.errors import BadInput, Fault
+from ems.plant.plant import Plant
+from ems.plant.profile import GeneratedProfile
+from ems.settings import Settings, is_loopback
+
+LONGEST_PAUSE_S = 1.0
+"""So that the plant never lags a real second behind [s]."""
+SHORTEST_PAUSE_S = 0.02
+"""So that a fast clock does not turn waiting into spinning [s]."""
+
+
+def run_plant(plant: Plant, clock: Clock, stop: threading.Event) -> None:
+    """Advance the plant with the clock until `stop` is set. Blocks: give it a thread."""
+    pause = min(LONGEST_PAUSE_S, max(SHORTEST_PAUSE_S, plant.step_s / clock.speed))
+    while not stop.is_set():
+        now = clock.now()
+        if now > plant.now:
+            plant.advance_to(now)
+        stop.wait(pause)
+
+
+def serve_plant(
+    settings: Settings,
+    *,
+    start: datetime,
+    speed: float,
+    seed: int,
+    stop: threading.Event,
+    announce: Callable[[Mapping[str, DeviceAddress]], None],
+) -> None:
+    """Simulate all devices of a site at the addresses in its file, until `stop` is set.
+
+    Args:
+        settings: the site file.
+        start: first instant of the simulation.
+        speed: simulated seconds per real second.
+        seed: of clouds and load.
+        stop: set it to end.
+        announce: told the addresses once every device answers.
+
+    Raises:
+        BadInput: a device's address is not on this machine's loopback.
+        PortInUse: a port is taken.
+    """
+    addresses = settings.addresses()
+    elsewhere = [
+        Fault(
+            place=f"{settings.file.name}: {name}.device.host",
+            problem=f"{a.host} is not on loopback; a simulated device answers on 127.0.0.1 only",
+        )
+        for name, a in addresses.items()
+        if not is_loopback(a.host)
+    ]
+    if elsewhere:
+        raise BadInput(elsewhere)
+    site = settings.to_site()
+    profile = GeneratedProfile(site, seed, start.date())
+    plant = Plant(site, settings.feeder_source(), profile, start, seed=seed)
+    try:
+        announce(plant.start({name: a.port for name, a in addresses.items()}))
+        run_plant(plant, ScaledClock(start, speed), stop)
+    finally:
+        plant.close()

@@ -1,0 +1,104 @@
+"""What the cycle needs from the outside, as protocols.
+
+The shell hands in adapters; the stages know nothing else of the world.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import pandas as pd
+
+from ems.domain import (
+    Command,
+    CycleRecord,
+    DerReading,
+    Forecast,
+    Injections,
+    LoadFlow,
+    LoadReading,
+    Readback,
+    Sensitivity,
+    Site,
+    Snapshot,
+)
+from ems.errors import DeviceError
+
+
+class Field(Protocol):
+    """All devices of a site: one answer per device, so that a dead one delays no other."""
+
+    def read(self, now: datetime) -> Mapping[str, DerReading | DeviceError]:
+        """Read every DER; keys are all the DER names."""
+        ...
+
+    def read_load(self, now: datetime) -> LoadReading | DeviceError:
+        """Read the aggregate load meter."""
+        ...
+
+    def write(self, commands: Sequence[Command]) -> Mapping[str, Readback | DeviceError]:
+        """Write each command, read its registers back; devices in parallel.
+
+        A `RefusedWrite` says that nothing was written; any other `DeviceError` that
+        what the device now holds is not known.
+        """
+        ...
+
+    def close(self) -> None:
+        """End all connections."""
+        ...
+
+
+class Network(Protocol):
+    """The feeder model the decision is proved on (`feeders.Feeder`)."""
+
+    def load_flow(self, at: Injections) -> LoadFlow:
+        """Solve the feeder at one operating point."""
+        ...
+
+    def sensitivities(self, at: Injections) -> Sensitivity:
+        """Linearise the feeder at one operating point, taps frozen."""
+        ...
+
+
+class History(Protocol):
+    """What was measured before now."""
+
+    def pv_kw(self, der: str, since: datetime, until: datetime) -> "pd.Series[float]":
+        """15-minute means of PV power [kW].
+
+        Index: UTC interval start, from `since` until just before `until`; NaN where
+        unknown and where a cap was in force.
+        """
+        ...
+
+
+class Forecaster(Protocol):
+    """Who tells the power that will be available."""
+
+    def predict(self, site: Site, snapshot: Snapshot, history: History) -> Forecast:
+        """Forecast the interval that holds `snapshot.time`.
+
+        Never raises for bad history: it steps down the ladder and says so in `notes`.
+        """
+        ...
+
+
+class Journal(Protocol):
+    """Where cycles are kept."""
+
+    def append(self, record: CycleRecord) -> None:
+        """Keep one record, durably."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Everything the cycle is handed."""
+
+    field: Field
+    network: Network
+    history: History
+    forecaster: Forecaster
+    journal: Journal

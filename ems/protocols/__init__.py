@@ -1,0 +1,1 @@
+"""Codecs that both ends of a link share."""

@@ -1,0 +1,224 @@
+"""What several keys of a site file must be together.
+
+A rule looks only at values in which nothing else is wrong, so one slip is told once, and
+all slips are told together.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from ems import tariff
+from ems.settings.faults import nearest_key
+from ems.settings.hosts import is_loopback
+from ems.settings.schema import DERS, Settings, model_of
+from ems.settings.sources import Location
+from ems.settings.tables import PRESETS
+
+Finding = tuple[Location, str]
+"""Where, and what is wrong."""
+
+_BOUND_PAIRS = (
+    # table, smaller key, larger key, may they be equal
+    ("load", "min_kw", "max_kw", True),
+    ("pv", "reversion_kw", "rated_kw", True),
+    ("bes", "soc_min_pct", "soc_max_pct", False),
+    ("dg", "min_kw", "rated_kw", True),
+    ("dg", "reversion_kw", "rated_kw", True),
+    ("control", "poll_s", "stale_after_s", False),
+)
+
+
+class Sound:
+    """The values of a site file in which nothing was found wrong, defaults filled in."""
+
+    def __init__(self, values: Mapping[str, Any], bad: set[Location]) -> None:
+        """Take the merged tables, as read, but for the locations already found wrong."""
+        self._values: dict[Location, Any] = {}
+        self._bad = bad
+        self._take((), values, Settings)
+
+    def get(self, *location: str | int) -> Any:
+        """The value at a location, or None where it is missing or wrong."""
+        return self._values.get(location)
+
+    def whole(self, *location: str | int) -> Any:
+        """The table at a location, as read, or None where anything in it is wrong."""
+        broken = any(at[: len(location)] == location for at in self._bad)
+        return None if broken else self._values.get(location)
+
+    def tables(self, name: str) -> Iterator[Location]:
+        """Locations of a table: one, or one for each of an array of tables."""
+        if name in DERS:
+            for i in range(len(self._values.get((name,), ()))):
+                yield (name, i)
+        else:
+            yield (name,)
+
+    def _take(self, above: Location, table: Mapping[str, Any], model: type[BaseModel]) -> None:
+        for key, field in model.model_fields.items():
+            here = (*above, key)
+            if here in self._bad:
+                continue
+            inner = model_of(field.annotation)
+            value = table.get(key)
+            if value is None:
+                value = {} if inner is not None and key not in DERS else field.get_default()
+            self._values[here] = value
+            if inner is None:
+                continue
+            if isinstance(value, Mapping):
+                self._take(here, value, inner)
+            else:
+                for i, item in enumerate(value):
+                    if isinstance(item, Mapping):
+                        self._take((*here, i), item, inner)
+
+
+def findings(sound: Sound) -> Iterator[Finding]:
+    """Everything that is wrong between keys."""
+    for rule in _RULES:
+        yield from rule(sound)
+
+
+def _ordered(sound: Sound) -> Iterator[Finding]:
+    for table, low_key, high_key, may_equal in _BOUND_PAIRS:
+        for at in sound.tables(table):
+            low, high = sound.get(*at, low_key), sound.get(*at, high_key)
+            if low is None or high is None or low < high or (may_equal and low == high):
+                continue
+            relation = "at most" if may_equal else "below"
+            yield (*at, low_key), f"must be {relation} {high_key} ({high:g}), got {low:g}"
+
+
+def _voltages(sound: Sound) -> Iterator[Finding]:
+    preset = sound.get("limits", "preset")
+    if preset is None:
+        return
+    lowest, highest = PRESETS[preset]
+    low = sound.get("limits", "v_min_pu") or lowest
+    high = sound.get("limits", "v_max_pu") or highest
+    if low >= high:
+        key = "v_min_pu" if sound.get("limits", "v_min_pu") is not None else "v_max_pu"
+        yield ("limits", key), f"lowest voltage {low:g} pu is not below the highest, {high:g} pu"
+
+
+def _generator_reversion(sound: Sound) -> Iterator[Finding]:
+    for at in sound.tables("dg"):
+        least, value = sound.get(*at, "min_kw"), sound.get(*at, "reversion_kw")
+        if least is not None and value is not None and 0 < value < least:
+            problem = f"must be 0 (off) or at least min_kw ({least:g}), got {value:g}"
+            yield (*at, "reversion_kw"), problem
+
+
+def _some_der(sound: Sound) -> Iterator[Finding]:
+    if all(sound.get(array) == [] for array in DERS):
+        yield (), "holds no DER; add a [[pv]], [[bes]] or [[dg]]"
+
+
+def _unique_names(sound: Sound) -> Iterator[Finding]:
+    seen: dict[str, Location] = {}
+    for array in DERS:
+        for at in sound.tables(array):
+            name = sound.get(*at, "name")
+            if name is None:
+                continue
+            if name.lower() == "load":
+                yield (*at, "name"), '"load" is the name of the load meter; choose another'
+            elif name.lower() in seen:
+                yield (*at, "name"), f'"{name}" is the name of {_text(seen[name.lower()])} too'
+            else:
+                seen[name.lower()] = at
+
+
+def _unique_devices(sound: Sound) -> Iterator[Finding]:
+    seen: dict[tuple[Any, ...], Location] = {}
+    for table in (*DERS, "load"):
+        for at in sound.tables(table):
+            address = tuple(sound.get(*at, "device", key) for key in ("host", "port", "unit"))
+            if None in address:
+                continue
+            host, port, unit = address
+            same = ("127.0.0.1" if host.lower() == "localhost" else host.lower(), port, unit)
+            if same in seen:
+                problem = f"{host}:{port} unit {unit} is the device of {_text(seen[same])} too"
+                yield (*at, "device"), problem
+            seen.setdefault(same, at)
+
+
+def _loopback_only(sound: Sound) -> Iterator[Finding]:
+    host = sound.get("web", "host")
+    if host is not None and not is_loopback(host):
+        problem = (
+            f'"{host}" is beyond loopback, and there is no authentication yet; use "127.0.0.1" '
+            "and a tunnel or a reverse proxy that asks who is there"
+        )
+        yield ("web", "host"), problem
+
+
+def _tariff(sound: Sound) -> Iterator[Finding]:
+    table = sound.whole("tariff")
+    if table is None:
+        return
+    kinds = {"name": "name", "flat_usd_per_kwh": "flat_usd_per_kwh", "period": "[[tariff.period]]"}
+    given = [said for key, said in kinds.items() if table.get(key) not in (None, [])]
+    if len(given) != 1:
+        got = f"got {' and '.join(given)}" if given else "got none"
+        yield ("tariff",), f"give one of name, flat_usd_per_kwh or [[tariff.period]]; {got}"
+    elif "name" in table:
+        yield from _named_tariff(table)
+    elif "period" in table:
+        yield from _own_tariff(table)
+    if not table.get("period"):
+        for key in {"zone", "holidays", "season"} & table.keys():
+            yield ("tariff", key), "belongs to [[tariff.period]], and there is none"
+
+
+def _named_tariff(table: Mapping[str, Any]) -> Iterator[Finding]:
+    name = table["name"]
+    if name not in tariff.names():
+        near = _nearest_tariff(name)
+        mend = f'did you mean "{near}"?' if near else f"known: {', '.join(tariff.names())}"
+        yield ("tariff", "name"), f'no tariff "{name}" ships with GEEMS; {mend}'
+    elif tariff.is_seasonal(name) and "outside_season_usd_per_kwh" not in table:
+        yield (
+            ("tariff", "outside_season_usd_per_kwh"),
+            f"missing: {name} is a seasonal tariff; give the price for the rest of the year",
+        )
+
+
+def _nearest_tariff(name: str) -> str | None:
+    """The shipped tariff that was most likely meant; names may be written in part."""
+    known = tariff.names()
+    part = name.lower()
+    holds = [full for full in known if len(part) > 1 and part in full]
+    starts = {full[: len(part)]: full for full in known}
+    begun = nearest_key(part, starts)
+    return nearest_key(name, known) or next(iter(holds), None) or (begun and starts[begun])
+
+
+def _own_tariff(table: Mapping[str, Any]) -> Iterator[Finding]:
+    if "season" in table and "outside_season_usd_per_kwh" not in table:
+        yield (
+            ("tariff", "outside_season_usd_per_kwh"),
+            "missing: the tariff has a season; give the price for the rest of the year",
+        )
+    for problem in tariff.window_faults(tariff.periods_of(table["period"])):
+        yield ("tariff", "period"), problem
+
+
+def _text(location: Location) -> str:
+    return "".join(f"[{p}]" if isinstance(p, int) else str(p) for p in location)
+
+
+_RULES: tuple[Callable[[Sound], Iterator[Finding]], ...] = (
+    _some_der,
+    _unique_names,
+    _unique_devices,
+    _ordered,
+    _voltages,
+    _generator_reversion,
+    _tariff,
+    _loopback_only,
+)

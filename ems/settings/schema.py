@@ -1,0 +1,154 @@
+"""A whole site file: its sections, and what they become in the vocabulary of the stages."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.sources import InitSettingsSource
+
+from ems import domain
+from ems.settings.hosts import is_loopback
+from ems.settings.tables import (
+    BesTable,
+    ControlTable,
+    DgTable,
+    DispatchTable,
+    FeederTable,
+    ForecastTable,
+    LimitsTable,
+    LoadTable,
+    PvTable,
+    SiteTable,
+    StoreTable,
+    TariffTable,
+    WebTable,
+)
+from ems.tariff import Tariff
+
+DERS = ("pv", "bes", "dg")
+"""Arrays of tables that hold the DERs."""
+
+
+class Settings(BaseSettings):
+    """A whole site file, read and checked."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        env_prefix="GEEMS_",
+        env_nested_delimiter="__",
+    )
+
+    site: SiteTable
+    """What and where."""
+    feeder: FeederTable
+    """The model every decision is proved on."""
+    limits: LimitsTable = LimitsTable()
+    """What the grid code asks."""
+    load: LoadTable
+    """The aggregate load and its meter."""
+    tariff: TariffTable
+    """What grid energy costs."""
+    dispatch: DispatchTable = DispatchTable()
+    """How the cheapest mix is found."""
+    forecast: ForecastTable = ForecastTable()
+    """How the sun of the next interval is foretold."""
+    control: ControlTable = ControlTable()
+    """Who acts, and what holds when nobody does."""
+    store: StoreTable = StoreTable()
+    """Where records are kept."""
+    web: WebTable = WebTable()
+    """The page and the REST interface."""
+    pv: list[PvTable] = []
+    """Photovoltaic plants."""
+    bes: list[BesTable] = []
+    """Battery energy storages."""
+    dg: list[DgTable] = []
+    """Dispatchable generators."""
+
+    _file: Path = Path("site.toml")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is the base class's
+        init_settings: InitSettingsSource,  # type: ignore[override]  # what the base class hands in
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values only from the call: `sources` merges the layers and knows their origin."""
+        return (init_settings,)
+
+    @property
+    def file(self) -> Path:
+        """The site file this was read from."""
+        return self._file
+
+    @property
+    def ders(self) -> tuple[PvTable | BesTable | DgTable, ...]:
+        """All DERs: PV, storage, generators, each in file order."""
+        return (*self.pv, *self.bes, *self.dg)
+
+    def store_path(self) -> Path:
+        """The SQLite file."""
+        return self._file.parent / self.store.path
+
+    def feeder_source(self) -> str:
+        """A shipped feeder's name, or the absolute path of a .dss file."""
+        return feeder_source(self.feeder.source, self._file.parent)
+
+    def to_site(self) -> domain.Site:
+        """What is installed, in the vocabulary of the stages."""
+        return domain.Site(
+            name=self.site.name,
+            latitude_deg=self.site.latitude_deg,
+            longitude_deg=self.site.longitude_deg,
+            ders=tuple(der.to_der() for der in self.ders),
+            limits=self.limits.to_limits(),
+            load_max_kw=self.load.max_kw,
+            load_min_kw=self.load.min_kw,
+            loss_factor=self.dispatch.loss_factor,
+            q_cost_usd_per_kvarh=self.dispatch.q_cost_usd_per_kvarh,
+        )
+
+    def to_policy(self) -> domain.Policy:
+        """How the site is run; advisory unless every device is on loopback or `auto` is asked."""
+        near = all(is_loopback(a.host) for a in self.addresses().values())
+        return domain.Policy(
+            mode=self.dispatch.mode,
+            control=self.control.mode or ("auto" if near else "advisory"),
+            reversion_s=self.control.reversion_s,
+            stale_after_s=self.control.stale_after_s,
+        )
+
+    def to_tariff(self) -> Tariff:
+        """What grid energy costs."""
+        return self.tariff.to_tariff(self.site)
+
+    def addresses(self) -> dict[str, domain.DeviceAddress]:
+        """Where each DER answers, by name, and under `load` the meter of the load."""
+        devices = {der.name: der.device.to_address() for der in self.ders}
+        return devices | {"load": self.load.device.to_address()}
+
+
+def model_of(annotation: Any) -> type[BaseModel] | None:
+    """The table an annotation holds, alone, in a list or beside None; else None."""
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
+
+
+def is_path(source: str) -> bool:
+    """True when a feeder source is a file of the user's, not the name of a shipped feeder."""
+    return source.lower().endswith(".dss") or "/" in source
+
+
+def feeder_source(source: str, folder: Path) -> str:
+    """A shipped feeder's name, or the absolute path of a file given relative to `folder`."""
+    return str((folder / source).resolve()) if is_path(source) else source

@@ -1,0 +1,181 @@
+"""From a cycle record to what the REST interface answers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ems.clock import INTERVAL
+from ems.domain import (
+    Bes,
+    CycleRecord,
+    Dispatch,
+    Infeasible,
+    LoadFlow,
+    Outcome,
+    Partial,
+    Refused,
+    Sent,
+    Site,
+)
+from ems.web.views import (
+    DerView,
+    DispatchSummary,
+    DispatchView,
+    InstalledDer,
+    LimitsView,
+    SiteView,
+    VoltageView,
+)
+
+Means = Mapping[str, float]
+"""Mean power of each device over an interval [kW]."""
+
+
+def summary(record: CycleRecord, measured_kw: Means) -> DispatchSummary:
+    """One cycle in a line."""
+    return DispatchSummary(**_line(record, measured_kw))
+
+
+def dispatch(record: CycleRecord, site: Site, measured_kw: Means) -> DispatchView:
+    """One cycle in full."""
+    secured, flow = record.secured, record.secured.load_flow
+    element, loading = _extreme(flow.elements, flow.loading_pct, largest=True)
+    free_flow = secured.free_load_flow
+    violations = secured.violations if isinstance(secured, Infeasible) else ()
+    return DispatchView(
+        **_line(record, measured_kw),
+        end=record.start + INTERVAL,
+        site=record.site,
+        decided_at=record.snapshot.time,
+        head_kw=flow.head_kw,
+        head_kvar=flow.head_kvar,
+        losses_kw=flow.losses_kw,
+        free_cost_usd_per_h=record.free.cost_usd_per_h,
+        free_v_max_pu=_extreme(free_flow.nodes, free_flow.v_pu, largest=True)[1]
+        if free_flow
+        else None,
+        loading_max_pct=loading,
+        loading_max_element=element,
+        linearisations=secured.linearisations,
+        limits=_limits(site),
+        ders=tuple(_der(record, site, name) for name in secured.dispatch.setpoints),
+        voltages=_voltages(flow, free_flow),
+        violations=tuple(str(v) for v in violations),
+        notes=secured.notes + record.forecast.notes,
+        stage_s=dict(record.stage_s),
+        versions=dict(record.versions),
+    )
+
+
+def installed(site: Site) -> SiteView:
+    """The site as it is run."""
+    return SiteView(
+        name=site.name,
+        latitude_deg=site.latitude_deg,
+        longitude_deg=site.longitude_deg,
+        load_max_kw=site.load_max_kw,
+        limits=_limits(site),
+        ders=tuple(
+            InstalledDer(
+                der=d.name,
+                kind=type(d).__name__.lower(),
+                bus=d.bus,
+                rated_kw=d.rated_kw,
+                q_max_kvar=d.q_max_kvar,
+                capacity_kwh=d.capacity_kwh if isinstance(d, Bes) else None,
+            )
+            for d in site.ders
+        ),
+    )
+
+
+def _line(record: CycleRecord, measured_kw: Means) -> dict[str, Any]:
+    """Fields of `DispatchSummary`."""
+    sent: Dispatch = record.secured.dispatch
+    flow = record.secured.load_flow
+    v_max_node, v_max = _extreme(flow.nodes, flow.v_pu, largest=True)
+    v_min_node, v_min = _extreme(flow.nodes, flow.v_pu, largest=False)
+    return {
+        "start": record.start,
+        "status": record.status,
+        "reason": record.ledger.sentence,
+        "price_usd_per_kwh": sent.price_usd_per_kwh,
+        "cost_usd_per_h": sent.cost_usd_per_h,
+        "compliance_usd_per_h": record.ledger.compliance_usd_per_h,
+        "grid_kw": sent.grid_kw,
+        "load_kw": record.forecast.load_kw,
+        "v_max_pu": v_max,
+        "v_max_node": v_max_node,
+        "v_min_pu": v_min,
+        "v_min_node": v_min_node,
+        "pv_available_kw": sum(pv.expected_kw for pv in record.forecast.pv.values()),
+        "setpoints_kw": {der: s.p_kw for der, s in sent.setpoints.items()},
+        "measured_kw": dict(measured_kw),
+        "alarms": record.alarms,
+    }
+
+
+def _der(record: CycleRecord, site: Site, name: str) -> DerView:
+    setpoint = record.secured.dispatch.setpoints[name]
+    free = record.free.setpoints.get(name)
+    reading = record.snapshot.ders.get(name)
+    forecast = record.forecast.pv.get(name)
+    device = next((d for d in site.ders if d.name == name), None)
+    return DerView(
+        der=name,
+        kind=type(device).__name__.lower() if device else "",
+        bus=device.bus if device else "",
+        setpoint_kw=setpoint.p_kw,
+        setpoint_kvar=setpoint.q_kvar,
+        cap_kw=setpoint.cap_kw,
+        free_kw=free.p_kw if free else None,
+        free_kvar=free.q_kvar if free else None,
+        available_kw=forecast.expected_kw if forecast else None,
+        measured_kw=reading.p_kw if reading else None,
+        measured_kvar=reading.q_kvar if reading else None,
+        measured_v_pu=reading.v_pu if reading else None,
+        soc_pct=reading.soc_pct if reading else None,
+        quality=reading.quality if reading else "assumed",
+        limits=next((e.limits for e in record.ledger.entries if e.der == name), ()),
+        **_outcome(record.outcomes.get(name)),
+    )
+
+
+def _outcome(outcome: Outcome | None) -> dict[str, Any]:
+    readback = outcome.readback if isinstance(outcome, Sent | Partial) else None
+    return {
+        "outcome": "none" if outcome is None else type(outcome).__name__.lower(),
+        "reason": outcome.reason if isinstance(outcome, Partial | Refused) else "",
+        "readback_kw": readback.p_kw if readback else None,
+        "readback_kvar": readback.q_kvar if readback else None,
+        "readback_cap_kw": readback.cap_kw if readback else None,
+    }
+
+
+def _voltages(flow: LoadFlow, free: LoadFlow | None) -> tuple[VoltageView, ...]:
+    free_v_pu = dict(zip(free.nodes, free.v_pu.tolist(), strict=True)) if free else {}
+    return tuple(
+        VoltageView(
+            node=node, bus=node.rpartition(".")[0] or node, v_pu=v, free_v_pu=free_v_pu.get(node)
+        )
+        for node, v in zip(flow.nodes, flow.v_pu.tolist(), strict=True)
+    )
+
+
+def _extreme(names: tuple[str, ...], values: Any, *, largest: bool) -> tuple[str, float | None]:
+    """Name and value of the largest or smallest of the finite values."""
+    finite = np.where(np.isfinite(values), values, -np.inf if largest else np.inf)
+    if not np.isfinite(finite).any():
+        return "", None
+    i = int(np.argmax(finite) if largest else np.argmin(finite))
+    return names[i], float(finite[i])
+
+
+def _limits(site: Site) -> LimitsView:
+    limits = site.limits
+    return LimitsView(
+        v_min_pu=limits.v_min_pu,
+        v_max_pu=limits.v_max_pu,
+        loading_max_pct=limits.loading_max_pct,
+    )

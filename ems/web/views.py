@@ -1,0 +1,230 @@
+"""What the REST interface answers, as pydantic models: units in the names."""
+
+import math
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: what is not a finite number is null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Number = Annotated[float | None, BeforeValidator(_finite)]
+
+
+class View(BaseModel):
+    """Base of all answers."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, frozen=True)
+
+
+class DerView(View):
+    """One DER in one cycle: asked, measured, read back."""
+
+    der: str
+    """Name in the site file."""
+    kind: str
+    """`pv`, `bes` or `dg`; empty for a DER the site no longer has."""
+    bus: str
+    setpoint_kw: Number
+    """Active power asked for; of a PV plant the production expected under its cap [kW]."""
+    setpoint_kvar: Number
+    """Reactive power asked for, injection positive [kvar]."""
+    cap_kw: Number
+    """PV only: largest active power allowed; null: no cap [kW]."""
+    free_kw: Number
+    """Active power without network limits [kW]."""
+    free_kvar: Number
+    available_kw: Number
+    """PV only: power expected to be available, were there no cap [kW]."""
+    measured_kw: Number
+    """Active power measured when the cycle began [kW]."""
+    measured_kvar: Number
+    measured_v_pu: Number
+    soc_pct: Number
+    """State of charge; null for anything that is not a battery [%]."""
+    quality: str
+    """Of the measurement: `good`, `stale` or `assumed`."""
+    outcome: str
+    """`sent`, `partial`, `refused`, `advised`, or `none` where nothing was commanded."""
+    reason: str
+    """Why the command is neither sent nor advised; else empty."""
+    readback_kw: Number
+    """Setpoint in the device's registers after the write [kW]."""
+    readback_kvar: Number
+    readback_cap_kw: Number
+    limits: tuple[str, ...]
+    """Places that bind and that this DER bears on, dearest first."""
+
+
+class VoltageView(View):
+    """Voltage of one node."""
+
+    node: str
+    """`BUS.phase`."""
+    bus: str
+    v_pu: Number
+    """With the dispatch sent [pu]."""
+    free_v_pu: Number
+    """With the dispatch that minds no network limit [pu]."""
+
+
+class LimitsView(View):
+    """What the grid code asks of the feeder."""
+
+    v_min_pu: float
+    v_max_pu: float
+    loading_max_pct: float | None
+
+
+class DispatchSummary(View):
+    """One cycle in a line."""
+
+    start: datetime
+    """Start of the interval, UTC."""
+    status: str
+    """`verified`, `degraded` or `infeasible`."""
+    reason: str
+    """Why the dispatch is what it is, in one sentence."""
+    price_usd_per_kwh: Number
+    cost_usd_per_h: Number
+    """Grid energy and fuel [$/h]."""
+    compliance_usd_per_h: Number
+    """What keeping the network limits costs [$/h]."""
+    grid_kw: Number
+    """Import expected [kW]."""
+    load_kw: Number
+    """Load expected [kW]."""
+    v_max_pu: Number
+    """Highest voltage [pu]."""
+    v_max_node: str
+    v_min_pu: Number
+    """Lowest voltage [pu]."""
+    v_min_node: str
+    pv_available_kw: Number
+    """Power all PV plants together were expected to have available [kW]."""
+    setpoints_kw: dict[str, Number]
+    """Active power asked of each DER [kW]."""
+    measured_kw: dict[str, Number]
+    """Mean over the interval of each DER and of the `load`; null where unknown [kW]."""
+    alarms: tuple[str, ...]
+
+
+class DispatchView(DispatchSummary):
+    """One cycle in full."""
+
+    end: datetime
+    """End of the interval, UTC."""
+    site: str
+    decided_at: datetime
+    """When the state it started from was measured, UTC."""
+    head_kw: Number
+    """Active power at the feeder head by the load flow, import positive [kW]."""
+    head_kvar: Number
+    losses_kw: Number
+    free_cost_usd_per_h: Number
+    """Cost without network limits [$/h]."""
+    free_v_max_pu: Number
+    """Highest voltage without network limits [pu]."""
+    loading_max_pct: Number
+    """Largest loading of a line or transformer [% of its rating]."""
+    loading_max_element: str
+    linearisations: int
+    """Rounds of load flow and re-solve."""
+    limits: LimitsView
+    ders: tuple[DerView, ...]
+    voltages: tuple[VoltageView, ...]
+    violations: tuple[str, ...]
+    """Limits that remain broken, worst first."""
+    notes: tuple[str, ...]
+    stage_s: dict[str, Number]
+    """Wall time per stage [s]."""
+    versions: dict[str, str]
+
+
+class ForecastView(View):
+    """What one cycle expected of one PV plant, or of the load."""
+
+    start: datetime
+    device: str
+    """Name of the PV plant, or `load`."""
+    expected_kw: Number
+    lower_kw: Number
+    """Safe lower bound [kW]."""
+    upper_kw: Number
+    """Safe upper bound; caps are verified up to here [kW]."""
+    method: str
+
+
+class SetpointView(View):
+    """What one DER was asked in one cycle, and what became of it."""
+
+    start: datetime
+    der: str
+    p_kw: Number
+    """Active power asked for, generation and discharge positive [kW]."""
+    q_kvar: Number
+    """Reactive power asked for, injection positive [kvar]."""
+    cap_kw: Number
+    """PV only; null: no cap [kW]."""
+    outcome: str
+    """`sent`, `partial`, `refused`, `advised`, or `none` where nothing was commanded."""
+    reason: str
+    readback_p_kw: Number
+    """Active-power setpoint in the device's registers after the write [kW]."""
+    readback_q_kvar: Number
+    readback_cap_kw: Number
+
+
+class MeasurementView(View):
+    """Mean of one device's polls over one minute."""
+
+    time: datetime
+    """Start of the minute, UTC."""
+    device: str
+    """Name of the DER, or `load`."""
+    p_kw: Number
+    """A DER's injection, or the load's consumption [kW]."""
+    q_kvar: Number
+    v_pu: Number
+    soc_pct: Number
+    capped: bool
+    """Whether a cap was in force at any poll, binding or not."""
+    polls: int
+    minutes: int
+    """Time the mean covers; more than 1 for imported history [min]."""
+
+
+class InstalledDer(View):
+    """One DER of the site."""
+
+    der: str
+    kind: str
+    """`pv`, `bes` or `dg`."""
+    bus: str
+    rated_kw: float
+    q_max_kvar: float
+    capacity_kwh: float | None
+    """Batteries only [kWh]."""
+
+
+class SiteView(View):
+    """What is installed."""
+
+    name: str
+    latitude_deg: float
+    longitude_deg: float
+    load_max_kw: float
+    limits: LimitsView
+    ders: tuple[InstalledDer, ...]
+
+
+class ReadyView(View):
+    """Whether the service can be relied on."""
+
+    ready: bool
+    why: str
+    """What it waits for; empty when ready."""
