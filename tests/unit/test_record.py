@@ -1,0 +1,246 @@
+"""The record of a cycle, and its JSON form."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ems.domain import (
+    Advised,
+    Command,
+    CycleRecord,
+    Degraded,
+    Infeasible,
+    Limits,
+    Partial,
+    Pv,
+    Quality,
+    Readback,
+    Refused,
+    RowKind,
+    Secured,
+    Sent,
+    Site,
+    Verified,
+    Violation,
+)
+from ems.errors import BadInput
+from ems.record import from_json, record, to_json
+
+SAMPLE = Path(__file__).with_name("test_record_sample.json").read_text()
+"""One cycle of the reference feeder, as version 0.1 wrote it: later versions still read it."""
+
+COMMAND = Command(der="pv", p_kw=None, q_kvar=0.0, cap_kw=7.0, reversion_kw=0.0, reversion_s=1800)
+VIOLATION = Violation(kind=RowKind.V_MAX, place="B13.1", value=1.11, limit=1.1, case="high")
+
+
+def sample() -> CycleRecord:
+    return from_json(SAMPLE)
+
+
+def infeasible(of: Verified) -> Infeasible:
+    return Infeasible(
+        dispatch=of.dispatch,
+        load_flow=of.load_flow,
+        reason="no setpoints keep every limit",
+        violations=(VIOLATION,),
+    )
+
+
+def degraded(of: Verified) -> Degraded:
+    return Degraded(dispatch=of.dispatch, load_flow=of.load_flow, reason="solver late")
+
+
+def again(base: CycleRecord, **changes: object) -> CycleRecord:
+    """The record the stage makes of the same values, some changed."""
+    v = {name: getattr(base, name) for name in ("snapshot", "forecast", "free", "secured")}
+    v |= {"ledger": base.ledger, "outcomes": base.outcomes} | changes
+    site = Site(
+        name="s",
+        latitude_deg=0,
+        longitude_deg=0,
+        ders=(Pv(name="pv", bus="B13", rated_kw=1.0),),
+        limits=Limits(v_min_pu=0.9, v_max_pu=1.1),
+        load_max_kw=1.0,
+        load_min_kw=1.0,
+    )
+    return record(site, **v)
+
+
+def test_a_record_of_the_first_version_is_read_and_written_back_unchanged() -> None:
+    assert to_json(sample()) == SAMPLE.strip()
+
+
+def test_a_record_is_one_line_of_standard_json() -> None:
+    text = to_json(sample())
+    assert "\n" not in text
+    json.loads(text, parse_constant=pytest.fail)
+
+
+@given(
+    st.lists(st.floats(), min_size=1, max_size=8),
+    st.floats(),
+)
+def test_every_float_of_a_record_comes_back_bit_for_bit_nan_and_infinity_too(
+    voltages: list[float], cost: float
+) -> None:
+    base = sample()
+    assert isinstance(base.secured, Verified)
+    v_pu = np.array(voltages)
+    flow = replace(base.secured.load_flow, v_pu=v_pu)
+    free = replace(base.free, cost_usd_per_h=cost)
+    back = from_json(
+        to_json(replace(base, free=free, secured=replace(base.secured, load_flow=flow)))
+    )
+    found = back.secured.load_flow.v_pu
+    assert found.dtype == np.float64
+    nan = np.isnan(v_pu)
+    assert np.array_equal(np.isnan(found), nan)
+    assert found[~nan].tobytes() == v_pu[~nan].tobytes()
+    same = math.isnan(cost) and math.isnan(back.free.cost_usd_per_h)
+    assert same or math.copysign(1, cost) == math.copysign(1, back.free.cost_usd_per_h)
+    assert same or back.free.cost_usd_per_h == cost
+
+
+def test_numpy_numbers_are_written_like_plain_ones() -> None:
+    base = sample()
+    free = replace(base.free, cost_usd_per_h=np.float64(1.5), grid_kw=np.float64(2.5))
+    assert from_json(to_json(replace(base, free=free))).free.cost_usd_per_h == 1.5
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Sent(command=COMMAND, readback=Readback(p_kw=None, q_kvar=0.0, cap_kw=7.0)),
+        Partial(command=COMMAND, reason="no answer"),
+        Partial(
+            command=COMMAND,
+            reason="differs",
+            readback=Readback(p_kw=None, q_kvar=0.0, cap_kw=6.0),
+        ),
+        Refused(command=COMMAND, reason="exception 2"),
+        Advised(command=COMMAND),
+    ],
+)
+def test_every_outcome_keeps_its_kind(outcome: object) -> None:
+    back = from_json(to_json(replace(sample(), outcomes={"pv": outcome})))  # type: ignore[dict-item]  # all are outcomes
+    assert back.outcomes["pv"] == outcome
+
+
+@pytest.mark.parametrize("turn", [lambda v: v, degraded, infeasible])
+def test_every_result_of_constrain_keeps_its_kind_and_its_voltages(
+    turn: Callable[[Verified], Secured],
+) -> None:
+    base = sample()
+    assert isinstance(base.secured, Verified)
+    secured = turn(base.secured)
+    back = from_json(to_json(replace(base, secured=secured))).secured
+    assert type(back) is type(secured)
+    assert back.load_flow.nodes == secured.load_flow.nodes
+    assert back.load_flow.v_pu.tobytes() == secured.load_flow.v_pu.tobytes()
+    if isinstance(back, Infeasible):
+        assert back.violations == (VIOLATION,)
+
+
+def test_times_come_back_as_the_same_instant_in_utc() -> None:
+    local = timezone(timedelta(hours=2))
+    start = datetime(2026, 7, 1, 16, 0, 0, 123456, tzinfo=local)
+    back = from_json(to_json(replace(sample(), start=start)))
+    assert back.start == start
+    assert back.start.tzinfo is UTC
+
+
+def test_a_time_without_zone_is_refused_when_writing() -> None:
+    naive = datetime(2026, 7, 1)  # noqa: DTZ001  the fault under test
+    with pytest.raises(BadInput, match="no time zone"):
+        to_json(replace(sample(), start=naive))
+
+
+def test_a_field_that_an_older_version_did_not_write_takes_its_default() -> None:
+    value = json.loads(SAMPLE)
+    del value["alarms"]
+    value["of a later version"] = 1
+    assert from_json(json.dumps(value)).alarms == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "bad", "said"),
+    [
+        (("start",), "yesterday", "cycle record: start: 'yesterday' is not an ISO 8601 time"),
+        (("start",), "2026-07-01T14:00:00", "no time zone"),
+        (("secured", "kind"), "Perhaps", "secured: kind 'Perhaps' is unknown"),
+        (("secured", "load_flow", "v_pu", 3), "high", "secured.load_flow.v_pu: 'high'"),
+        (("snapshot", "ders", "pv", "quality"), "fair", "snapshot.ders.pv.quality: 'fair'"),
+        (("free", "cost_usd_per_h"), True, "free.cost_usd_per_h: True is not a number"),
+        (("alarms",), "fire", "alarms: 'fire' is not a list"),
+        (("outcomes",), [], r"outcomes: \[\] is not an object"),
+        (("site",), 3, "site: 3 is not of type str"),
+    ],
+)
+def test_a_damaged_record_is_refused_with_the_place_named(
+    path: tuple[str | int, ...], bad: object, said: str
+) -> None:
+    value = json.loads(SAMPLE)
+    inner = value
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = bad
+    with pytest.raises(BadInput, match=said):
+        from_json(json.dumps(value))
+
+
+def test_a_record_cut_short_is_refused() -> None:
+    with pytest.raises(BadInput, match="not JSON"):
+        from_json(SAMPLE[:1000])
+
+
+def test_a_missing_field_is_named() -> None:
+    value = json.loads(SAMPLE)
+    del value["forecast"]["load_kw"]
+    with pytest.raises(BadInput, match="forecast: 'load_kw' is missing"):
+        from_json(json.dumps(value))
+
+
+def test_a_good_cycle_raises_no_alarm() -> None:
+    made = again(sample())
+    assert made.alarms == ()
+    assert made.status == "verified"
+    assert made.start == sample().forecast.start
+
+
+def test_what_the_stages_already_tell_becomes_alarms_worst_first_each_once() -> None:
+    base = sample()
+    assert isinstance(base.secured, Verified)
+    reading = replace(base.snapshot.ders["bes"], quality=Quality.STALE, note="95 s old")
+    made = again(
+        base,
+        secured=infeasible(base.secured),
+        snapshot=replace(base.snapshot, ders={**base.snapshot.ders, "bes": reading}),
+        outcomes={
+            "pv": Refused(command=COMMAND, reason="pv: exception 2"),
+            "dg": Partial(command=COMMAND, reason="no answer"),
+        },
+        alarms=["bes: 95 s old", "mix in force unsafe"],
+    )
+    assert made.alarms == (
+        "no safe dispatch: no setpoints keep every limit",
+        "B13.1 at 1.1100 pu, above 1.1 pu (high)",
+        "pv: not written: exception 2",
+        "dg: written in part: no answer",
+        "bes: 95 s old",
+        "mix in force unsafe",
+    )
+    assert made.status == "infeasible"
+
+
+def test_a_degraded_dispatch_is_an_alarm() -> None:
+    base = sample()
+    assert isinstance(base.secured, Verified)
+    assert again(base, secured=degraded(base.secured)).alarms == ("solver late",)
