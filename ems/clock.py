@@ -3,7 +3,6 @@
 Stages are handed `now`; only the shell owns a clock. All times are aware and UTC.
 """
 
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -21,6 +20,10 @@ class Clock(Protocol):
         """The present, aware, UTC."""
         ...
 
+    def at(self, machine: datetime) -> datetime:
+        """What this clock shows when the machine's shows `machine`; aware, UTC."""
+        ...
+
 
 class WallClock:
     """The machine's clock."""
@@ -31,18 +34,30 @@ class WallClock:
         """The present, aware, UTC."""
         return datetime.now(UTC)
 
+    def at(self, machine: datetime) -> datetime:
+        """The same instant, UTC."""
+        return machine.astimezone(UTC)
+
 
 class ScaledClock:
-    """A clock that started at `start` and runs `speed` times as fast as the machine's."""
+    """A clock that started at `start` and runs `speed` times as fast as the machine's.
+
+    It is a function of the machine's clock and of nothing else, so that what a scheduler plans
+    on the one holds on the other, however late a thread comes to read either.
+    """
 
     def __init__(self, start: datetime, speed: float) -> None:
         self.start = start.astimezone(UTC)
         self.speed = speed
-        self._t0 = time.monotonic()
+        self._began = datetime.now(UTC)
 
     def now(self) -> datetime:
         """The simulated present, aware, UTC."""
-        return self.start + timedelta(seconds=(time.monotonic() - self._t0) * self.speed)
+        return self.at(datetime.now(UTC))
+
+    def at(self, machine: datetime) -> datetime:
+        """The simulated instant at an instant of the machine, aware, UTC."""
+        return self.start + (machine - self._began) * self.speed
 
 
 class SteppedClock:
@@ -54,6 +69,10 @@ class SteppedClock:
         self._now = start.astimezone(UTC)
 
     def now(self) -> datetime:
+        """The instant it was last moved to, aware, UTC."""
+        return self._now
+
+    def at(self, machine: datetime) -> datetime:  # noqa: ARG002  it does not follow the machine
         """The instant it was last moved to, aware, UTC."""
         return self._now
 

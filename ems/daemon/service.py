@@ -101,10 +101,12 @@ class Service:
         scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True})
         scheduler.add_listener(self._on_missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
         # Each an own job: where the first cycle reaches into the next interval, that one waits.
-        scheduler.add_job(self.cycle, id="first", misfire_grace_time=None)
+        once = {"again": False}
+        scheduler.add_job(self.cycle, id="first", kwargs=once, misfire_grace_time=None)
         scheduler.add_job(
             self.cycle,
             self._quarter_hours(),
+            kwargs=once,
             id="cycle",
             max_instances=1,
             misfire_grace_time=MISFIRE_GRACE_S,
@@ -144,11 +146,18 @@ class Service:
 
     # --- the two jobs ----------------------------------------------------------------
 
-    def cycle(self) -> CycleRecord | None:
-        """Run one cycle now; None where it failed, or where another process has the lease."""
+    def cycle(self, *, again: bool = True) -> CycleRecord | None:
+        """Run one cycle now; None where it failed, or where another process has the lease.
+
+        Args:
+            again: also where this interval has its cycle. A scheduled run that comes late meets
+                an interval that has, and does nothing.
+        """
         with self._devices_turn:
             now = self._clock.now()
             due = interval_start(now)
+            if not again and self._last is not None and self._last.start == due:
+                return None
             self._note_gap(due)
             self._in_store(self._lease.renew)
             if not self._lease.held:
@@ -289,9 +298,8 @@ class Service:
                 self.store.add_missed(start, "the service was not running", gap)
 
     def _on_clock(self, real: datetime) -> datetime:
-        """A time of the machine on the service's clock, to the second: the two are read in turn."""
-        time = self._clock.now() + (real - datetime.now(UTC)) * self._clock.speed
-        return (time + timedelta(seconds=0.5)).replace(microsecond=0)
+        """A time of the machine on the service's clock, to the second."""
+        return (self._clock.at(real) + timedelta(seconds=0.5)).replace(microsecond=0)
 
     # --- health ----------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ from ems.clock import INTERVAL, Clock, interval_start
 class SimulatedQuarterHour(BaseTrigger):  # type: ignore[misc]  # apscheduler has no types
     """Fires when a clock of another time or speed passes a quarter of an hour.
 
-    Asked anew each time, so that the simulated and the machine's clock cannot drift apart.
+    A function of the machine's time it is asked for, so that a scheduler that comes late to ask
+    gets no run too early, and none twice.
     """
 
     LAG = timedelta(milliseconds=2)
@@ -20,7 +21,7 @@ class SimulatedQuarterHour(BaseTrigger):  # type: ignore[misc]  # apscheduler ha
         self.clock = clock
 
     def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime:  # noqa: ARG002  apscheduler's signature
-        """The next quarter of an hour, in the machine's time."""
-        simulated = self.clock.now()
+        """The next quarter of an hour after `now`, in the machine's time."""
+        simulated = self.clock.at(now)
         ahead = interval_start(simulated) + INTERVAL - simulated
         return now + ahead / self.clock.speed + self.LAG

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -126,11 +125,16 @@ def test_the_readme_shows_what_reproduce_prints(tmp_path: Path) -> None:
     assert "\n".join(steady) in readme
 
 
-def test_help_answers_within_three_tenths_of_a_second(tmp_path: Path) -> None:
-    geems("--help", cwd=tmp_path)  # writes bytecode, the first time after an installation
-    best = float("inf")
-    for _ in range(5):
-        began = time.perf_counter()
-        assert geems("--help", cwd=tmp_path).returncode == 0
-        best = min(best, time.perf_counter() - began)
-    assert best <= 0.3
+def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys; from ems.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'pandas', 'numpy', 'pyomo', 'opendssdirect', 'pymodbus', 'fastapi',"
+        " 'sqlalchemy', 'tensorflow', 'cyipopt'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.strip() == "[]"

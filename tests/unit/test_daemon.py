@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from apscheduler.events import EVENT_JOB_SUBMITTED
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ems.clock import INTERVAL, Clock, ScaledClock, SteppedClock, WallClock, interval_start
 from ems.daemon import Service
@@ -126,34 +129,62 @@ def test_a_cycle_runs_at_once_and_the_next_is_due_on_the_quarter_hour(make: Make
     assert health.last_status == "verified"
 
 
-def test_on_a_fast_clock_every_simulated_quarter_hour_has_its_cycle(make: Make) -> None:
+def test_on_a_fast_clock_every_quarter_hour_has_its_cycle_once_or_is_recorded_as_missed(
+    make: Make,
+) -> None:
     bench = make(ScaledClock(NOON + timedelta(minutes=10), speed=3000.0))
     bench.service.start()
     assert bench.service.wait_for_cycles(5, PATIENCE_S)
     bench.service.stop()
-    assert bench.starts[:5] == [NOON + i * INTERVAL for i in range(5)]
+    assert len(set(bench.starts)) == len(bench.starts)
+    missed = {
+        m.start + i * INTERVAL
+        for m in bench.store.missed(LONG_AGO, FAR)
+        for i in range(m.intervals)
+    }
+    first, last = bench.starts[0], bench.starts[-1]
+    assert {first + i * INTERVAL for i in range((last - first) // INTERVAL + 1)} <= missed | set(
+        bench.starts
+    )
 
 
-def test_a_fast_clock_fires_just_after_its_quarter_hour_never_before() -> None:
-    clock = ScaledClock(NOON + timedelta(minutes=14), speed=60.0)
-    now = datetime.now(UTC)
-    ahead = SimulatedQuarterHour(clock).get_next_fire_time(None, now) - now
-    assert timedelta(seconds=0.9) < ahead <= timedelta(seconds=1.01)
+@given(seconds=st.floats(0, 86400), speed=st.floats(1, 10_000))
+def test_a_fast_clock_fires_just_after_the_next_quarter_hour_never_before(
+    seconds: float, speed: float
+) -> None:
+    clock = ScaledClock(NOON, speed)
+    asked = datetime.now(UTC) + timedelta(seconds=seconds)
+    fires = SimulatedQuarterHour(clock).get_next_fire_time(None, asked)
+    due = interval_start(clock.at(fires))
+    assert due == interval_start(clock.at(asked)) + INTERVAL
+    assert clock.at(fires) - due <= 1.01 * speed * SimulatedQuarterHour.LAG
 
 
 def test_a_first_cycle_that_reaches_into_the_next_interval_delays_it_but_misses_none(
     make: Make,
 ) -> None:
-    bench = make(ScaledClock(NOON + timedelta(minutes=14), speed=3000.0))
+    bench = make(ScaledClock(NOON + timedelta(minutes=14), speed=60.0))
     release = threading.Event()
     bench.act = partial(wait_for, release)
     bench.service.start()
     scheduler = bench.service._scheduler
     assert scheduler is not None
-    bench.until(lambda: bool(scheduler._executors["default"]._instances.get("cycle")))
+    waits = threading.Event()
+    scheduler.add_listener(
+        lambda event: waits.set() if event.job_id == "cycle" else None, EVENT_JOB_SUBMITTED
+    )
+    wait_for(waits)
     release.set()
     assert bench.service.wait_for_cycles(2, PATIENCE_S)
-    assert bench.starts[0] == NOON
+    assert bench.starts[1] == bench.starts[0] + INTERVAL
+    assert not bench.store.missed(LONG_AGO, FAR)
+
+
+def test_a_scheduled_run_does_nothing_where_its_interval_has_its_cycle(make: Make) -> None:
+    bench = make(SteppedClock(NOON))
+    assert bench.service.cycle(again=False) is not None
+    assert bench.service.cycle(again=False) is None
+    assert bench.starts == [NOON]
 
 
 # --- when they cannot ----------------------------------------------------------------
