@@ -1,0 +1,1 @@
+"""IEEE 123 with secondaries: the data, and the rule by which they were made (`customers`)."""
