@@ -3,7 +3,14 @@
 from feeders.catalogue import FeederCard, shipped
 from feeders.engine import Feeder, FeederLoad
 from feeders.errors import FeederFault
-from feeders.values import DerPlacement, Injections, LoadFlow, Sensitivity
+from feeders.values import (
+    DerPlacement,
+    Injections,
+    InverterCurves,
+    Linearisation,
+    LoadFlow,
+    Regulation,
+)
 
 __all__ = [
     "DerPlacement",
@@ -12,7 +19,9 @@ __all__ = [
     "FeederFault",
     "FeederLoad",
     "Injections",
+    "InverterCurves",
+    "Linearisation",
     "LoadFlow",
-    "Sensitivity",
+    "Regulation",
     "shipped",
 ]

@@ -1,42 +1,37 @@
 """The feeder that is solved, in the engine, OpenDSS.
 
 A `Feeder` owns a context of the engine and a lock: two threads in one context crash the
-process. Controls are off, so taps and capacitors stay as the file leaves them.
+process. The engine solves; whether its answer is one is judged here, by the currents that its
+voltages drive through the wires and those that loads and DERs draw at them.
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from feeders.bulk import Complexes
 from feeders.catalogue import entry_of, private_copy, shipped
 from feeders.compiling import EngineError, compile_file, freeze_controls, new_context
+from feeders.consumers import FeederLoad, enabled_loads, read_loads
+from feeders.curves import CurveSet, slopes_of
 from feeders.errors import FeederFault
-from feeders.placing import check_file, connections
-from feeders.untrusted import admit
-from feeders.values import DerPlacement, Floats, Injections, LoadFlow, Sensitivity
+from feeders.jacobian import factorise
+from feeders.linear import Linear, injections_of
+from feeders.placing import PHASES, check_file, place, switch_off_own_ders
+from feeders.reports import pass_over
+from feeders.responding import solve_responding
+from feeders.solving import Solver, State
+from feeders.untrusted import admit, reaches_outside
+from feeders.values import DerPlacement, Floats, Injections, LoadFlow
 
-BALANCE_TOLERANCE = 1e-6
-"""Mismatch of power, relative to the power that flows, above which a solution is refused:
-the engine can report convergence with another power than was asked for."""
-STEP_KW = 10.0
-"""Step of the central differences [kW, kvar]: 1e-4 pu or so on a distribution feeder, large
-against the solver's tolerance and small against the curvature."""
+__all__ = ["Feeder", "FeederLoad"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeederLoad:
-    """One load of the feeder file."""
-
-    name: str
-    bus: str
-    kw: float
-    """Nominal consumption [kW]."""
-    kvar: float
-    """Nominal reactive consumption [kvar]."""
+LEAST_PU = 0.1
+"""A node below this without load has no voltage of its own [pu]."""
 
 
 class Feeder:
@@ -48,31 +43,44 @@ class Feeder:
 
     def __init__(self, source: str, context: Any, placements: Sequence[DerPlacement]) -> None:
         self.source = source
+        self.passed_over: tuple[str, ...] = ()
+        """Lines of the file that only report and were not executed, `FILE:LINE: command`."""
         self.placements = tuple(placements)
         self._dss = context
         self._lock = threading.RLock()
+        self._closed = False
         check_file(context, source)
-        self._place(self.placements)
         freeze_controls(context)
-        self.loads = tuple(self._read_loads())
+        own = enabled_loads(context)
+        self.loads = read_loads(context, own)
         """Loads of the feeder file, with their nominal powers."""
-        context.Solution.Solve()
-        self.nodes = tuple(name.upper() for name in context.Circuit.AllNodeNames())
-        """All nodes, `BUS.phase`."""
-        names = [name.lower() for name in context.PDElements.AllNames()]
-        self._rated = [i for i, n in enumerate(names) if n.startswith(("line.", "transformer."))]
-        self.elements = tuple(names[i] for i in self._rated)
-        """Lines and transformers."""
-        self.file_head_v_pu = float(self._head_v_pu())
+        self._nominal_kw = np.array([x.kw for x in self.loads])
+        self._nominal_kvar = np.array([x.kvar for x in self.loads])
+        self._ders = tuple(p.name for p in self.placements)
+        placed = place(context, self.placements, source)
+        self._solver = Solver(context, own + placed, len(placed))
+        frame = self._solver.frame
+        self.nodes, self.elements = frame.nodes, frame.elements
+        """All nodes, `BUS.phase`; lines and transformers."""
+        self.file_head_v_pu = self._solver.file_head_v_pu
         """Source voltage of the feeder file [pu]."""
+        self._watched = self._with_a_voltage_of_their_own()
 
     @classmethod
-    def open(cls, source: str, placements: Sequence[DerPlacement] = ()) -> "Feeder":
+    def open(
+        cls,
+        source: str,
+        placements: Sequence[DerPlacement] = (),
+        *,
+        own_ders: Literal["refuse", "off"] = "refuse",
+    ) -> "Feeder":
         """Compile a feeder and place DERs on it.
 
         Args:
             source: name of a shipped feeder, or path of an OpenDSS file.
             placements: where the DERs stand; `bus` may carry phases (`B4.2`).
+            own_ders: generators, storage and PV of the file itself: refused, since GEEMS would
+                not know what they do; or switched off once the file is compiled.
 
         Raises:
             FeederFault: no such feeder, it does not compile or does what a feeder file may
@@ -81,20 +89,30 @@ class Feeder:
         """
         entry = entry_of(source)
         if source in shipped():
-            return cls._compiled(source, entry, entry, placements)
+            return cls._compiled(source, entry, entry, placements, own_ders)
         with private_copy(entry) as copy:
-            admit(copy, entry)
-            return cls._compiled(source, entry, copy, placements)
+            passed_over = pass_over(copy, entry, reaches_outside)
+            admit(copy, entry, own_ders=own_ders == "off")
+            feeder = cls._compiled(source, entry, copy, placements, own_ders)
+            feeder.passed_over = passed_over
+            return feeder
 
     @classmethod
     def _compiled(
-        cls, source: str, entry: Path, file: Path, placements: Sequence[DerPlacement]
+        cls,
+        source: str,
+        entry: Path,
+        file: Path,
+        placements: Sequence[DerPlacement],
+        own_ders: Literal["refuse", "off"],
     ) -> "Feeder":
         """Feeder of `file`, which stands for `entry`."""
         context = new_context()
         try:
             if not compile_file(context, file):
                 raise FeederFault(f"{entry}: defines no circuit (`New Circuit.NAME …`)")
+            if own_ders == "off":
+                switch_off_own_ders(context)
             return cls(source, context, placements)
         except EngineError as error:
             raise FeederFault(_plain(error, str(entry.parent), str(file.parent))) from error
@@ -109,181 +127,165 @@ class Feeder:
         """All buses, upper case."""
         return tuple(dict.fromkeys(n.rpartition(".")[0] for n in self.nodes))
 
-    def close(self) -> None:
-        """Drop the compiled circuit."""
+    @property
+    def floating(self) -> tuple[str, ...]:
+        """Nodes that nothing ties to ground, as behind a delta winding without load.
+
+        What the engine says of their voltages to ground is rounding, about 1e-5 pu; their
+        voltages to each other are sound.
+        """
         with self._lock:
+            return self._solver.stands.floating()
+
+    def close(self) -> None:
+        """Drop the compiled circuit; linearisations made of it stay good."""
+        with self._lock:
+            self._closed = True
             self._dss.Text.Command("ClearAll")
 
     # --- solving ---------------------------------------------------------------------
 
-    def load_flow(self, at: Injections) -> LoadFlow:
+    @property
+    def regulated(self) -> bool:
+        """Whether taps or capacitors move by themselves."""
+        return bool(self._solver.controls.moving)
+
+    def load_flow(self, at: Injections, *, controls: bool = False) -> LoadFlow:
         """Solve the feeder at one operating point.
 
-        Returns a `LoadFlow` with `converged=False` where the engine does not converge or the
-        power in its solution is not the power asked for; never raises for an operating point.
+        Args:
+            at: powers, and where taps and capacitors stand.
+            controls: let regulators and capacitor controls act from there until they rest; the
+                answer's `regulation` says where.
+
+        Returns:
+            A `LoadFlow` with `converged=False`, and why in `note`, where the engine does not
+            converge, the power in its solution is not the power asked for, or the controls do
+            not come to rest. The answer depends on the arguments alone.
+
+        Raises:
+            FeederFault: `at.regulation` names what does not move on this feeder, `at.curves`
+                what is no DER of it; or it is closed.
         """
         with self._lock:
-            load_kw, load_kvar = self._loads_of(at)
-            self._set(at, load_kw, load_kvar)
-            converged = self._solve()
-            head_kw, head_kvar = (-x for x in self._dss.Circuit.TotalPower())
-            losses_kw = self._dss.Circuit.Losses()[0] / 1e3
-            residual = self._residual_kw(at, load_kw, head_kw, losses_kw)
-            scale = max(1.0, sum(load_kw) + sum(abs(p) for p in at.p_kw.values()))
-            v_pu, loading = self._state()
-        finite = bool(np.all(np.isfinite(v_pu)) and np.isfinite(residual))
+            return self._flow(self._state(at, settle=controls), at)
+
+    def linearise(self, at: Injections) -> Linear:
+        """Differentiate the feeder at one operating point, taps and capacitors frozen.
+
+        Where the load flow does not converge the slopes are of no use: see `flow.converged`.
+
+        Raises:
+            FeederFault: as `load_flow`.
+        """
+        with self._lock:
+            state = self._state(at, settle=False)
+            solver, stand = self._solver, state.stand
+            voltage = state.voltage[1:]
+            return Linear(
+                flow=self._flow(state, at),
+                ders=self._ders,
+                frame=solver.frame,
+                network=stand.network,
+                factor=factorise(
+                    stand.pattern,
+                    stand.wires,
+                    *slopes_of(solver.law, state.voltage, state.draw, solver.loads, state.answer),
+                ),
+                voltage=voltage,
+                injected=injections_of(
+                    solver.law,
+                    state.voltage,
+                    state.draw,
+                    stand.pattern,
+                    solver.loads,
+                    solver.ders,
+                    state.answer.gain if state.answer else None,
+                ),
+            )
+
+    def _state(self, at: Injections, *, settle: bool) -> State:
+        if self._closed:  # the engine would read memory that is no longer its own
+            raise FeederFault(f"feeder {self.source} is closed; open it again")
+        head = self.file_head_v_pu if at.head_v_pu is None else at.head_v_pu
+        powers = self._powers_va(at)
+        if not at.curves:
+            return self._solver.solve(powers, head, at.regulation, settle=settle)
+        curves = CurveSet(at.curves, self._ders)
+        return solve_responding(self._solver, powers, head, at.regulation, curves, settle=settle)
+
+    def _with_a_voltage_of_their_own(self) -> NDArray[np.bool_]:
+        """Nodes that limits speak of, shape (node,); all others show 0 pu.
+
+        Not: neutrals, what nothing ties to ground, and what is behind an open switch.
+        """
+        phase = np.array([int(name.rpartition(".")[2]) <= max(PHASES) for name in self.nodes])
+        floating = np.isin(self.nodes, self._solver.stands.floating())
+        idle = np.zeros(len(self.loads) + len(self._ders), dtype=complex)
+        voltage = self._solver.solve(idle, self.file_head_v_pu, None, settle=False).voltage[1:]
+        frame = self._solver.frame
+        alive = np.abs(voltage[frame.place]) > LEAST_PU * frame.base_v
+        return np.asarray(phase & ~floating & alive)
+
+    def _flow(self, state: State, at: Injections) -> LoadFlow:
+        frame = self._solver.frame
+        voltage = state.voltage[1:]
+        loading = state.stand.network.loading_pct(frame, voltage)
         return LoadFlow(
-            converged=converged and finite and residual <= BALANCE_TOLERANCE * scale,
-            residual_kw=float(residual),
-            nodes=self.nodes,
-            v_pu=v_pu,
-            elements=self.elements,
+            converged=state.converged,
+            residual_kw=state.residual_kw,
+            nodes=frame.nodes,
+            v_pu=np.where(self._watched, np.abs(voltage[frame.place]) / frame.base_v, 0.0),
+            elements=frame.elements,
             loading_pct=loading,
-            head_kw=float(head_kw),
-            head_kvar=float(head_kvar),
-            losses_kw=float(losses_kw),
+            head_kw=state.head_kw,
+            head_kvar=state.head_kvar,
+            losses_kw=state.losses_kw,
+            regulation=state.regulation,
+            note=state.note,
+            by_curves=self._by_curves(state, at),
         )
 
-    def sensitivities(self, at: Injections) -> Sensitivity:
-        """Linearise the feeder at one operating point by central differences, taps frozen.
+    def _by_curves(self, state: State, at: Injections) -> dict[str, tuple[float, float]]:
+        answer = state.answer
+        if answer is None:
+            return {}
+        powers = zip(self._ders, answer.p_kw.tolist(), answer.q_kvar.tolist(), strict=True)
+        return {name: (p, q) for name, p, q in powers if name in at.curves}
 
-        Columns follow the placements. Error about 1e-7 of a column's largest entry, from
-        the curvature over `STEP_KW` and the tolerance of the solve.
-        """
-        names = tuple(p.name for p in self.placements)
-        with self._lock:
-            self._set(at, *self._loads_of(at))
-            columns = [
-                (self._difference(at, name, STEP_KW, 0.0), self._difference(at, name, 0.0, STEP_KW))
-                for name in names
-            ]
-        shape_v, shape_l = (len(self.nodes), 0), (len(self.elements), 0)
-        stack = [np.empty(shape_v), np.empty(shape_v), np.empty(shape_l), np.empty(shape_l)]
-        if columns:
-            stack = [
-                np.column_stack([c[power][what] for c in columns])
-                for what in (0, 1)
-                for power in (0, 1)
-            ]
-        return Sensitivity(
-            ders=names, dv_dp=stack[0], dv_dq=stack[1], dl_dp=stack[2], dl_dq=stack[3]
-        )
+    def _powers_va(self, at: Injections) -> Complexes:
+        """Consumption of each load, then of each DER [VA]."""
+        kw, kvar = self._loads_of(at)
+        p = np.array([at.p_kw.get(n, 0.0) for n in self._ders], dtype=float)
+        q = np.array([at.q_kvar.get(n, 0.0) for n in self._ders], dtype=float)
+        found = np.empty(kw.size + p.size, dtype=complex)
+        found.real = 1e3 * np.concatenate((kw, -p))
+        found.imag = 1e3 * np.concatenate((kvar, -q))
+        return found
 
-    def _difference(
-        self, at: Injections, name: str, step_kw: float, step_kvar: float
-    ) -> tuple[Floats, Floats]:
-        p, q = at.p_kw.get(name, 0.0), at.q_kvar.get(name, 0.0)
-        sides = []
-        for sign in (1.0, -1.0):
-            self._set_der(name, p + sign * step_kw, q + sign * step_kvar)
-            self._solve()
-            sides.append(self._state())
-        self._set_der(name, p, q)
-        (v1, l1), (v0, l0) = sides
-        return (v1 - v0) / (2 * STEP_KW), (l1 - l0) / (2 * STEP_KW)
-
-    # --- the engine, below this line -------------------------------------------------
-
-    def _place(self, placements: Sequence[DerPlacement]) -> None:
-        for p, bus in zip(placements, connections(self._dss, placements, self.source), strict=True):
-            self._dss.Circuit.SetActiveBus(bus.partition(".")[0])
-            line_to_neutral = self._dss.Bus.kVBase()
-            kv = line_to_neutral if p.phases == 1 else line_to_neutral * np.sqrt(3)
-            # Constant power between 0.5 and 1.5 pu, as an inverter or a governed set holds it.
-            self._dss.Text.Command(
-                f"New Generator.{_element(p.name)} bus1={bus} phases={p.phases} conn=wye "
-                f"kV={kv:.9g} kW=0 kvar=0 model=1 vminpu=0.5 vmaxpu=1.5"
-            )
-
-    def _read_loads(self) -> Iterator[FeederLoad]:
-        loads = self._dss.Loads
-        self._constant_power = []
-        for i in range(1, loads.Count() + 1):
-            loads.Idx(i)
-            bus = self._dss.CktElement.BusNames()[0].partition(".")[0].upper()
-            self._constant_power.append(int(loads.Model()) == 1)
-            yield FeederLoad(
-                name=loads.Name(), bus=bus, kw=float(loads.kW()), kvar=float(loads.kvar())
-            )
-
-    def _head_v_pu(self) -> float:
-        self._dss.Vsources.First()
-        return float(self._dss.Vsources.PU())
-
-    def _loads_of(self, at: Injections) -> tuple[list[float], list[float]]:
+    def _loads_of(self, at: Injections) -> tuple[Floats, Floats]:
         """Power of each load: as given by name, or the total shared by nominal kW."""
-        nominal_kw = sum(x.kw for x in self.loads) or 1.0
-        nominal_kvar = sum(x.kvar for x in self.loads)
+        nominal_kw = float(self._nominal_kw.sum())
+        nominal_kvar = float(self._nominal_kvar.sum())
         if isinstance(at.load_kw, Mapping):
-            kw = [float(at.load_kw.get(x.name, 0.0)) for x in self.loads]
+            kw = self._by_name(at.load_kw)
         else:
-            kw = [x.kw * at.load_kw / nominal_kw for x in self.loads]
+            kw = self._nominal_kw * (at.load_kw / nominal_kw)
         if at.load_kvar is None:
-            kvar = [
-                k * (x.kvar / x.kw if x.kw else 0.0) for k, x in zip(kw, self.loads, strict=True)
-            ]
+            some = np.where(self._nominal_kw == 0.0, 1.0, self._nominal_kw)
+            kvar = kw * np.where(self._nominal_kw == 0.0, 0.0, self._nominal_kvar / some)
         elif isinstance(at.load_kvar, Mapping):
-            kvar = [float(at.load_kvar.get(x.name, 0.0)) for x in self.loads]
+            kvar = self._by_name(at.load_kvar)
         elif nominal_kvar:
-            kvar = [x.kvar * at.load_kvar / nominal_kvar for x in self.loads]
+            kvar = self._nominal_kvar * (at.load_kvar / nominal_kvar)
         else:
-            kvar = [x.kw * at.load_kvar / nominal_kw for x in self.loads]
+            kvar = self._nominal_kw * (at.load_kvar / nominal_kw)
         return kw, kvar
 
-    def _set(self, at: Injections, load_kw: Sequence[float], load_kvar: Sequence[float]) -> None:
-        loads = self._dss.Loads
-        for i, (kw, kvar) in enumerate(zip(load_kw, load_kvar, strict=True), start=1):
-            loads.Idx(i)
-            loads.kW(kw)  # kW first: the engine keeps the power factor when it is set
-            loads.kvar(kvar)
-        for p in self.placements:
-            self._set_der(p.name, at.p_kw.get(p.name, 0.0), at.q_kvar.get(p.name, 0.0))
-        self._dss.Vsources.First()
-        head = self.file_head_v_pu if at.head_v_pu is None else at.head_v_pu
-        self._dss.Vsources.PU(head)
-
-    def _set_der(self, name: str, p_kw: float, q_kvar: float) -> None:
-        generators = self._dss.Generators
-        generators.Name(_element(name))
-        generators.kW(p_kw)
-        generators.kvar(q_kvar)
-
-    def _solve(self) -> bool:
-        try:
-            self._dss.Solution.Solve()
-        except EngineError:
-            return False
-        return bool(self._dss.Solution.Converged())
-
-    def _state(self) -> tuple[Floats, Floats]:
-        v = np.array(self._dss.Circuit.AllBusMagPu(), dtype=float)
-        loading = np.array(self._dss.PDElements.AllPctNorm(), dtype=float)[self._rated]
-        return v, loading
-
-    def _residual_kw(
-        self, at: Injections, load_kw: Sequence[float], head_kw: float, losses_kw: float
-    ) -> float:
-        """Largest of: DER power missed, constant-power load missed, and the total balance."""
-        worst = ders_kw = consumed_kw = 0.0
-        for p in self.placements:
-            self._dss.Generators.Name(_element(p.name))
-            actual = -sum(self._dss.CktElement.Powers()[::2])
-            worst = max(worst, abs(actual - at.p_kw.get(p.name, 0.0)))
-            ders_kw += actual
-        for i, asked in enumerate(load_kw, start=1):
-            self._dss.Loads.Idx(i)
-            actual = sum(self._dss.CktElement.Powers()[::2])
-            consumed_kw += actual
-            if self._constant_power[i - 1]:
-                worst = max(worst, abs(actual - asked))
-        return max(worst, abs(head_kw + ders_kw - consumed_kw - losses_kw))
+    def _by_name(self, given: Mapping[str, float]) -> Floats:
+        return np.array([given.get(x.name, 0.0) for x in self.loads], dtype=float)
 
 
 def _plain(error: Exception, folder: str, private: str) -> str:
     text = " ".join(str(error).replace(private, folder).split())
     return f"feeder does not compile: {text}"
-
-
-def _element(name: str) -> str:
-    """Name of the generator that stands for a DER; apart from any of the file's own."""
-    return f"geems_{name}"

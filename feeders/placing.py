@@ -5,11 +5,26 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from feeders.consumers import enabled_loads
 from feeders.errors import FeederFault
 from feeders.values import DerPlacement
 
 PHASES = (1, 2, 3)
+BETWEEN = 2
+"""Nodes that a single-phase DER may stand between."""
 DER_CLASSES = ("generator", "storage", "pvsystem")
+DER_CONTROLS = ("invcontrol", "expcontrol", "storagecontroller", "gendispatcher")
+STRANGE = (
+    "windgen",
+    "indmach012",
+    "generic5",
+    "vccs",
+    "vsconverter",
+    "upfc",
+    "gicline",
+    "gicsource",
+)
+"""Classes that draw current by laws of their own."""
 
 
 def check_file(context: Any, source: str) -> None:
@@ -25,14 +40,15 @@ def check_file(context: Any, source: str) -> None:
 
 def _load_faults(context: Any) -> Iterator[str]:
     loads = context.Loads
+    places = enabled_loads(context)
     total_kw = 0.0
-    for i in range(1, loads.Count() + 1):
-        loads.Idx(i)
+    for i in places:
+        loads.Idx(i + 1)
         kw, kvar = float(loads.kW()), float(loads.kvar())
         total_kw += kw
         if not (math.isfinite(kw) and math.isfinite(kvar)):
             yield f"has a load whose power is no number: load.{loads.Name()}; give its kW and kvar"
-    if loads.Count() == 0:
+    if not places:
         yield "has no loads; add one (`New Load.NAME bus1=… kV=… kW=…`) for each consumer"
     elif total_kw <= 0.0:
         yield (
@@ -42,13 +58,82 @@ def _load_faults(context: Any) -> Iterator[str]:
 
 
 def _own_ders(context: Any) -> Iterator[str]:
-    names = [str(n).lower() for n in context.Circuit.AllElementNames()]
-    own = [n for n in names if n.partition(".")[0] in DER_CLASSES]
+    own = list(_enabled(context, DER_CLASSES))
     if own:
         yield (
             f"holds {', '.join(own)}; DERs stand in the site file: make each one there "
             "([[pv]], [[bes]] or [[dg]]) and take it out of the feeder file"
         )
+    strange = list(_enabled(context, STRANGE))
+    if strange:
+        yield (
+            f"holds {', '.join(strange)}, whose current GEEMS cannot follow; "
+            "write each as a Load of the same power"
+        )
+
+
+def _enabled(context: Any, classes: Sequence[str]) -> Iterator[str]:
+    """Enabled elements of some classes, `class.name`."""
+    for name in (str(n).lower() for n in context.Circuit.AllElementNames()):
+        if name.partition(".")[0] in classes:
+            context.Circuit.SetActiveElement(name)
+            if context.CktElement.Enabled():
+                yield name
+
+
+def switch_off_own_ders(context: Any) -> None:
+    """Disable generators, storage and PV of the file, and what controls them."""
+    for kind in sorted(
+        {n.partition(".")[0] for n in _enabled(context, DER_CLASSES + DER_CONTROLS)}
+    ):
+        context.Text.Command(f"BatchEdit {kind}..* enabled=no")
+
+
+def place(context: Any, placements: Sequence[DerPlacement], source: str) -> list[int]:
+    """Place DERs, as loads of negative power that starts at none.
+
+    Returns:
+        Their places in the engine's list of loads, counted from 0.
+
+    Raises:
+        FeederFault: as `connections`.
+    """
+    first = context.Loads.Count()
+    buses = connections(context, placements, source)
+    if any(_is_between(p) for p in placements):
+        context.Solution.Solve()  # tells whether two nodes are 120 or 180 degrees apart
+    for p, bus in zip(placements, buses, strict=True):
+        # Constant power between 0.5 and 1.5 pu, as an inverter or a governed set holds it.
+        context.Text.Command(
+            f"New Load.{_element(p.name)} bus1={bus} phases={p.phases} "
+            f"conn={'delta' if p.delta else 'wye'} kV={_rated_kv(context, p, bus):.9g} "
+            "kW=0 kvar=0 model=1 vminpu=0.5 vmaxpu=1.5 vlowpu=0.1 status=fixed"
+        )
+    return list(range(first, first + len(placements)))
+
+
+def _is_between(placement: DerPlacement) -> bool:
+    """Whether a DER stands between two nodes of its bus."""
+    return placement.phases == 1 and placement.bus.count(".") == BETWEEN
+
+
+def _rated_kv(context: Any, placement: DerPlacement, bus: str) -> float:
+    """Rated voltage as the engine wants it: across a single phase, else line to line."""
+    name, *nodes = bus.split(".")
+    context.Circuit.SetActiveBus(name)
+    line_to_neutral = float(context.Bus.kVBase())
+    if not _is_between(placement):
+        return line_to_neutral * (1.0 if placement.phases == 1 else math.sqrt(3.0))
+    volts = [float(v) for v in context.Bus.PuVoltage()]
+    at = {n: complex(*volts[2 * i : 2 * i + 2]) for i, n in enumerate(context.Bus.Nodes())}
+    across = abs(at[int(nodes[0])] - at[int(nodes[1])])
+    # 180 degrees apart are the legs of a centre-tapped secondary; 120 are two phases.
+    return line_to_neutral * min((math.sqrt(3.0), 2.0), key=lambda x: abs(across - x))
+
+
+def _element(name: str) -> str:
+    """Name of the load that stands for a DER; apart from any of the file's own."""
+    return f"geems_{name}"
 
 
 def connections(context: Any, placements: Sequence[DerPlacement], source: str) -> list[str]:
@@ -80,15 +165,30 @@ def _connection(context: Any, placement: DerPlacement, buses: Sequence[str], sou
             f"{source}: bus {placement.bus} has no voltage base; end the file with "
             "`Set VoltageBases=[…]` and `CalcVoltageBases`"
         )
-    there = sorted({int(n) for n in context.Bus.Nodes()} & set(PHASES))
-    wrong = _wrong_phases(placement, bus, dots, there)
+    nodes = sorted({int(n) for n in context.Bus.Nodes()})
+    there = [n for n in nodes if n in PHASES] or nodes  # node 4 and above are mostly neutrals
+    wrong = _wrong_delta(placement, bus) or _wrong_phases(placement, bus, dots, there, nodes)
     if wrong:
         raise FeederFault(f"{placement.name}: {wrong}")
     return ".".join([bus, *(dots or map(str, there))])
 
 
+def _wrong_delta(placement: DerPlacement, bus: str) -> str:
+    """What is wrong with a delta connection; empty when nothing is."""
+    if not placement.delta or placement.phases == 3 or _is_between(placement):
+        return ""
+    return (
+        f"delta with phases = {placement.phases}; a delta has phases = 3, or phases = 1 and two "
+        f'nodes, as in bus = "{bus}.1.2"'
+    )
+
+
 def _wrong_phases(
-    placement: DerPlacement, bus: str, dots: Sequence[str], there: Sequence[int]
+    placement: DerPlacement,
+    bus: str,
+    dots: Sequence[str],
+    there: Sequence[int],
+    nodes: Sequence[int],
 ) -> str:
     """What is wrong with the phases of a placement; empty when nothing is."""
     wanted = placement.phases
@@ -101,9 +201,10 @@ def _wrong_phases(
         # The engine would take the first phases, whether they are there or not.
         which = "phase" if wanted == 1 else "phases"
         return "" if wanted == len(there) else f'{has}: name the {which}, as in bus = "{example}"'
-    if not set(dots) <= {str(n) for n in there}:
+    if not set(dots) <= {str(n) for n in nodes}:
         return f'{has}, so "{placement.bus}" is not on it; as in bus = "{example}"'
-    if len(set(dots)) != len(dots) or len(dots) != wanted:
+    needed = BETWEEN if _is_between(placement) else wanted
+    if len(set(dots)) != len(dots) or len(dots) != needed:
         return (
             f'bus = "{placement.bus}" names {_phases([int(d) for d in dots])} where phases = '
             f'{wanted}; give phases = {len(set(dots))}, or as in bus = "{example}"'

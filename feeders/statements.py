@@ -4,11 +4,13 @@ Where the engine's own reading is in doubt (text after the end of a block commen
 text is kept: what is read here is judged, and must be no less than what is executed.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-BLANK = " \t"
-BREAK = BLANK + ",="
+BLANKS = re.compile(r"[ \t]*")
+PLAIN = re.compile(r"(?:[^ \t,=!/]|/(?!/))*")
+"""A word that is not quoted: up to a blank, a comma, an equals sign or a comment."""
 CLOSING = {"(": ")", "[": "]", "{": "}", '"': '"', "'": "'"}
 
 
@@ -51,13 +53,11 @@ def _words(line: str) -> tuple[str, list[Word]]:
     name: str | None = None
     at = 0
     while True:
-        while at < len(line) and line[at] in BLANK:
-            at += 1
+        at = _after_blanks(line, at)
         if at >= len(line) or _comment_at(line, at):
             break
         value, at = _word(line, at)
-        while at < len(line) and line[at] in BLANK:
-            at += 1
+        at = _after_blanks(line, at)
         ends = line[at] if at < len(line) else ""
         if ends in (",", "="):
             at += 1
@@ -71,14 +71,18 @@ def _words(line: str) -> tuple[str, list[Word]]:
     return line[:at], words
 
 
+def _after_blanks(line: str, at: int) -> int:
+    found = BLANKS.match(line, at)
+    return found.end() if found else at
+
+
 def _word(line: str, at: int) -> tuple[str, int]:
     """The word that begins at `at`, and where it ends."""
     if line[at] in CLOSING:
         end = line.find(CLOSING[line[at]], at + 1)
         return (line[at + 1 :], len(line)) if end < 0 else (line[at + 1 : end], end + 1)
-    end = at
-    while end < len(line) and line[end] not in BREAK and not _comment_at(line, end):
-        end += 1
+    found = PLAIN.match(line, at)
+    end = found.end() if found else at
     return line[at:end], end
 
 

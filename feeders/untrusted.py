@@ -8,12 +8,18 @@ own (`feeders.probe`), which may crash or hang. Only then is it compiled here.
 import hashlib
 import re
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
-from feeders.compiling import command_names, option_names
 from feeders.errors import FeederFault
 from feeders.probe import complaint
+from feeders.redirects import (
+    candidates,
+    commands_known,
+    meanings,
+    options_known,
+    target_of,
+    text_of,
+)
 from feeders.statements import Statement, Word, statements
 
 SHOWN_FAULTS = 20
@@ -34,8 +40,8 @@ DESCRIBING = _set_of(
 ON_OBJECTS = frozenset({"new", "edit", "select", "batchedit"})
 CONTINUING = frozenset({"more", "m", "~"})
 DERS = ("generator", "storage", "pvsystem")
-CAN_LOAD_CODE = "capcontrol"
-"""Besides the DERs, which are refused, the one class whose properties name native code."""
+CAN_LOAD_CODE = ("capcontrol", *DERS)
+"""Classes whose properties name native code."""
 NATIVE = ("usermodel", "userdata", "shaftmodel", "shaftdata", "dynadll", "dynadata")
 """Properties that name native code to load, or what to hand it."""
 WRITING_OPTIONS = _set_of(
@@ -61,21 +67,22 @@ _admitted: set[str] = set()
 """Digests of folders that were found harmless by this process."""
 
 
-def admit(copy: Path, entry: Path) -> None:
+def admit(copy: Path, entry: Path, *, own_ders: bool = False) -> None:
     """Let a feeder file through to the engine, or say why not.
 
     Args:
         copy: the file to compile, in a private copy of its folder.
         entry: the same file where its author keeps it; named in messages.
+        own_ders: whether it may hold generators, storage and PV of its own.
 
     Raises:
         FeederFault: the file does what a feeder file may not (all of it is told), or the
             engine crashes, hangs or writes when it compiles the file.
     """
-    digest = _digest(copy)
+    digest = f"{_digest(copy)} {own_ders}"
     if digest in _admitted:
         return
-    faults = list(_faults(copy, entry))
+    faults = list(_faults(copy, entry, own_ders))
     if faults:
         more = len(faults) - SHOWN_FAULTS
         tail = [f"and {more} more"] if more > 0 else []
@@ -84,6 +91,11 @@ def admit(copy: Path, entry: Path) -> None:
     if trouble:
         raise FeederFault(f"{entry}: {trouble}")
     _admitted.add(digest)
+
+
+def reaches_outside(statement: Statement) -> bool:
+    """Whether a statement names a path outside the feeder's folder, or hides one."""
+    return bool(OUTSIDE.search(statement.text) or VARIABLE.search(statement.text))
 
 
 def _digest(copy: Path) -> str:
@@ -98,7 +110,7 @@ def _digest(copy: Path) -> str:
 # --- reading ---------------------------------------------------------------------------
 
 
-def _faults(copy: Path, entry: Path) -> Iterator[str]:
+def _faults(copy: Path, entry: Path, own_ders: bool) -> Iterator[str]:
     """Faults of the file and of all files it has the engine execute."""
     folder = copy.parent
     files = [p for p in sorted(folder.rglob("*")) if p.is_file()]
@@ -107,19 +119,19 @@ def _faults(copy: Path, entry: Path) -> Iterator[str]:
     while waiting:
         path = waiting.pop(0)
         shown = entry.parent / path.relative_to(folder)
-        text = path.read_bytes().decode("latin-1").removeprefix("\xef\xbb\xbf")  # UTF-8's mark
+        text = text_of(path)
         odd_one = ODD_CHARACTERS.search(text.replace("\r\n", "\n"))
         if odd_one:
             line = text.count("\n", 0, odd_one.start()) + 1
             yield f"{shown}:{line}: holds a control character; save it as plain text"
-        reading = _Reading()
+        reading = _Reading(own_ders)
         for statement in statements(text):
             for problem in reading.problems(statement):
                 yield f"{shown}:{statement.line}: {problem}"
-            target = _target(statement)
+            target = target_of(statement)
             if target is None:
                 continue
-            found = _candidates(target, files)
+            found = candidates(target, files)
             if not found and not OUTSIDE.search(statement.text):
                 yield f"{shown}:{statement.line}: no file {_short(target)} in the feeder's folder"
             exact = [p for p in (path.parent / target, folder / target) if p in found][:1]
@@ -128,21 +140,6 @@ def _faults(copy: Path, entry: Path) -> Iterator[str]:
                 yield f"{shown}:{statement.line}: redirects to itself; take this line out"
             waiting += [p for p in found if p not in seen]
             seen.update(found)
-
-
-def _target(statement: Statement) -> str | None:
-    """File that a statement has the engine execute, `/` between its folders."""
-    first, *rest = statement.words
-    runs = {"redirect", "compile"} & set(_meanings(first.value, command_names_known()))
-    if first.name or not runs or not rest or not rest[0].value.strip():
-        return None
-    return rest[0].value.strip().replace("\\", "/")
-
-
-def _candidates(target: str, files: list[Path]) -> list[Path]:
-    """Files the engine may take for `target`: it has rules of its own on folders and endings."""
-    name = target.rpartition("/")[2].lower()
-    return [p for p in files if p.name.lower() in (name, f"{name}.dss", f"{name}.txt")]
 
 
 def _reaches(start: Path, end: Path, leads: dict[Path, list[Path]]) -> bool:
@@ -157,27 +154,11 @@ def _reaches(start: Path, end: Path, leads: dict[Path, list[Path]]) -> bool:
     return False
 
 
-@cache
-def command_names_known() -> tuple[str, ...]:
-    """Commands of the engine."""
-    return command_names()
-
-
-@cache
-def _options_known() -> tuple[str, ...]:
-    return option_names()
-
-
-def _meanings(word: str, known: tuple[str, ...]) -> list[str]:
-    """What the engine may take a word for: it accepts any beginning of a name."""
-    word = word.strip().lower()
-    return [word] if word in known else [k for k in known if word and k.startswith(word)]
-
-
 class _Reading:
     """Judges the statements of one file in their order."""
 
-    def __init__(self) -> None:
+    def __init__(self, own_ders: bool) -> None:
+        self._own_ders = own_ders
         self._class = ""
         """Class of the object that `~` would go on with; empty where that is not known."""
 
@@ -191,7 +172,7 @@ class _Reading:
             self._class = first.name.partition(".")[0] if "." in first.name else self._class
             yield from self._of_object(statement.words, 0)
             return
-        commands = _meanings(first.value, command_names_known())
+        commands = meanings(first.value, commands_known())
         forbidden = [c for c in commands if c not in DESCRIBING]
         if not commands:
             yield f"{_short(first.value)} is no command of a feeder file; correct it or take it out"
@@ -221,7 +202,7 @@ class _Reading:
             self._class = ""
             yield f"`{_plain(command)}` names no class; write `{_plain(command)} CLASS.NAME …`"
         ders = [d for d in DERS if self._class and d.startswith(self._class)]
-        if ders:
+        if ders and not self._own_ders:
             yield (
                 f"holds {ders[0]}.{_plain(name)}; DERs stand in the site file: make it one there "
                 "([[pv]], [[bes]] or [[dg]]) and take it out here"
@@ -230,7 +211,7 @@ class _Reading:
 
     def _of_object(self, words: tuple[Word, ...], skip: int) -> Iterator[str]:
         """Properties that name native code, by any beginning of their names or by position."""
-        may_load = not self._class or CAN_LOAD_CODE.startswith(self._class)
+        may_load = not self._class or any(c.startswith(self._class) for c in CAN_LOAD_CODE)
         for word in words[skip:]:
             name = word.name.rpartition(".")[2].strip()
             if len(name) >= (1 if may_load else 2) and any(n.startswith(name) for n in NATIVE):
@@ -247,7 +228,7 @@ def _option_problems(statement: Statement) -> Iterator[str]:
         if not word.name:
             yield f"{_short(word.value)} has no option before it; write OPTION=VALUE"
             continue
-        writing = WRITING_OPTIONS & set(_meanings(word.name, _options_known()))
+        writing = WRITING_OPTIONS & set(meanings(word.name, options_known()))
         if writing and word.value.strip().lower() not in OFF:
             yield (
                 f"option `{_plain(word.name)}` has the engine write; take it out: "

@@ -4,8 +4,10 @@ Pure values: no engine is imported here, so every stage may use them.
 Sign: DER injection positive (generation, discharge); load consumption positive.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +22,51 @@ class DerPlacement:
     name: str
     """Name of the DER in the site file."""
     bus: str
-    """Bus, as the feeder file spells it (case does not matter)."""
+    """Bus, as the feeder file spells it (case does not matter), and its nodes where they must
+    be named: `B4.2`. One phase and two nodes, `X.1.2`, is between the two: line to line, or
+    from leg to leg of a 120/240 V secondary."""
     phases: int = 3
     """Number of phases of the connection."""
+    delta: bool = False
+    """Three phases in delta; otherwise each phase to neutral."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regulation:
+    """Where the devices stand that hold the voltage by themselves."""
+
+    taps: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Turns of each winding of every transformer that a regulator moves, by its name
+    (`transformer.reg1a`) [pu]."""
+    capacitors: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Steps of every capacitor that a control switches, 1 where closed (`capacitor.c83`)."""
+
+
+Curve = tuple[tuple[float, float], ...]
+"""Points (voltage [pu], value [pu]), voltages rising; straight between, level beyond the ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InverterCurves:
+    """What an inverter does by itself with the voltage at its terminals.
+
+    The voltage is the mean of its phases. Raises ValueError where voltages do not rise.
+    """
+
+    rated_kva: float
+    """Unit of the values of `volt_var`."""
+    rated_kw: float
+    """Unit of the values of `volt_watt`."""
+    volt_var: Curve = ()
+    """Reactive power, injection positive; `q_kvar` of the operating point comes on top of it."""
+    volt_watt: Curve = ()
+    """Highest active power."""
+
+    def __post_init__(self) -> None:
+        for name, curve in (("volt_var", self.volt_var), ("volt_watt", self.volt_watt)):
+            volts = [v for v, _ in curve]
+            if any(b <= a for a, b in pairwise(volts)):
+                raise ValueError(f"{name}: voltages must rise from point to point: {volts}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +84,11 @@ class Injections:
     """Reactive consumption, likewise; None keeps each load's nominal power factor [kvar]."""
     head_v_pu: float | None = None
     """Voltage behind the source impedance; None keeps the feeder file's [pu]."""
+    regulation: Regulation | None = None
+    """Taps and capacitors; None takes them as the feeder file leaves them."""
+    curves: Mapping[str, InverterCurves] = field(default_factory=dict)
+    """Volt-var and volt-watt of the DERs in which they are enabled. Slopes of a linearisation are
+    then those with the curves at work, for what the DERs are asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +117,12 @@ class LoadFlow:
     """Reactive power taken from the grid at the feeder head, import positive [kvar]."""
     losses_kw: float
     """Active losses of the feeder [kW]."""
-    taps: Mapping[str, float] = field(default_factory=dict)
-    """Regulator taps in force [pu]; empty where the feeder has none."""
+    regulation: Regulation = Regulation()
+    """Taps and capacitors in this solution; empty where the feeder has none that move."""
+    note: str = ""
+    """Why it has not converged; empty when it has."""
+    by_curves: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Active and reactive power that each DER with curves comes to [kW, kvar]."""
 
     def highest(self) -> tuple[str, float]:
         """Node with the highest voltage, and that voltage [pu]."""
@@ -82,17 +135,49 @@ class LoadFlow:
         return self.nodes[i], float(self.v_pu[i])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sensitivity:
-    """How voltages and loadings move with each DER around one operating point, taps frozen."""
+class Linearisation(Protocol):
+    """The feeder around one operating point: how voltages and loadings move with each DER.
 
-    ders: tuple[str, ...]
-    """Column names."""
-    dv_dp: Floats
-    """∂|V|/∂P, shape (node, der) [pu/kW]."""
-    dv_dq: Floats
-    """∂|V|/∂Q, shape (node, der) [pu/kvar]."""
-    dl_dp: Floats
-    """∂loading/∂P, shape (element, der) [%/kW]."""
-    dl_dq: Floats
-    """∂loading/∂Q, shape (element, der) [%/kvar]."""
+    Taps and capacitors stay where they are. It holds what it needs by itself: the engine may
+    have moved on.
+    """
+
+    @property
+    def flow(self) -> LoadFlow:
+        """Load flow at the point."""
+        ...
+
+    @property
+    def ders(self) -> tuple[str, ...]:
+        """The DERs in the order of every `der` axis below: that of the placements."""
+        ...
+
+    def change(self, dp_kw: Floats, dq_kvar: Floats) -> tuple[Floats, Floats]:
+        """Change of ALL voltages and loadings with powers moved, by one product or one solve.
+
+        Args:
+            dp_kw: shape (der,) [kW].
+            dq_kvar: shape (der,) [kvar].
+
+        Returns:
+            Voltages, shape (node,) [pu]; loadings, shape (element,) [%].
+        """
+        ...
+
+    def voltage_rows(self, nodes: Sequence[int]) -> tuple[Floats, Floats]:
+        """∂|V|/∂P [pu/kW] and ∂|V|/∂Q [pu/kvar] of some nodes, each of shape (len(nodes), der)."""
+        ...
+
+    def loading_cuts(
+        self, elements: Sequence[int], dp_kw: Floats, dq_kvar: Floats
+    ) -> tuple[Floats, Floats, Floats]:
+        """Loadings of some elements with powers moved, and their slopes there.
+
+        A current's magnitude is convex in what moves it: no such tangent cuts off a point that
+        keeps the limit, and enough of them describe it wholly.
+
+        Returns:
+            Loadings [%], shape (len(elements),); ∂loading/∂P [%/kW] and ∂loading/∂Q [%/kvar],
+            each of shape (len(elements), der).
+        """
+        ...

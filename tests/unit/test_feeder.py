@@ -54,24 +54,54 @@ def test_a_diverged_state_does_not_spoil_the_next_solve(feeder: Feeder) -> None:
     np.testing.assert_allclose(after.v_pu, before.v_pu, atol=1e-8)
 
 
-def test_sensitivities_predict_what_a_load_flow_shows(feeder: Feeder) -> None:
-    slope = feeder.sensitivities(FREE)
-    base = feeder.load_flow(FREE).v_pu
+def test_a_linearisation_predicts_what_a_load_flow_shows(feeder: Feeder) -> None:
+    slope = feeder.linearise(FREE)
     moved = Injections(
         p_kw={"pv": 9_990.0, "dg": 3000.0, "bes": 200.0}, q_kvar={"pv": -10.0}, load_kw=13_204.397
     )
-    predicted = base - 10.0 * slope.dv_dp[:, 0] - 10.0 * slope.dv_dq[:, 0]
-    np.testing.assert_allclose(feeder.load_flow(moved).v_pu, predicted, atol=2e-7)
+    shift = np.array([-10.0, 0.0, 0.0])
+    dv, dl = slope.change(shift, shift)
+    then = feeder.load_flow(moved)
+    np.testing.assert_allclose(then.v_pu, slope.flow.v_pu + dv, atol=2e-7)
+    np.testing.assert_allclose(then.loading_pct, slope.flow.loading_pct + dl, atol=1e-2)
 
 
-def test_sensitivities_do_not_depend_on_the_step(
-    feeder: Feeder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wide = feeder.sensitivities(FREE)
-    monkeypatch.setattr("feeders.engine.STEP_KW", 2.0)
-    narrow = feeder.sensitivities(FREE)
-    for a, b in ((wide.dv_dp, narrow.dv_dp), (wide.dv_dq, narrow.dv_dq)):
-        assert np.max(np.abs(a - b)) <= 1e-5 * np.max(np.abs(b))
+def test_rows_and_the_whole_change_agree(feeder: Feeder) -> None:
+    slope = feeder.linearise(FREE)
+    p, q = np.array([3.0, -1.0, 2.0]), np.array([-2.0, 5.0, 0.5])
+    dv, dl = slope.change(p, q)
+    v_p, v_q = slope.voltage_rows(range(len(feeder.nodes)))
+    l_p, l_q = slope.loading_rows(range(len(feeder.elements)))
+    little = 1e-4
+    _, dl = slope.change(little * p, little * q)
+    np.testing.assert_allclose(v_p @ p + v_q @ q, dv, atol=1e-14)
+    np.testing.assert_allclose(l_p @ p + l_q @ q, dl / little, atol=1e-6)
+
+
+def test_no_tangent_of_a_loading_lies_above_it(feeder: Feeder) -> None:
+    slope = feeder.linearise(FREE)
+    every = range(len(feeder.elements))
+    p, q = np.array([300.0, -100.0, 200.0]), np.array([-2000.0, 500.0, 50.0])
+    _, moved = slope.change(p, q)
+    loading, l_p, l_q = slope.loading_cuts(every, p, q)
+    np.testing.assert_allclose(loading, slope.flow.loading_pct + moved, atol=1e-9)
+    still = loading - l_p @ p - l_q @ q
+    assert np.all(still <= slope.flow.loading_pct + 1e-9)
+
+
+def test_a_linearisation_outlives_the_next_load_flow(feeder: Feeder) -> None:
+    slope = feeder.linearise(FREE)
+    before = slope.voltage_rows([5, 38])
+    feeder.load_flow(Injections(p_kw={}, q_kvar={}, load_kw=1_000.0, head_v_pu=0.98))
+    feeder.close()
+    for a, b in zip(before, slope.voltage_rows([5, 38]), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_closed_feeder_says_so(feeder: Feeder) -> None:
+    feeder.close()
+    with pytest.raises(FeederFault, match="feeder segment13 is closed; open it again"):
+        feeder.load_flow(FREE)
 
 
 def test_two_feeders_in_two_threads_do_not_disturb_each_other() -> None:
@@ -107,7 +137,7 @@ def test_all_missing_buses_are_named_at_once_with_what_was_meant() -> None:
 
 
 def test_an_unknown_feeder_names_the_shipped_ones() -> None:
-    with pytest.raises(FeederFault, match=r"no such file.*shipped: segment13"):
+    with pytest.raises(FeederFault, match=r"no such file.*shipped: .*segment13"):
         Feeder.open("segment14")
 
 

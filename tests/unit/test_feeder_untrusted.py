@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import feeders
@@ -26,6 +27,8 @@ New Line.l4 bus1=N3.1.3 bus2=N5.1.3 phases=2 length=1 units=km r1=0.3 x1=0.4 nor
 LOADS = "New Load.a bus1=N2 phases=3 kV=12.47 kW=500 pf=0.95 model=1\n"
 FOOT = "Set VoltageBases=[12.47]\nCalcVoltageBases\nSolve\n"
 FIRST_OWN_LINE = HEAD.count("\n") + LOADS.count("\n") + 1
+
+NEWLINE = "\n"
 
 Write = Callable[..., Path]
 
@@ -121,11 +124,7 @@ def test_a_library_beside_the_process_is_not_reached_by_position_or_bare_name(
         "Solve casename=x",
         "Set DataPath=sub",
         "Set DemandInterval=true",
-        "Show voltages",
-        "Plot profile",
-        "Visualize powers line.l1",
         "Dump commands",
-        "FileEdit x",
         "DOScmd touch x",
         "cd sub",
         "Quit",
@@ -138,6 +137,8 @@ def test_a_library_beside_the_process_is_not_reached_by_position_or_bare_name(
         r"Redirect C:\x.dss",
         'Redirect "//etc/passwd"',
         "/* */ Export Voltages",
+        "/* Show\nShow */ Show Voltages",
+        "Sho Voltages",
         "Set a b c d",
     ],
 )
@@ -147,14 +148,33 @@ def test_a_file_that_writes_or_reaches_outside_is_refused_at_its_line(
     out = tmp_path / "out"
     out.mkdir()
     path = write(line.format(out=out))
-    assert f"{path}:{FIRST_OWN_LINE}: " in refusal(path)
+    assert f"{path}:{FIRST_OWN_LINE + line.count(NEWLINE)}: " in refusal(path)
     assert list(out.iterdir()) == []
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize(
+    "line", ["Show Voltages", "  PLOT profile", "Visualize powers line.l1", "Export Voltages x.csv"]
+)
+def test_a_line_that_only_reports_is_passed_over_and_told(write: Write, line: str) -> None:
+    path = write(f"Redirect more.dss\n{line}\nLine.l1.length=2")
+    (path.parent / "more.dss").write_text("! two lines\nFileEdit x.csv\n")
+    feeder = Feeder.open(str(path))
+    word = line.split(maxsplit=1)[0].lower()
+    assert feeder.passed_over == (
+        f"{path}:{FIRST_OWN_LINE + 1}: {word}",
+        f"{path.parent / 'more.dss'}:2: fileedit",
+    )
+    assert sorted(p.name for p in path.parent.iterdir()) == ["f.dss", "more.dss"]
+    assert line in path.read_text()  # the user's own file is left alone
+    shorter = Feeder.open(str(write("Redirect more.dss")))
+    at = Injections(p_kw={}, q_kvar={}, load_kw=500.0)
+    assert feeder.load_flow(at).losses_kw > 1.1 * shorter.load_flow(at).losses_kw
+
+
 def test_a_writing_command_is_told_what_a_feeder_file_is_for(write: Write) -> None:
-    said = refusal(write("Show Voltages"))
-    assert "`show` is not for a feeder file; take this line out" in said
+    said = refusal(write("Save Circuit"))
+    assert "`save` is not for a feeder file; take this line out" in said
     assert "may describe, not write" in said
 
 
@@ -175,12 +195,12 @@ def test_a_link_is_not_followed_out_of_the_folder(write: Write, tmp_path: Path) 
 
 
 def test_all_faults_of_all_files_are_told_at_once(write: Write) -> None:
-    path = write("Redirect more.dss\nShow Voltages\nRedirect gone.dss")
-    (path.parent / "more.dss").write_text("! fine\nExport Voltages\nNew Generator.g bus1=N2\n")
+    path = write("Redirect more.dss\nSave Circuit\nRedirect gone.dss")
+    (path.parent / "more.dss").write_text("! fine\nDump commands\nNew Generator.g bus1=N2\n")
     said = refusal(path)
-    assert f"{path}:{FIRST_OWN_LINE + 1}: `show`" in said
+    assert f"{path}:{FIRST_OWN_LINE + 1}: `save`" in said
     assert f"{path}:{FIRST_OWN_LINE + 2}: no file `gone.dss`" in said
-    assert f"{path.parent / 'more.dss'}:2: `export`" in said
+    assert f"{path.parent / 'more.dss'}:2: `dump`" in said
     assert f"{path.parent / 'more.dss'}:3: holds generator.g" in said
 
 
@@ -282,7 +302,7 @@ def test_a_feeder_is_probed_once_and_again_when_any_of_its_files_changes(
     for _ in range(3):
         Feeder.open(str(path)).close()
     assert len(probed) == 1
-    (path.parent / "more.dss").write_text("Show Voltages\n")
+    (path.parent / "more.dss").write_text("Save Circuit\n")
     assert "more.dss:1" in refusal(path)
 
 
@@ -344,6 +364,35 @@ def test_ders_of_the_feeder_file_are_named_with_the_mend(write: Write, kind: str
     assert f"holds {kind.lower()}.roof; DERs stand in the site file: make it one there" in said
 
 
+def test_ders_of_the_feeder_file_can_be_switched_off(write: Write) -> None:
+    at = Injections(p_kw={}, q_kvar={}, load_kw=500.0)
+    plain = Feeder.open(str(write())).load_flow(at)
+    path = write(
+        "New Generator.roof bus1=N3 kV=12.47 kW=400\nNew PVSystem.pv bus1=N3 kV=12.47 Pmpp=300\n"
+        "New Storage.b bus1=N3 kV=12.47 kWrated=50 kWhrated=100 state=discharging\n"
+        "New XYCurve.c npts=2 xarray=[1 2] yarray=[1 0]\n"
+        "New InvControl.i mode=voltwatt voltwatt_curve=c"
+    )
+    flow = Feeder.open(str(path), own_ders="off").load_flow(at)
+    assert flow.converged
+    np.testing.assert_allclose(flow.v_pu, plain.v_pu, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "lines", ["New Generator.x bus1=N1 kV=12.47 kW=1 UserModel=x", "~ ShaftM=x"]
+)
+def test_ders_that_are_switched_off_still_load_no_native_code(write: Write, lines: str) -> None:
+    path = write("New Generator.y bus1=N1 kV=12.47 kW=1\n" + lines)
+    with pytest.raises(FeederFault, match="native code"):
+        Feeder.open(str(path), own_ders="off")
+
+
+def test_what_draws_current_by_a_law_of_its_own_is_refused(write: Write) -> None:
+    said = refusal(write("New IndMach012.m bus1=N2 kV=12.47 kW=100 kVA=120"))
+    assert "holds indmach012.m, whose current GEEMS cannot follow" in said
+    assert "write each as a Load" in said
+
+
 # --- phases ----------------------------------------------------------------------------
 
 
@@ -390,7 +439,7 @@ def test_a_der_injects_on_its_phases_and_makes_no_node_of_its_own(
     assert feeder.nodes == plain.nodes
     at = Injections(p_kw={"pv": 50.0}, q_kvar={}, load_kw=500.0)
     assert feeder.load_flow(at).converged
-    slope = feeder.sensitivities(at).dv_dp[:, 0]
+    slope = feeder.linearise(at).voltage_rows(range(len(feeder.nodes)))[0][:, 0]
     rises = {n: float(slope[i]) for i, n in enumerate(feeder.nodes) if n.startswith(nodes[0][:3])}
     assert sorted(sorted(rises, key=lambda n: -rises[n])[: len(nodes)]) == nodes
 

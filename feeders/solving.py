@@ -1,0 +1,231 @@
+"""One operating point, solved by the engine and judged outside it."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from feeders.bulk import Complexes, Elements, Vectors
+from feeders.compiling import EngineError
+from feeders.consumers import read_branches
+from feeders.controls import Controls
+from feeders.curves import Answer
+from feeders.laws import Draw, Law
+from feeders.network import Network, read_frame
+from feeders.stands import Key, Stand, Stands, key_of, unload
+from feeders.values import Floats, Regulation
+
+BALANCE_TOLERANCE = 1e-6
+"""Mismatch of power, relative to the power that flows, above which a solution is refused:
+the engine can report convergence with another power than was asked for."""
+CLOSED = 1e-10
+"""Mismatch likewise that needs no more iterations; about 1e-10 pu of voltage."""
+ROUNDING = 64 * float(np.finfo(float).eps)
+"""Mismatch that is rounding, relative to the sum of the moduli that cancel at a node."""
+ABSURD = 100.0
+"""Times the highest voltage without load that no iteration comes back from; also no number."""
+DIVERGED = "the load flow does not converge, or not to the powers asked for"
+ROUNDS = 7
+"""Times the engine is let iterate (`compiling.ITERATIONS` each) before it has not converged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What the engine answered, and how good it is."""
+
+    converged: bool
+    residual_kw: float
+    voltage: Complexes
+    """Node voltages, ground in front, the engine's order, shape (node + 1,) [V]."""
+    asked_va: Complexes
+    """Power asked for of each load and DER, consumption positive [VA]."""
+    draw: Draw
+    stand: Stand
+    regulation: Regulation
+    note: str
+    """Why it is no solution; empty when it is one."""
+    head_kw: float
+    head_kvar: float
+    losses_kw: float
+    answer: Answer | None = None
+    """What the DERs' curves make of it, where any are enabled."""
+
+
+class Solver:
+    """Solves a compiled feeder whose loads, then `ders` DERs, are those in `places`."""
+
+    def __init__(self, context: Any, places: list[int], ders: int) -> None:
+        self._dss = context
+        self.loads, self.ders = len(places) - ders, ders
+        self.controls = Controls(context)
+        self.elements = Elements(context, "Load", places)
+        self.controls.find_rest()
+        unload(self.elements)
+        self._engine_solves()
+        self.frame = read_frame(context)
+        self._vectors = Vectors(context)
+        self.branches = read_branches(context, places, ders)
+        self.law = Law(self.branches)
+        self._head_v_pu = self.file_head_v_pu = _head_v_pu(context)
+        self.flat = self._vectors.voltages()
+        """Voltages without load, from which every solve begins."""
+        self._highest_v = float(np.abs(self.flat).max())
+        self.stands = Stands(
+            context,
+            self.controls,
+            self.elements,
+            self.frame,
+            self.branches,
+            np.abs(self.flat[1:]),
+        )
+        self._last: tuple[Complexes, float, Key, State] | None = None
+
+    def solve(
+        self, power_va: Complexes, head_v_pu: float, asked: Regulation | None, *, settle: bool
+    ) -> State:
+        """Solve with loads and DERs at these powers.
+
+        Args:
+            power_va: consumption of each load and DER, shape (load + der,) [VA].
+            head_v_pu: voltage behind the source impedance [pu].
+            asked: taps and capacitors; None as the feeder file leaves them.
+            settle: let the controls act from there until they rest.
+
+        Raises:
+            FeederFault: `asked` names what does not move.
+        """
+        regulation, note = self.controls.complete(asked), ""
+        if not (np.all(np.isfinite(power_va)) and np.isfinite(head_v_pu)):
+            return self._no_state(power_va, regulation, "a power or the head voltage is no number")
+        if settle and self.controls.moving:
+            self._set(power_va, head_v_pu, regulation)
+            regulation, note = self.controls.settle()
+            self.stands.forget()
+        key = key_of(regulation)
+        if not self._is_last(power_va, head_v_pu, key):
+            self._set(power_va, head_v_pu, regulation)
+            state = self._iterate(power_va, regulation)
+            self._last = (power_va, head_v_pu, key, state)
+        assert self._last is not None  # noqa: S101 - just set
+        return _noted(self._last[3], note)
+
+    def _is_last(self, power_va: Complexes, head_v_pu: float, key: Key) -> bool:
+        last = self._last
+        return last is not None and (
+            last[1:3] == (head_v_pu, key) and np.array_equal(last[0], power_va)
+        )
+
+    def _set(self, power_va: Complexes, head_v_pu: float, regulation: Regulation) -> None:
+        self.stands.bring(regulation)
+        self.elements.write("kw", power_va.real / 1e3)  # kW first: it moves the kvar too
+        self.elements.write("kvar", power_va.imag / 1e3)
+        if head_v_pu != self._head_v_pu:
+            self._dss.Vsources.First()
+            self._dss.Vsources.PU(head_v_pu)
+            self._head_v_pu = head_v_pu
+
+    def _iterate(self, power_va: Complexes, regulation: Regulation) -> State:
+        asked = power_va[self.branches.owner] * self.branches.share
+        stand = self.stands.bring(regulation)
+        scale_va = max(1e3, float(np.abs(asked).sum()))
+        self._vectors.start_flat()
+        for _ in range(ROUNDS):
+            done = self._engine_solves()
+            voltage = self._vectors.voltages()
+            if not np.abs(voltage).max() < ABSURD * self._highest_v:
+                return self._no_state(power_va, regulation, DIVERGED)
+            draw = self.law.draw(voltage, asked)
+            mismatch_va, rounding_va = self._mismatch(stand.network, voltage, draw)
+            # Nodes that nothing ties to ground may never rest in the engine's eyes; what is
+            # asked there is whether all currents add up.
+            if done or np.all(mismatch_va <= CLOSED * scale_va + rounding_va):
+                break
+        head_kw, head_kvar = (-x for x in self._dss.Circuit.TotalPower())
+        losses_kw = self._dss.Circuit.Losses()[0] / 1e3
+        gap_kw = abs(head_kw - float(draw.power.real.sum()) / 1e3 - losses_kw)
+        residual = max(float(mismatch_va.max(initial=0.0)) / 1e3, gap_kw)
+        limit_kw = BALANCE_TOLERANCE * scale_va / 1e3
+        note = "" if np.isfinite(residual) and residual <= limit_kw else DIVERGED
+        note = note or self._beyond(voltage, draw, asked, limit_kw)
+        return State(
+            converged=not note,
+            residual_kw=residual,
+            voltage=voltage,
+            asked_va=power_va,
+            draw=draw,
+            stand=stand,
+            regulation=regulation,
+            note=note,
+            head_kw=float(head_kw),
+            head_kvar=float(head_kvar),
+            losses_kw=float(losses_kw),
+        )
+
+    def _beyond(self, voltage: Complexes, draw: Draw, asked: Complexes, limit_kw: float) -> str:
+        """What is wrong where a DER's voltage keeps it from its power; empty when nothing is."""
+        own = np.flatnonzero(self.branches.owner >= self.loads)
+        missed_va = np.abs(draw.power[own] - asked[own])
+        if not own.size or missed_va.max() <= 1e3 * limit_kw:
+            return ""
+        worst = own[int(np.argmax(missed_va))]
+        at_pu = abs(self.law.voltage(voltage)[worst]) / self.branches.rated_v[worst]
+        return (
+            f"a DER at {self._node(worst)} is at {at_pu:.2f} pu, outside the "
+            f"{self.branches.least[worst]:g} to {self.branches.most[worst]:g} pu in which it "
+            "holds its power"
+        )
+
+    def _node(self, branch: int) -> str:
+        """Name of the node that a branch leaves from."""
+        return self.frame.nodes[int(np.argmax(self.frame.place == self.branches.start[branch] - 1))]
+
+    def _engine_solves(self) -> bool:
+        try:
+            self._dss.Solution.Solve()
+        except EngineError:
+            return False
+        return bool(self._dss.Solution.Converged())
+
+    def _mismatch(self, network: Network, voltage: Complexes, draw: Draw) -> tuple[Floats, Floats]:
+        """Power that is missing at each node, and how much of it rounding may be [VA]."""
+        drawn = self._drawn(draw.current)
+        driven = np.asarray(network.y @ voltage[1:])
+        missing = driven + drawn[1:] - self._vectors.source_currents()[1:]
+        size = np.abs(voltage[1:])
+        return np.abs(missing) * size, ROUNDING * network.moduli_a * size
+
+    def _drawn(self, current: Complexes) -> Complexes:
+        """Sum of branch currents at each node, ground in front [A]."""
+        b, n = self.branches, self.frame.place.size + 1
+        total = np.empty(n, dtype=complex)
+        total.real = np.bincount(b.start, current.real, n) - np.bincount(b.end, current.real, n)
+        total.imag = np.bincount(b.start, current.imag, n) - np.bincount(b.end, current.imag, n)
+        return total
+
+    def _no_state(self, power_va: Complexes, regulation: Regulation, note: str) -> State:
+        """The answer where there is none: nothing of the power asked for is in it."""
+        none = np.zeros(self.branches.owner.size, dtype=complex)
+        missing = np.abs(power_va[np.isfinite(power_va)]).sum()
+        return State(
+            converged=False,
+            residual_kw=float(missing) / 1e3,
+            voltage=self.flat,
+            asked_va=power_va,
+            draw=self.law.draw(self.flat, none),
+            stand=self.stands.bring(regulation),
+            regulation=regulation,
+            note=note,
+            head_kw=0.0,
+            head_kvar=0.0,
+            losses_kw=0.0,
+        )
+
+
+def _noted(state: State, note: str) -> State:
+    """A state that is no solution for one more reason."""
+    return replace(state, converged=False, note=note) if note else state
+
+
+def _head_v_pu(context: Any) -> float:
+    context.Vsources.First()
+    return float(context.Vsources.PU())
