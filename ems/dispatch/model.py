@@ -2,8 +2,9 @@
 
 The publication: Hafiz et al., "Real-time Implementation of Grid Code Compliant Grid Edge
 Energy Management System". Equation numbers up to (4) and (10) follow it; the grouping of the
-device limits under (5)–(9) is ours. Eq. (10) is not here: its rows are dense and change at
-every linearisation, so they are appended to the extracted matrices (`rows.with_rows`).
+device limits under (5)–(9) is ours. What is asked of the point of common coupling is in `grid`.
+Eq. (10) is not here: its rows are dense and change at every linearisation, so they are appended
+to the extracted matrices (`rows.with_rows`).
 """
 
 import math
@@ -15,32 +16,35 @@ from typing import Any
 import numpy as np
 import pyomo.environ as pyo
 import scipy.sparse as sp
+from pyomo.repn import generate_standard_repn
 from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 
 from ems.clock import INTERVAL
-from ems.dispatch.program import LinearProgram
-from ems.domain import Dg, Site
+from ems.dispatch import grid
+from ems.dispatch.columns import Column, Columns
+from ems.dispatch.program import LinearProgram, Quadratic
+from ems.domain import Bes, Pv, Site
 
 HOURS = INTERVAL.total_seconds() / 3600.0
 """Length of an interval, Δt [h]."""
 
 SOC_UNBOUNDED_PCT = 1e6
 """Stands for no limit on a state of charge [%]."""
+Q_UNBOUNDED_KVAR = 1e6
+"""Stands for no limit on a reactive power [kvar]."""
 
 LEAST_Q_KVAR = 1e-3
 """Reactive power below which a DER counts as having none: a var is no means of control."""
 LEAST_Q_COST = 1e-7
 """Price on |Q| where the site sets none: without one, injecting and absorbing at once would
 cost nothing [$/kvarh]."""
-RUNNING_SHARE = 0.1
-"""Share of its rating from which a generator without a least power gives all its Q [1]."""
 
+ROOM_SHARE = 0.9
+"""Worth of room above the expected power, of that of the power itself: where energy is free, the
+power is filled first [1]."""
 CAP_WORTH = 0.01
 """Worth of a kW of PV allowed but not expected, as a fraction of the grid price. It buys
 head-room with what is nearly free (reactive power) and never with energy."""
-
-Column = tuple[str, str]
-"""Name of a variable and of its DER (empty for the grid)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +63,13 @@ class IntervalData:
     """False: no DG goes below its present power."""
     pinned: frozenset[str] = frozenset()
     """DERs that hold what they do, whatever their limits say."""
+    loss_factor: float | None = None
+    """K of eq. (2); None: the site's [1]."""
+    peak_kw: float | None = None
+    """Highest import of the month so far; None: no demand charge [kW]."""
+    load_kvar: float | None = None
+    """Reactive power the head would carry with no DER giving any; None: by the load's power
+    factor [kvar]."""
 
 
 class DispatchModel:
@@ -69,9 +80,9 @@ class DispatchModel:
         self._model = _build(site)
         self._compiler = LinearStandardFormCompiler()
         self._lock = threading.Lock()
-        self._last: tuple[IntervalData, LinearProgram, dict[Column, int]] | None = None
+        self._last: tuple[IntervalData, LinearProgram, Columns] | None = None
 
-    def extract(self, data: IntervalData) -> tuple[LinearProgram, dict[Column, int]]:
+    def extract(self, data: IntervalData) -> tuple[LinearProgram, Columns]:
         """Matrices of eq. (1)–(9) for one interval, and the column of each variable.
 
         The same interval is asked again for every set of network rows, so the last answer
@@ -84,10 +95,13 @@ class DispatchModel:
             self._last = data, program, columns
             return program, columns
 
-    def _extract(self, data: IntervalData) -> tuple[LinearProgram, dict[Column, int]]:
+    def _extract(self, data: IntervalData) -> tuple[LinearProgram, Columns]:
         _set(self._model, self.site, data)
         form = self._compiler.write(self._model, mixed_form=True)
-        columns = {_column(v): i for i, v in enumerate(form.columns)}
+        names = [_column(row.constraint) for row in form.rows]
+        columns = Columns(
+            [_column(v) for v in form.columns], names, self.site.names, list(self._model.capability)
+        )
         bounds = [v.bounds for v in form.columns]
         kinds = np.array([row.bound_type for row in form.rows])
         rhs = np.array(form.rhs, dtype=float)
@@ -98,6 +112,7 @@ class DispatchModel:
             row_hi=np.where(kinds >= 0, rhs, np.inf),
             x_lo=np.array([-np.inf if lo is None else lo for lo, _ in bounds], dtype=float),
             x_hi=np.array([np.inf if hi is None else hi for _, hi in bounds], dtype=float),
+            circles=_circles(self._model, columns),
         )
         return program, columns
 
@@ -107,20 +122,18 @@ def _build(site: Site) -> Any:
     pv = [d.name for d in site.pvs]
     dg = [d.name for d in site.dgs]
     bes = {d.name: d for d in site.bess}
-    for name in ("price", "load_kw", "cap_worth"):
+    for name in ("load_kw", "loss_factor", "cap_worth"):
         m.add_component(name, pyo.Param(mutable=True, initialize=0.0))
     for name, index in (
-        ("pv_expected", pv), ("pv_upper", pv), ("dg_lo", dg), ("dg_hi", dg),
+        ("pv_expected", pv), ("pv_room", pv), ("dg_lo", dg), ("dg_hi", dg),
         ("soc", list(bes)), ("soc_lo", list(bes)), ("soc_hi", list(bes)), ("bes_hi", list(bes)),
     ):  # fmt: skip
         m.add_component(name, pyo.Param(index, mutable=True, initialize=0.0))
 
-    m.p_grid = pyo.Var()
-    # (5) PV: produced up to what is expected, allowed up to the cap, capped up to what the
-    #     sky can give. Two variables, because a PV setpoint is a cap and not a forecast.
+    # (5) PV: produced up to what is expected; capped some room above that, up to what the sky
+    #     can give. Two variables, because a PV setpoint is a cap and not a forecast.
     m.p_pv = pyo.Var(pv, bounds=lambda m, i: (0.0, m.pv_expected[i]))
-    m.cap = pyo.Var(pv, bounds=lambda m, i: (0.0, m.pv_upper[i]))
-    m.under_cap = pyo.Constraint(pv, rule=lambda m, i: m.p_pv[i] <= m.cap[i])
+    m.room = pyo.Var(pv, bounds=lambda m, i: (0.0, m.pv_room[i]))
     # (6) BES power, charge and discharge apart; that both are never used at once is no linear
     #     thing, and seen to after the solve (`exclusion`).
     m.p_ch = pyo.Var(bes, bounds=lambda m, i: (0.0, m.bes_hi[i]))
@@ -129,6 +142,7 @@ def _build(site: Site) -> Any:
     #     least power is seen to likewise.
     m.p_dg = pyo.Var(dg, bounds=lambda m, i: (m.dg_lo[i], m.dg_hi[i]))
     _add_reactive(m, site)
+    grid.add(m, site)
 
     # (2) active power balance; K stands for the losses as a fraction of the load.
     m.balance = pyo.Constraint(
@@ -136,7 +150,7 @@ def _build(site: Site) -> Any:
         + sum(m.p_pv[i] for i in pv)
         + sum(m.p_dg[i] for i in dg)
         + sum(m.p_dis[i] - m.p_ch[i] for i in bes)
-        == (1.0 + site.loss_factor) * m.load_kw
+        == (1.0 + m.loss_factor) * m.load_kw
     )
 
     # (3) charge balance. The publication applies one η both ways; here charging stores η·p
@@ -152,7 +166,7 @@ def _build(site: Site) -> Any:
     # (1) cost per hour. w_es values a kWh that storage can still deliver: discharging spends
     #     one, charging a kWh earns η·η, so that charging and discharging never pays by itself.
     m.cost = pyo.Objective(
-        expr=m.price * m.p_grid
+        expr=m.grid_cost
         + sum(d.cost_usd_per_kwh * m.p_dg[d.name] for d in site.dgs)
         + sum(
             d.weight_usd_per_kwh * (m.p_dis[i] - d.eta_charge * d.eta_discharge * m.p_ch[i])
@@ -160,7 +174,8 @@ def _build(site: Site) -> Any:
         )
         + max(site.q_cost_usd_per_kvarh, LEAST_Q_COST)
         * sum(m.q_inj[i] + m.q_abs[i] for i in site.names)
-        - m.cap_worth * sum(m.cap[i] for i in pv)
+        - site.curtailment_usd_per_kwh * sum(m.p_pv[i] for i in pv)
+        - m.cap_worth * sum(m.p_pv[i] + ROOM_SHARE * m.room[i] for i in pv)
     )
     return m
 
@@ -174,7 +189,7 @@ def _add_reactive(m: Any, site: Site) -> None:
     q_max = {d.name: d.q_max_kvar if d.q_max_kvar >= LEAST_Q_KVAR else 0.0 for d in site.ders}
     m.q_inj = pyo.Var(list(q_max), bounds=lambda _m, i: (0.0, q_max[i]))
     m.q_abs = pyo.Var(list(q_max), bounds=lambda _m, i: (0.0, q_max[i]))
-    q_per_kw = {d.name: q_max[d.name] / _full_q_kw(d) for d in site.dgs if q_max[d.name] > 0.0}
+    q_per_kw = {d.name: q_max[d.name] / d.full_q_kw for d in site.dgs if q_max[d.name] > 0.0}
     m.dg_q_free = pyo.Param(list(q_per_kw), mutable=True, initialize=0.0)
 
     def runs(m: Any, i: str) -> Any:
@@ -182,15 +197,55 @@ def _add_reactive(m: Any, site: Site) -> None:
 
     m.q_runs = pyo.Constraint(list(q_per_kw), rule=runs)
 
+    # Inverter capability P² + Q² ≤ S², P of PV at its cap; over S, so that it reads in kVA. Of two
+    # powers of opposite sign one is 0, so their sum is |P| or |Q|. Out of the linear form
+    # (inactive), and not at all where rating and Q stay inside.
+    inverters = {d.name: d for d in site.ders if isinstance(d, Pv | Bes)}
+    s_max = {
+        name: d.s_max_kva
+        for name, d in inverters.items()
+        if d.s_max_kva is not None and math.hypot(d.rated_kw, q_max[name]) > d.s_max_kva
+    }
+
+    def circle(m: Any, i: str) -> Any:
+        p = m.p_pv[i] + m.room[i] if isinstance(inverters[i], Pv) else m.p_dis[i] + m.p_ch[i]
+        return (p**2 + (m.q_inj[i] + m.q_abs[i]) ** 2) / s_max[i] <= s_max[i]
+
+    m.capability = pyo.Constraint(list(s_max), rule=circle)
+    m.capability.deactivate()
+
+
+def _circles(m: Any, columns: Columns) -> Quadratic | None:
+    """The inverters' circles as triplets."""
+    terms: list[tuple[int, int, int, float]] = []
+    hi = []
+    for row, name in enumerate(m.capability):
+        form = generate_standard_repn(m.capability[name].body, quadratic=True)
+        for (v, w), coef in zip(form.quadratic_vars, form.quadratic_coefs, strict=True):
+            i, j = columns[_column(v)], columns[_column(w)]
+            terms.append((row, max(i, j), min(i, j), float(coef)))
+        hi.append(float(pyo.value(m.capability[name].upper)))
+    if not hi:
+        return None
+    places = np.array([term[:3] for term in terms], dtype=np.intp)
+    return Quadratic(
+        row=places[:, 0], i=places[:, 1], j=places[:, 2],
+        coef=np.array([term[3] for term in terms]), hi=np.array(hi),
+    )  # fmt: skip
+
 
 def _set(m: Any, site: Site, data: IntervalData) -> None:
-    m.price = data.price_usd_per_kwh
+    loss_factor = site.loss_factor if data.loss_factor is None else data.loss_factor
     m.load_kw = data.load_kw
-    m.cap_worth = cap_worth(data.price_usd_per_kwh)
+    m.loss_factor = loss_factor
+    m.cap_worth = cap_worth(data.price_usd_per_kwh + site.curtailment_usd_per_kwh)
+    most_kw, least_kw = 0.0, 0.0  # what the DERs can make together
     for pv in site.pvs:
         upper = min(data.pv_upper_kw[pv.name], pv.rated_kw)
-        m.pv_upper[pv.name] = upper
-        m.pv_expected[pv.name] = min(data.pv_expected_kw[pv.name], upper)
+        expected = min(data.pv_expected_kw[pv.name], upper)
+        m.pv_room[pv.name] = upper - expected
+        m.pv_expected[pv.name] = expected
+        most_kw += expected
     for dg in site.dgs:
         now = min(max(data.dg_kw[dg.name], 0.0), dg.rated_kw)
         hi = min(dg.rated_kw, now + dg.ramp_up_kw_per_h * HOURS)
@@ -201,8 +256,10 @@ def _set(m: Any, site: Site, data: IntervalData) -> None:
             if now >= dg.min_kw and not data.dg_may_fall:
                 lo = now
         m.dg_hi[dg.name], m.dg_lo[dg.name] = hi, min(max(lo, 0.0), hi)
+        most_kw += hi
         if dg.name in m.dg_q_free:
-            m.dg_q_free[dg.name] = dg.q_max_kvar if dg.name in data.pinned else 0.0
+            # A pinned one gives what it gives, more than its rating too.
+            m.dg_q_free[dg.name] = Q_UNBOUNDED_KVAR if dg.name in data.pinned else 0.0
     for bes in site.bess:
         soc = data.soc_pct[bes.name]
         known = soc is not None and math.isfinite(soc)
@@ -211,23 +268,35 @@ def _set(m: Any, site: Site, data: IntervalData) -> None:
         m.soc_lo[bes.name] = min(bes.soc_min_pct, now)
         m.soc_hi[bes.name] = max(bes.soc_max_pct, now)
         m.bes_hi[bes.name] = bes.rated_kw if known else 0.0
+        most_kw, least_kw = most_kw + bes.rated_kw, least_kw - bes.rated_kw
         if bes.name in data.pinned:
             # It does what it does; its charge is not ours to keep, nor to call infeasible.
             m.soc_lo[bes.name], m.soc_hi[bes.name] = -SOC_UNBOUNDED_PCT, SOC_UNBOUNDED_PCT
-
-
-def _full_q_kw(dg: Dg) -> float:
-    """Power from which all reactive power of a generator is counted on [kW]."""
-    return max(dg.min_kw, RUNNING_SHARE * dg.rated_kw)
+    grid.set_interval(
+        m,
+        site,
+        grid.Terms.of(
+            site,
+            (1.0 + loss_factor) * data.load_kw,
+            (least_kw, most_kw),
+            price=data.price_usd_per_kwh,
+            peak_kw=data.peak_kw,
+            load_kvar=data.load_kvar,
+        ),
+    )
 
 
 def cap_worth(price_usd_per_kwh: float) -> float:
-    """Worth of a kW of cap [$/kWh]: negative with the price, so that PV is then held down."""
+    """Worth of a kW of cap [$/kWh]: negative with the price, so that PV is then held down.
+
+    Never 0: a variable without any cost would leave the matrices.
+    """
     if price_usd_per_kwh < 0.0:
-        return CAP_WORTH * price_usd_per_kwh
+        return min(CAP_WORTH * price_usd_per_kwh, -1e-7)
     return max(CAP_WORTH * price_usd_per_kwh, 1e-4)
 
 
-def _column(variable: Any) -> Column:
-    index = variable.index()
-    return variable.parent_component().local_name, "" if index is None else str(index)
+def _column(named: Any) -> Column:
+    """Name and DER of a variable, or of a constraint."""
+    index = named.index()
+    return named.parent_component().local_name, "" if index is None else str(index)

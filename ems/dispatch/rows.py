@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.sparse as sp
 
-from ems.dispatch.model import Column
+from ems.dispatch.columns import Columns
+from ems.dispatch.grid import dearest
 from ems.dispatch.program import Floats, LinearProgram
-from ems.domain import NetworkRow, Setpoint, Site
+from ems.domain import NetworkRow, RowBlock, Setpoint, Site
 
 PENALTY_FACTOR = 1e3
 """Price of breaking a row, over the largest energy price, in the row's own kW. An elastic row
@@ -25,76 +26,85 @@ class Elastic:
     scale: Floats
     """Shape (row,): largest coefficient of each row; rows are divided by it so that they
     read in kW."""
+    rows: RowBlock
 
 
 def with_rows(
     program: LinearProgram,
-    columns: Mapping[Column, int],
+    columns: Columns,
     site: Site,
-    rows: Sequence[NetworkRow],
+    rows: Sequence[NetworkRow] | RowBlock,
     price_usd_per_kwh: float,
 ) -> tuple[LinearProgram, Elastic]:
-    """Append  Σ c_p·P + Σ c_q·Q − slack ≤ bound  for each row."""
-    n, k = len(program.c), len(rows)
-    dense = np.zeros((k, n))
-    for r, row in enumerate(rows):
-        for der, c in row.c_p.items():
-            for column, sign in _power(site, der):
-                dense[r, columns[column]] += sign * c
-        for der, c in row.c_q.items():
-            dense[r, columns["q_inj", der]] += c
-            dense[r, columns["q_abs", der]] -= c
+    """Append  Σ c_p·P + Σ c_q·Q − slack ≤ bound  for each row.
+
+    The matrices are laid by hand: what `scipy.sparse` takes to stack them is longer than what
+    the solver takes.
+    """
+    block = rows if isinstance(rows, RowBlock) else RowBlock.of(rows, site.names)
+    n, k = len(program.c), len(block)
+    at = columns.places(block.ders)
+    two = np.flatnonzero(columns.beside[at] >= 0)
+    index = np.concatenate(
+        [columns.power[at], columns.beside[at[two]], columns.inject[at], columns.absorb[at]]
+    )
+    beside = block.c_p[:, two] * columns.sign[at[two]]
+    dense = np.hstack([block.c_p, beside, block.c_q, -block.c_q])
     scale = np.max(np.abs(dense), axis=1, initial=0.0)
     scale[scale == 0.0] = 1.0
-    dearest = max([1.0, abs(price_usd_per_kwh), *(d.cost_usd_per_kwh for d in site.dgs)])
-    bounds = np.array([row.bound for row in rows], dtype=float)
-    body = sp.csr_array(dense / scale[:, None])
-    slack = sp.csr_array(-np.eye(k))
-    top = sp.hstack([program.a, sp.csr_array((program.a.shape[0], k))])
+    penalty = PENALTY_FACTOR * dearest(site, price_usd_per_kwh)
+    values = np.hstack([dense / scale[:, None], np.full((k, 1), -1.0)])
+    place = np.hstack([np.broadcast_to(index, (k, len(index))), n + np.arange(k)[:, None]])
+    filled = values != 0.0
+    top = program.a
+    starts = top.indptr[-1] + np.cumsum(np.count_nonzero(filled, axis=1))
+    a = sp.csr_array(
+        (
+            np.concatenate([top.data, values[filled]]),
+            np.concatenate([top.indices, place[filled].astype(top.indices.dtype)]),
+            np.concatenate([top.indptr, starts.astype(top.indptr.dtype)]),
+        ),
+        shape=(top.shape[0] + k, n + k),
+    )
     return (
-        LinearProgram(
-            c=np.concatenate([program.c, np.full(k, PENALTY_FACTOR * dearest)]),
-            a=sp.csr_array(sp.vstack([top, sp.hstack([body, slack])])),
+        replace(
+            program,
+            c=np.concatenate([program.c, np.full(k, penalty)]),
+            a=a,
             row_lo=np.concatenate([program.row_lo, np.full(k, -np.inf)]),
-            row_hi=np.concatenate([program.row_hi, bounds / scale]),
+            row_hi=np.concatenate([program.row_hi, block.bound / scale]),
             x_lo=np.concatenate([program.x_lo, np.zeros(k)]),
             x_hi=np.concatenate([program.x_hi, np.full(k, np.inf)]),
         ),
-        Elastic(first_row=program.a.shape[0], first_slack=n, scale=scale),
+        Elastic(first_row=top.shape[0], first_slack=n, scale=scale, rows=block),
     )
 
 
-def _power(site: Site, der: str) -> tuple[tuple[Column, float], ...]:
-    """Columns that make up a DER's active power towards the network."""
-    if any(d.name == der for d in site.pvs):
-        return ((("cap", der), 1.0),)
-    if any(d.name == der for d in site.bess):
-        return ((("p_dis", der), 1.0), (("p_ch", der), -1.0))
-    return ((("p_dg", der), 1.0),)
-
-
-def pinned(
-    program: LinearProgram,
-    columns: Mapping[Column, int],
-    site: Site,
-    pins: Mapping[str, Setpoint],
-) -> LinearProgram:
+def pinned(program: LinearProgram, columns: Columns, pins: Mapping[str, Setpoint]) -> LinearProgram:
     """Hold DERs that do not follow at what they do now."""
+    if not pins:
+        return program
     x_lo, x_hi = program.x_lo.copy(), program.x_hi.copy()
 
-    def hold(column: Column, value: float) -> None:
-        i = columns[column]
-        x_lo[i] = x_hi[i] = value
+    def hold(column: int, value: float) -> None:
+        x_lo[column] = x_hi[column] = value
 
     for name, at in pins.items():
-        hold(("q_inj", name), max(at.q_kvar, 0.0))
-        hold(("q_abs", name), max(-at.q_kvar, 0.0))
-        if any(d.name == name for d in site.pvs):
-            cap = columns["cap", name]
-            hold(("cap", name), x_hi[cap] if at.cap_kw is None else min(at.cap_kw, x_hi[cap]))
-        elif any(d.name == name for d in site.bess):
-            hold(("p_dis", name), max(at.p_kw, 0.0))
-            hold(("p_ch", name), max(-at.p_kw, 0.0))
+        hold(columns["q_inj", name], max(at.q_kvar, 0.0))
+        hold(columns["q_abs", name], max(-at.q_kvar, 0.0))
+        if ("p_pv", name) in columns:
+            made, room = columns["p_pv", name], columns["room", name]
+            upper = x_hi[made] + x_hi[room]
+            cap = upper if at.cap_kw is None else min(at.cap_kw, upper)
+            hold(made, min(cap, x_hi[made]))
+            hold(room, cap - x_lo[made])
+        elif ("p_dis", name) in columns:
+            hold(columns["p_dis", name], max(at.p_kw, 0.0))
+            hold(columns["p_ch", name], max(-at.p_kw, 0.0))
         else:
-            hold(("p_dg", name), at.p_kw)
-    return replace(program, x_lo=x_lo, x_hi=x_hi)
+            hold(columns["p_dg", name], at.p_kw)
+    circles = program.circles
+    if circles is not None:  # what is measured may lie a little outside of one
+        held = np.flatnonzero([name in pins for name in columns.circles])
+        circles = circles.without(held)
+    return replace(program, x_lo=x_lo, x_hi=x_hi, circles=circles)
