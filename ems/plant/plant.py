@@ -12,9 +12,8 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from ems.domain import DeviceAddress, Injections, Limits, LoadFlow, Site
+from ems.domain import DeviceAddress, Injections, Limits, LoadFlow, Regulation, Site, terminals
 from ems.errors import BadInput, Fault
 from ems.plant.field_device import FieldDevice, LoadMeter, Misbehaviour
 from ems.plant.profile import Profile
@@ -46,6 +45,8 @@ class Plant:
         bus_noise_pct: float = 1.0,
         seed: int = 1,
         initial_soc_pct: float = 60.0,
+        head_v_pu: float | None = None,
+        reactive_share: float = 1.0,
     ) -> None:
         """Compile the feeder and solve the state at `start`.
 
@@ -59,6 +60,9 @@ class Plant:
                 all buses stays the profile's [%].
             seed: of the bus noise.
             initial_soc_pct: state of charge of every battery at the start [%].
+            head_v_pu: voltage behind the source impedance, where it is not the file's [pu].
+            reactive_share: of the loads' nominal reactive power, what they really take: another
+                power factor than the file's [1].
 
         Raises:
             feeders.FeederFault: the feeder does not compile, or lacks a bus.
@@ -68,14 +72,18 @@ class Plant:
         self.step_s = step_s
         self._profile = profile
         self._noise = bus_noise_pct / 100
+        self._head_v_pu = head_v_pu
+        self._reactive_share = reactive_share
         self._seed = seed
         self._lock = threading.RLock()
         self._feeder = Feeder.open(feeder, site.placements)
+        self._regulation: Regulation | None = None
         self._devices = {
             d.name: FieldDevice(d, self.start_time, initial_soc_pct) for d in site.ders
         }
         self._meter = LoadMeter(site.load_max_kw)
-        self._bus_nodes = {d.name: self._nodes_of(d.bus) for d in site.ders}
+        at = terminals((d.bus for d in site.ders), self._feeder.nodes)
+        self._terminals = {d.name: at[d.bus] for d in site.ders}
         registers = {n: d.registers for n, d in self._devices.items()}
         registers[LOAD] = self._meter.registers
         self._servers = {name: DeviceServer(name, r) for name, r in registers.items()}
@@ -131,9 +139,11 @@ class Plant:
             q_kvar={},
             load_kw=load_kw,
             load_kvar=load_kvar,
+            head_v_pu=self._head_v_pu,
+            regulation=self._regulation,
         )
         with self._lock:
-            return self._feeder.load_flow(at)
+            return self._feeder.load_flow(at, controls=self._feeder.regulated)
 
     def _solve(self, when: datetime) -> PlantTruth:
         """Bring devices and feeder to `when`, and show it in the registers."""
@@ -145,9 +155,15 @@ class Plant:
         q_kvar = {n: d.behaviour.q_kvar for n, d in self._devices.items()}
         load_kw, load_kvar = self._bus_loads(when, float(self._profile.load_kw(times)[0]))
         flow = self._feeder.load_flow(
-            Injections(p_kw=p_kw, q_kvar=q_kvar, load_kw=load_kw, load_kvar=load_kvar)
-        )
-        if not flow.converged:
+            Injections(
+                p_kw=p_kw, q_kvar=q_kvar, load_kw=load_kw, load_kvar=load_kvar,
+                head_v_pu=self._head_v_pu, regulation=self._regulation,
+            ),
+            controls=self._feeder.regulated,
+        )  # fmt: skip
+        if flow.converged:
+            self._regulation = flow.regulation
+        else:
             logger.warning("plant: the load flow at %s did not converge", when)
         truth = PlantTruth(
             time=when,
@@ -165,7 +181,7 @@ class Plant:
 
     def _show(self, truth: PlantTruth) -> None:
         for name, device in self._devices.items():
-            device.show(float(truth.load_flow.v_pu[self._bus_nodes[name]].mean()))
+            device.show(float(truth.load_flow.v_pu[self._terminals[name]].mean()))
         self._meter.show(truth.load_kw, truth.load_kvar)
 
     def _bus_loads(
@@ -177,18 +193,15 @@ class Plant:
         shaken = 1 + self._noise * np.clip(rng.standard_normal(len(loads)), -3, 3)
         shares = np.array([ld.kw for ld in loads]) * shaken
         kw = total_kw * shares / shares.sum()
-        kvar = [k * ld.kvar / ld.kw if ld.kw else 0.0 for k, ld in zip(kw, loads, strict=True)]
+        share = self._reactive_share
+        kvar = [
+            share * k * ld.kvar / ld.kw if ld.kw else 0.0 for k, ld in zip(kw, loads, strict=True)
+        ]
         names = [ld.name for ld in loads]
         return (
             dict(zip(names, map(float, kw), strict=True)),
             dict(zip(names, map(float, kvar), strict=True)),
         )
-
-    def _nodes_of(self, bus: str) -> NDArray[np.intp]:
-        """Positions of a bus' nodes among the feeder's."""
-        plain = bus.split(".", maxsplit=1)[0].upper()
-        at = [i for i, n in enumerate(self._feeder.nodes) if n.split(".")[0].upper() == plain]
-        return np.array(at, dtype=np.intp)
 
     # --- servers -----------------------------------------------------------------------
 
