@@ -1,0 +1,297 @@
+"""`geems explain`: why a dispatch was what it was, from its record."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ems.cli.outcome import json_option, print_json
+
+if TYPE_CHECKING:  # heavy imports live inside commands
+    from ems.domain import Counterfactual, CycleRecord, Ledger, LedgerEntry
+    from ems.settings import Settings
+    from ems.store import Store
+
+MOST_ROWS = 20
+"""DERs listed one by one; the others are summed up."""
+
+
+class _Time(click.ParamType[datetime]):
+    """A time in ISO 8601; without a zone it is UTC."""
+
+    name = "time"
+
+    def convert(
+        self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Aware, UTC."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            time = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value} is not a time like 2026-07-01T14:00 (ISO 8601, UTC)", param, ctx)
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+@click.command()
+@click.argument("time", required=False, type=_Time(), metavar="[TIME]")
+@click.option(
+    "--site",
+    default="site.toml",
+    show_default=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The site file; its database holds the records.",
+)
+@click.option(
+    "--what-if",
+    is_flag=True,
+    help="Decide the interval again with the dearest limit moved, and with more reactive "
+    "power; proved by load flows.",
+)
+@json_option
+def explain(time: datetime | None, site: Path, *, what_if: bool, as_json: bool) -> None:
+    """Say why a dispatch was what it was: the ledger of one interval.
+
+    TIME is any time within the interval, UTC unless it carries a zone; by default the latest
+    record is told.
+    """
+    from ems.settings import load_settings
+
+    settings = load_settings(site)
+    record, previous = _recorded(settings, time)
+    asked = _decided_again(settings, record, previous) if what_if else ()
+    if as_json:
+        print_json(_document(record, asked))
+    else:
+        _print(record, asked)
+
+
+# --- the record ----------------------------------------------------------------------
+
+
+def _recorded(
+    settings: "Settings", time: datetime | None
+) -> tuple["CycleRecord", "CycleRecord | None"]:
+    """The record of an interval, and the one before it.
+
+    Raises:
+        BadInput: there is none; names what there is.
+    """
+    from contextlib import closing
+
+    from ems.errors import BadInput
+    from ems.store import Store
+
+    path = settings.store_path()
+    if not path.is_file():
+        raise BadInput.at(str(path), "no record yet: no such file; run geems run or geems serve")
+    with closing(Store.open(path)) as store:
+        latest = store.latest()
+        if latest is None:
+            raise BadInput.at(str(path), "holds no record yet; run geems run or geems serve")
+        record = latest if time is None else store.at(time)
+        if record is None:
+            first, last = _first(store, latest.start), latest.start
+            raise BadInput.at(
+                "TIME",
+                f"no record of {time:%Y-%m-%d %H:%M} UTC; records in {path.name} run from "
+                f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC",
+            )
+        before = store.between(_AGES_AGO, record.start, limit=1)
+        return record, before[0] if before else None
+
+
+_AGES_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _first(store: "Store", last: datetime) -> datetime:
+    """Start of the oldest record, by halving: the store tells the newest before a time."""
+    first, low = last, _AGES_AGO
+    while low < first:
+        middle = low + (first - low) / 2
+        found = store.between(_AGES_AGO, middle, limit=1)
+        if found:
+            first = found[0].start
+        else:
+            low = middle if (first - middle).total_seconds() > 1.0 else first
+    return first
+
+
+# --- decided again -------------------------------------------------------------------
+
+
+def _decided_again(
+    settings: "Settings", record: "CycleRecord", previous: "CycleRecord | None"
+) -> tuple["Counterfactual", ...]:
+    """Alternatives to a recorded dispatch, each decided anew and proved by load flows."""
+    from contextlib import closing
+    from functools import partial
+
+    from ems.constrain import constrain
+    from ems.dispatch import dispatch
+    from ems.domain import Secured, Site
+    from ems.domain.costs import at_worth
+    from ems.errors import BadInput
+    from ems.explain import alternatives, proved
+    from ems.explain import explain as account_for
+    from ems.unmoved import unmoved
+    from feeders import Feeder
+
+    installed, policy = settings.to_site(), settings.to_policy()
+    if record.plan is not None:
+        installed = at_worth(installed, record.plan)
+    if set(installed.names) != set(record.snapshot.ders):
+        raise BadInput.at(
+            settings.file.name,
+            f"describes other DERs than the record of {record.start:%Y-%m-%d %H:%M} UTC; give "
+            "the site file it was decided with, or leave --what-if out",
+        )
+    snapshot, forecast, price = record.snapshot, record.forecast, record.free.price_usd_per_kwh
+    pins = unmoved(installed, policy, snapshot, previous.in_force if previous else {})
+    held = {name: pin.expected for name, pin in pins.items()}
+    with closing(Feeder.open(settings.feeder_source(), installed.placements)) as feeder:
+
+        def secure(site: Site) -> Secured:
+            solve = partial(dispatch, site, snapshot, forecast, price)
+            free = solve((), held)
+            return constrain(site, snapshot, forecast, free, feeder, solve, policy.mode, pins)
+
+        now = secure(installed)
+        ledger = account_for(installed, record.free, now)
+        return proved(now, alternatives(installed, now, ledger.limits), secure)
+
+
+# --- telling -------------------------------------------------------------------------
+
+
+def _document(record: "CycleRecord", asked: tuple["Counterfactual", ...]) -> dict[str, Any]:
+    """The ledger as one document."""
+    import json
+    from dataclasses import asdict
+
+    from ems.record import to_json
+
+    ledger = json.loads(to_json(record))["ledger"]
+    found = ledger["counterfactuals"] + [asdict(c) for c in asked]
+    return {
+        "start": record.start.isoformat(),
+        "site": record.site,
+        "status": record.status,
+        **ledger,
+        "compliance_usd": record.ledger.compliance_usd,
+        "counterfactuals": found,
+    }
+
+
+def _print(record: "CycleRecord", asked: tuple["Counterfactual", ...]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    console, ledger = Console(), record.ledger
+    when = f"{record.site}, {record.start:%Y-%m-%d %H:%M} UTC: {record.status}"
+    console.print(escape(when), highlight=False)
+    console.print(escape(ledger.sentence), highlight=False, soft_wrap=True)
+    if ledger.entries:
+        console.print(_ders(ledger))
+    if ledger.limits:
+        console.print(_limits(ledger))
+    for line in (*_sums(ledger), *_alternatives((*ledger.counterfactuals, *asked))):
+        console.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def _ders(ledger: "Ledger") -> Any:
+    from rich.markup import escape
+
+    table = _table("What moved [$/h], and what one more kWh and kvarh of it is worth [$]")
+    table.add_column("DER")
+    for title in (
+        *("kW", "kvar", "costs", "relieves", "own limits"),
+        *("kWh saves", "kWh costs limits", "kvarh costs limits"),
+    ):
+        table.add_column(title, justify="right")
+    table.add_column("limits, dearest first")
+    ranked = sorted(ledger.entries, key=lambda e: -(abs(e.cost_usd_per_h) + e.relief_usd_per_h))
+    for entry in ranked[:MOST_ROWS]:
+        table.add_row(escape(entry.der), *_figures(entry), escape(", ".join(entry.limits)))
+    others = ranked[MOST_ROWS:]
+    if others:
+        table.add_row(
+            f"{len(others)} others",
+            f"{sum(e.moved_kw for e in others):.1f}",
+            f"{sum(e.moved_kvar for e in others):.1f}",
+            f"{sum(e.cost_usd_per_h for e in others):.2f}",
+            f"{sum(e.relief_usd_per_h for e in others):.2f}",
+            f"{sum(e.device_usd_per_h for e in others):.2f}",
+            *("", "", "", ""),
+        )
+    return table
+
+
+def _figures(entry: "LedgerEntry") -> tuple[str, ...]:
+    return (
+        f"{entry.moved_kw:.1f}",
+        f"{entry.moved_kvar:.1f}",
+        f"{entry.cost_usd_per_h:.2f}",
+        f"{entry.relief_usd_per_h:.2f}",
+        f"{entry.device_usd_per_h:.2f}",
+        f"{entry.energy_usd_per_kwh:.4f}",
+        f"{entry.limits_usd_per_kwh:.4f}",
+        f"{entry.limits_usd_per_kvarh:.4f}",
+    )
+
+
+def _limits(ledger: "Ledger") -> Any:
+    from rich.markup import escape
+
+    from ems.explain import limit_words
+
+    table = _table("What binds")
+    table.add_column("limit")
+    table.add_column("relieved $/h", justify="right")
+    for limit in ledger.limits[:MOST_ROWS]:
+        kept = "" if limit.slack <= _KEPT else f" (not kept, over by {limit.slack:.4g})"
+        table.add_row(escape(limit_words(limit) + kept), f"{limit.relief_usd_per_h:.2f}")
+    others = ledger.limits[MOST_ROWS:]
+    if others:
+        rest = sum(limit.relief_usd_per_h for limit in others)
+        table.add_row(f"{len(others)} others", f"{rest:.2f}")
+    return table
+
+
+_KEPT = 1e-6
+"""Slack up to which a limit counts as kept [pu or %]."""
+
+
+def _sums(ledger: "Ledger") -> Iterator[str]:
+    """The ledger's closing lines."""
+    yield (
+        f"Compliance: {ledger.compliance_usd_per_h:.2f} $/h of energy and fuel, "
+        f"{ledger.compliance_usd:.2f} $ in this quarter of an hour."
+    )
+    if not ledger.limits:
+        return
+    yield (
+        f"It closes: {ledger.objective_usd_per_h:.2f} $/h with the worth of what is stored = "
+        f"{ledger.relief_usd_per_h:.2f} relieved − {ledger.device_usd_per_h:.2f} taken up by the "
+        f"devices' own limits + {round(ledger.unattributed_usd_per_h, 2) + 0.0:.2f} unattributed."
+    )
+
+
+def _alternatives(asked: tuple["Counterfactual", ...]) -> Iterator[str]:
+    for one in asked:
+        how = "proved by load flows" if one.verified else "linear"
+        promised = one.price_usd_per_h_per_unit * one.step
+        yield (
+            f"With {one.what}: {one.saves_usd_per_h:.2f} $/h saved ({how}; its price promises "
+            f"{promised:.2f})."
+        )
+
+
+def _table(title: str) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)

@@ -1,0 +1,198 @@
+"""One plain sentence, for one DER or a thousand: never a list of more than three."""
+
+from collections.abc import Sequence
+
+from ems.domain import (
+    Degraded,
+    Dispatch,
+    Infeasible,
+    LimitPrice,
+    Pv,
+    RowKind,
+    Secured,
+    Setpoint,
+    Site,
+    Verified,
+)
+from ems.explain.account import Account
+
+WORTH_USD_PER_H = 0.005
+"""A limit that earns less than this for a hundredth of a pu, or for a per cent, is left unsaid
+[$/h]."""
+MOVED_SHARE = 1e-3
+"""A setpoint that moved by less of its rating is left unsaid [1]."""
+MOST_NAMED = 3
+AT_THE_GRID = frozenset({RowKind.IMPORT, RowKind.EXPORT, RowKind.POWER_FACTOR})
+
+
+def sentence(site: Site, free: Dispatch, secured: Secured, account: Account) -> str:
+    """Why this dispatch and no cheaper one."""
+    if isinstance(secured, Infeasible):
+        return (
+            f"No safe dispatch exists ({secured.reason}); every device is sent back to its "
+            "reversion value."
+        )
+    said = _what_binds(site, free, secured, account)
+    if isinstance(secured, Degraded):
+        return f"{said} Degraded: {secured.reason}."
+    return f"{said} {'; '.join(secured.notes)}." if secured.notes else said
+
+
+def _what_binds(site: Site, free: Dispatch, secured: Verified | Degraded, account: Account) -> str:
+    held = secured.dispatch
+    limits = [limit for limit in account.limits if limit.price * _step(limit) > WORTH_USD_PER_H]
+    curtailed = [
+        (pv, free.setpoints[pv.name].p_kw, held.setpoints[pv.name].p_kw)
+        for pv in site.pvs
+        if free.setpoints[pv.name].p_kw - held.setpoints[pv.name].p_kw
+        > MOVED_SHARE * pv.rated_kw
+    ]  # fmt: skip
+    if curtailed:
+        because = _limits(limits) or "the last point that a load flow verifies"
+        cost = _cost(held.cost_usd_per_h - free.cost_usd_per_h)
+        return f"{_curtailed(curtailed, len(site.pvs))}: {because}. {cost}"
+    at_cap = [s for pv in site.pvs if _makes_its_cap(s := held.setpoints[pv.name])]
+    if limits and at_cap and limits[0].kind in AT_THE_GRID:
+        # The free dispatch keeps the connection's limits too: what is lost shows nowhere else.
+        who = _and([f"{s.der} held at {_power(s.p_kw)}" for s in at_cap[:MOST_NAMED]])
+        if len(at_cap) > MOST_NAMED:
+            together = _power(sum(s.p_kw for s in at_cap))
+            who = f"{len(at_cap)} PV plants held at {together} together"
+        return f"{who}: {_limits(limits)}."
+    if limits:
+        because = _limits(limits)
+        how = _moved(site, free, held)
+        kept = f", kept by {how}" if how else ""
+        return f"{because[0].upper()}{because[1:]}{kept}{_room(site, held)}."
+    node, v = secured.load_flow.highest()
+    return (
+        f"No limit binds, the least-cost dispatch stands: highest voltage {v:.4f} pu at "
+        f"{node.partition('.')[0]}."
+    )
+
+
+def _makes_its_cap(at: Setpoint) -> bool:
+    return at.cap_kw is not None and at.p_kw >= at.cap_kw
+
+
+# --- who ------------------------------------------------------------------------------
+
+
+def _curtailed(plants: Sequence[tuple[Pv, float, float]], installed: int) -> str:
+    """`pv held at 7.65 of 10.00 MW`; many plants together, with the one that gives most."""
+    if len(plants) <= MOST_NAMED:
+        return _and([f"{pv.name} held at {_of(held, free)}" for pv, free, held in plants])
+    total_free, total_held = sum(f for _, f, _ in plants), sum(h for _, _, h in plants)
+    most, free, held = max(plants, key=lambda plant: plant[1] - plant[2])
+    count = f"{len(plants)}" if len(plants) == installed else f"{len(plants)} of {installed}"
+    return (
+        f"{count} PV plants held at {_of(total_held, total_free)} "
+        f"(the most: {most.name}, {_of(held, free)})"
+    )
+
+
+def _moved(site: Site, free: Dispatch, held: Dispatch) -> str:
+    """What the other devices did, each one or summed up."""
+    sums: dict[str, list[tuple[str, float]]] = {}
+    for der in site.ders:
+        before, after = free.setpoints[der.name], held.setpoints[der.name]
+        for did, size in _deeds(isinstance(der, Pv), before, after):
+            if size > MOVED_SHARE * der.rated_kw:
+                sums.setdefault(did, []).append((der.name, size))
+    if sum(len(found) for found in sums.values()) <= MOST_NAMED:
+        each = [f"{s:.0f} {did} by {name}" for did, found in sums.items() for name, s in found]
+    else:
+        each = [
+            f"{sum(s for _, s in found):.0f} {did} by "
+            f"{found[0][0] if len(found) == 1 else f'{len(found)} devices'}"
+            for did, found in sorted(sums.items(), key=lambda kind: -len(kind[1]))
+        ][:MOST_NAMED]
+    return _and(each) if each else ""
+
+
+def _deeds(is_pv: bool, before: Setpoint, after: Setpoint) -> list[tuple[str, float]]:
+    """What changed of one device, in words, and by how much [kW or kvar]."""
+    dp, dq = after.p_kw - before.p_kw, after.q_kvar - before.q_kvar
+    reactive = ("kvar absorbed" if after.q_kvar < 0.0 else "kvar injected", abs(dq))
+    if is_pv:
+        return [reactive]
+    return [reactive, ("kW more" if dp > 0.0 else "kW less", abs(dp))]
+
+
+def _room(site: Site, held: Dispatch) -> str:
+    """Caps that stand although nothing is curtailed."""
+    caps = [
+        (pv.name, cap) for pv in site.pvs if (cap := held.setpoints[pv.name].cap_kw) is not None
+    ]
+    if not caps:
+        return ", no energy is curtailed"
+    if len(caps) > MOST_NAMED:
+        total = sum(cap for _, cap in caps)
+        return f"; {len(caps)} PV plants may rise to {_power(total)} together if the sun comes out"
+    allowed = _and([f"{name} may rise to {_power(cap)}" for name, cap in caps])
+    return f"; {allowed} if the sun comes out"
+
+
+# --- why ------------------------------------------------------------------------------
+
+
+def _limits(limits: Sequence[LimitPrice]) -> str:
+    """`B13 at its 1.10 pu limit`; of several the dearest; empty where none binds."""
+    if not limits:
+        return ""
+    if len(limits) == 1:
+        return limit_words(limits[0])
+    return f"{len(limits)} limits bind, the dearest {limit_words(limits[0])}"
+
+
+def limit_words(limit: LimitPrice) -> str:
+    """`B13 phase 1 at its 1.10 pu limit`."""
+    at = f"{limit.limit:.2f}" if round(limit.limit, 2) == limit.limit else f"{limit.limit:g}"
+    match limit.kind:
+        case RowKind.V_MAX:
+            return f"{limit.place} at its {at} pu limit"
+        case RowKind.V_MIN:
+            return f"{limit.place} at its lower limit of {at} pu"
+        case RowKind.LOADING:
+            return f"{limit.place} at {limit.limit:g} % of its rating"
+        case RowKind.IMPORT | RowKind.EXPORT:
+            return f"{limit.place} at its limit of {_power(limit.limit)}"
+        case RowKind.POWER_FACTOR:
+            return f"{limit.place} at its limit of {limit.limit:g}"
+
+
+def _step(limit: LimitPrice) -> float:
+    return 0.01 if limit.kind in (RowKind.V_MAX, RowKind.V_MIN) else 1.0
+
+
+# --- figures --------------------------------------------------------------------------
+
+
+def _cost(usd_per_h: float) -> str:
+    """Whole dollars where there are many: a forecast knows no cents."""
+    size = abs(usd_per_h)
+    if size < WORTH_USD_PER_H:
+        return "Compliance costs nothing worth saying this hour."
+    text = f"{size:.2f}" if size < 100.0 else f"{size:.0f}"
+    if usd_per_h < 0.0:
+        return f"Energy and fuel cost ${text} less this hour, paid by what is stored."
+    return f"Compliance costs ${text} this hour."
+
+
+def _of(held_kw: float, free_kw: float) -> str:
+    """Two powers in one unit, in just as many digits as tell them apart."""
+    if free_kw >= 1000.0 and f"{held_kw / 1e3:.2f}" != f"{free_kw / 1e3:.2f}":
+        return f"{held_kw / 1e3:.2f} of {free_kw / 1e3:.2f} MW"
+    for digits in range(3):
+        held, free = f"{held_kw:.{digits}f}", f"{free_kw:.{digits}f}"
+        if held != free:
+            return f"{held} of {free} kW"
+    return f"a little less than {free_kw:.2f} kW"
+
+
+def _power(kw: float) -> str:
+    return f"{kw:.0f} kW" if kw < 1000.0 else f"{kw / 1e3:.2f} MW"
+
+
+def _and(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
