@@ -11,6 +11,7 @@ from ems.domain import CycleRecord, DeviceAddress, Policy, Site
 from ems.errors import BadInput
 from ems.forecast import LadderForecaster
 from ems.gateways.sunspec import SunSpecField
+from ems.outlook import TariffOutlook
 from ems.ports import Network, Ports
 from ems.settings import Settings
 from ems.store import Holder, Store
@@ -90,6 +91,7 @@ def open_site(
                 history=store,
                 forecaster=LadderForecaster(settings.forecast.method),
                 journal=store,
+                outlook=TariffOutlook(settings.to_tariff()),
             ),
             store=store,
             previous=latest,

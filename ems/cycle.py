@@ -6,7 +6,7 @@ is in `ports`, and `now` is an argument.
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -14,28 +14,38 @@ from functools import cache, partial
 from importlib.metadata import version
 
 from ems.command import command
-from ems.constrain import constrain, mix_violations, without_optimum
-from ems.dispatch import dispatch
+from ems.constrain import Resolve, constrain, mix_violations, without_optimum
+from ems.dispatch import dispatch, fitted_loss_factor
 from ems.domain import (
     CycleRecord,
     Dispatch,
     Forecast,
     Infeasible,
+    NetworkRow,
     Policy,
     Quality,
+    RowBlock,
     Secured,
+    Setpoint,
     Site,
     Snapshot,
     Unmoved,
 )
-from ems.errors import SolverFault
+from ems.errors import GeemsError, SolverFault
 from ems.explain import explain
 from ems.measure import measure
+from ems.mismatch import compare, complaints, corrected
+from ems.planning import Look, look_ahead
 from ems.ports import Network, Ports
 from ems.record import record
 from ems.unmoved import after_writes, unconfirmed, unmoved
 
 log = logging.getLogger(__name__)
+
+LOSSES_KW = 1.0
+"""Losses may be this far from those of the load flow where a limit at the grid is kept [kW]."""
+REFITS = 2
+"""Decisions made again with the losses of the load flow before."""
 
 
 def run_cycle(
@@ -59,28 +69,43 @@ def run_cycle(
     stage_s: dict[str, float] = {}
     with _timed(stage_s, "measure"):
         snapshot = measure(site, policy, ports.field, now, previous.snapshot if previous else None)
+        snapshot = _with_taps(snapshot, previous, ports.network)
     with _timed(stage_s, "forecast"):
         forecast = ports.forecaster.predict(site, snapshot, ports.history)
+    with _timed(stage_s, "measure"):
+        found = compare(site, policy.feedback, snapshot, forecast, ports.network, previous)
+        network = corrected(site, ports.network, found)
+    carried = _carried(site, policy, previous, now)
+    solve = _Solve(site, policy, price_usd_per_kwh, snapshot, forecast, carried)
+    with _timed(stage_s, "forecast"):
+        look = look_ahead(
+            site, policy, ports, network, snapshot, forecast, price_usd_per_kwh, carried
+        )
     decide = partial(
-        _decide, site, policy, price_usd_per_kwh, ports.network, snapshot, forecast, stage_s
+        _decide, site, policy, network, snapshot, forecast, price_usd_per_kwh, solve, look, stage_s
     )
     send = partial(command, site, policy, snapshot)
     held = previous.in_force if previous else {}
     pins = unmoved(site, policy, snapshot, held)
     free, secured = decide(pins)
+    if _limited_at_the_grid(site):
+        for _ in range(REFITS):
+            if not solve.fit_losses(secured):
+                break
+            free, secured = decide(pins)
     with _timed(stage_s, "command"):
         outcomes = send(secured, ports.field)
     held = after_writes(held, secured.dispatch.setpoints, outcomes, now)
-    # Before the first write the feeder is as GEEMS found it.
-    alarms = [*_measured_beyond(site, snapshot)] if previous and previous.in_force else []
+    alarms = [*_doubtful(site, snapshot, network, previous), *complaints(policy.feedback, found)]
     doubts = unconfirmed(site, policy, snapshot, outcomes, held)
-    judge = partial(mix_violations, site, snapshot, forecast, ports.network)
+    judge = partial(mix_violations, site, snapshot, forecast, network)
     broken = judge(secured.dispatch.setpoints, {**pins, **doubts}) if doubts else ()
     if broken:
         alarm = f"after a write that failed, the mix in force may be unsafe: {broken[0]}"
         if not isinstance(secured, Infeasible):
             # The devices that did not follow stay where they are; the others make room.
-            free, secured = decide({**pins, **doubts})
+            pins = {**pins, **doubts}
+            free, secured = decide(pins)
             with _timed(stage_s, "command"):
                 again = send(secured, ports.field)
             outcomes = {n: outcomes[n] if n in doubts else again[n] for n in site.names}
@@ -92,11 +117,35 @@ def run_cycle(
             if not judge(secured.dispatch.setpoints, {**pins, **doubts}):
                 alarm += "; the other DERs made room"
         alarms.append(alarm)
+    with _timed(stage_s, "dispatch"):
+        plan = look.planning.plan_of(secured.dispatch) if look.planning else None
+    with _timed(stage_s, "explain"):
+        stay = {name: pin.expected for name, pin in pins.items()}
+        resolve = look.planning.solve if look.planning else solve
+        ledger = explain(
+            look.valued or site, free, secured, lambda other, rows: resolve(rows, stay, of=other)
+        )
     made = record(
-        site, snapshot, forecast, free, secured, explain(site, free, secured), outcomes,
-        alarms=alarms, stage_s=stage_s, versions=versions(), in_force=held,
+        site, snapshot, forecast, free, secured, ledger, outcomes,
+        alarms=[*alarms, *look.alarms], stage_s=stage_s, versions=versions(), in_force=held,
+        mismatch=found,
     )  # fmt: skip
-    return _kept(made, ports)
+    return _kept(replace(made, plan=plan), ports)
+
+
+def _limited_at_the_grid(site: Site) -> bool:
+    """Whether a limit stands at the grid connection, so that the losses decide what keeps it."""
+    limits = (site.import_limit_kw, site.export_limit_kw, site.power_factor_min)
+    return any(limit is not None for limit in limits)
+
+
+def _with_taps(snapshot: Snapshot, previous: CycleRecord | None, network: Network) -> Snapshot:
+    """Where nobody measures taps and capacitors: as the last load flow left them."""
+    if snapshot.regulation is not None or previous is None or not network.regulated:
+        return snapshot
+    last = previous.secured.load_flow
+    stood = last.regulation if last.converged else previous.snapshot.regulation
+    return replace(snapshot, regulation=stood)
 
 
 def _kept(made: CycleRecord, ports: Ports) -> CycleRecord:
@@ -108,6 +157,20 @@ def _kept(made: CycleRecord, ports: Ports) -> CycleRecord:
         alarms = (*made.alarms, "this record could not be kept; see the log")
         return replace(made, alarms=alarms)
     return made
+
+
+def _doubtful(
+    site: Site, snapshot: Snapshot, network: Network, previous: CycleRecord | None
+) -> Iterator[str]:
+    """What makes the model, or a device, doubtful."""
+    # Before the first write the feeder is as GEEMS found it.
+    if previous and previous.in_force:
+        yield from _measured_beyond(site, snapshot)
+    if network.regulated and snapshot.regulation is None:
+        yield (
+            "where taps stand is not known: taken where the regulators rest in the model; the "
+            "next cycle goes on from there"
+        )
 
 
 def _measured_beyond(site: Site, snapshot: Snapshot) -> Iterator[str]:
@@ -122,28 +185,103 @@ def _measured_beyond(site: Site, snapshot: Snapshot) -> Iterator[str]:
                 yield f"{name} measures {v:.4f} pu, below {limits.v_min_pu:g} pu"
 
 
+class _Solve:
+    """The dispatch of one interval, of the site or of another in its place."""
+
+    def __init__(
+        self,
+        site: Site,
+        policy: Policy,
+        price_usd_per_kwh: float,
+        snapshot: Snapshot,
+        forecast: Forecast,
+        carried: dict[str, float],
+    ) -> None:
+        self.site, self.policy, self.price = site, policy, price_usd_per_kwh
+        self.snapshot, self.forecast = snapshot, forecast
+        self.carried = carried
+
+    def __call__(
+        self,
+        rows: Sequence[NetworkRow] | RowBlock,
+        pins: Mapping[str, Setpoint],
+        *,
+        generators_may_fall: bool = True,
+        of: Site | None = None,
+    ) -> Dispatch:
+        return dispatch(
+            of or self.site, self.snapshot, self.forecast, self.price, rows, pins,
+            generators_may_fall=generators_may_fall, wall_limit_s=self.policy.solver_limit_s,
+            **self.carried,
+        )  # fmt: skip
+
+    def fit_losses(self, secured: Secured) -> bool:
+        """Take K of eq. (2) from a load flow; False where it was about that already."""
+        if not self.policy.fit_losses or isinstance(secured, Infeasible):
+            return False
+        load_kw = self.forecast.load_kw
+        before = self.carried.get("loss_factor", self.site.loss_factor)
+        fitted = fitted_loss_factor(secured.load_flow, secured.dispatch.setpoints, load_kw)
+        self.carried["loss_factor"] = fitted
+        return abs(fitted - before) * load_kw > LOSSES_KW
+
+
+def _carried(
+    site: Site, policy: Policy, previous: CycleRecord | None, now: datetime
+) -> dict[str, float]:
+    """What the cycle before tells the dispatch: K of eq. (2), and the month's highest import."""
+    if previous is None or isinstance(previous.secured, Infeasible):
+        return {}
+    last, flow = previous.secured.dispatch, previous.secured.load_flow
+    found = {}
+    if policy.fit_losses and flow.converged:
+        found["loss_factor"] = fitted_loss_factor(flow, last.setpoints, previous.forecast.load_kw)
+    if site.demand_charge_usd_per_kw > 0.0:
+        this_month = (previous.start.year, previous.start.month) == (now.year, now.month)
+        found["peak_kw"] = max(last.peak_kw or 0.0, last.grid_kw) if this_month else 0.0
+    return found
+
+
 def _decide(
     site: Site,
     policy: Policy,
-    price: float,
     network: Network,
     snapshot: Snapshot,
     forecast: Forecast,
+    price: float,
+    solve: Resolve,
+    look: Look,
     stage_s: dict[str, float],
     pins: Mapping[str, Unmoved],
 ) -> tuple[Dispatch, Secured]:
-    """The unconstrained dispatch, and the one that is safe."""
-    resolve = partial(dispatch, site, snapshot, forecast, price)
+    """The unconstrained dispatch, and the one that is safe: of a plan, else of the interval."""
+    held = {name: pin.expected for name, pin in pins.items()}
+    if (planning := look.planning) is not None:
+        try:
+            with _timed(stage_s, "dispatch"):
+                free = planning.free(held)
+            with _timed(stage_s, "constrain"):
+                secured = constrain(
+                    planning.valued or site, snapshot, forecast, free, network, planning.solve,
+                    policy.mode, pins,
+                )  # fmt: skip
+        except GeemsError as fault:
+            log.warning("%s; deciding the interval alone", fault)
+            look.give_up(fault)
+        else:
+            return free, replace(secured, notes=(*secured.notes, *planning.notes))
     try:
         with _timed(stage_s, "dispatch"):
-            free = resolve((), {name: pin.expected for name, pin in pins.items()})
+            free = solve((), held)
         with _timed(stage_s, "constrain"):
-            secured = constrain(site, snapshot, forecast, free, network, resolve, policy.mode, pins)
+            secured = constrain(site, snapshot, forecast, free, network, solve, policy.mode, pins)
     except SolverFault as fault:
         log.warning("%s; falling back", fault)
         with _timed(stage_s, "constrain"):
             secured = without_optimum(site, snapshot, forecast, price, network, str(fault), pins)
         return secured.dispatch, secured
+    if look.note:
+        secured = replace(secured, notes=(*secured.notes, look.note))
     return free, secured
 
 
@@ -160,5 +298,8 @@ def _timed(stage_s: dict[str, float], stage: str) -> Iterator[None]:
 @cache
 def versions() -> Mapping[str, str]:
     """What a replay must be run on to be the same."""
-    names = ("geems", "pyomo", "cyipopt-wheels", "opendssdirect.py", "dss-python-backend", "numpy")
+    names = (
+        "geems", "pyomo", "cyipopt-wheels", "highspy",
+        "opendssdirect.py", "dss-python-backend", "numpy",
+    )  # fmt: skip
     return {name: version(name) for name in names}

@@ -15,11 +15,12 @@ from ems.domain import (
     CycleRecord,
     DerReading,
     Forecast,
+    Horizon,
     Injections,
+    Linearisation,
     LoadFlow,
     LoadReading,
     Readback,
-    Sensitivity,
     Site,
     Snapshot,
 )
@@ -53,12 +54,23 @@ class Field(Protocol):
 class Network(Protocol):
     """The feeder model the decision is proved on (`feeders.Feeder`)."""
 
-    def load_flow(self, at: Injections) -> LoadFlow:
-        """Solve the feeder at one operating point."""
+    @property
+    def regulated(self) -> bool:
+        """Whether taps or capacitors move by themselves."""
         ...
 
-    def sensitivities(self, at: Injections) -> Sensitivity:
-        """Linearise the feeder at one operating point, taps frozen."""
+    def load_flow(self, at: Injections, *, controls: bool = False) -> LoadFlow:
+        """Solve the feeder at one operating point.
+
+        Args:
+            at: powers, and where taps and capacitors stand.
+            controls: let regulators and capacitor controls act until they rest; the answer's
+                `regulation` says where.
+        """
+        ...
+
+    def linearise(self, at: Injections) -> Linearisation:
+        """Differentiate the feeder at one operating point, taps and capacitors frozen."""
         ...
 
 
@@ -73,6 +85,10 @@ class History(Protocol):
         """
         ...
 
+    def load_kw(self, since: datetime, until: datetime) -> "pd.Series[float]":
+        """15-minute means of the load [kW]; indexed alike, NaN where unknown."""
+        ...
+
 
 class Forecaster(Protocol):
     """Who tells the power that will be available."""
@@ -82,6 +98,16 @@ class Forecaster(Protocol):
 
         Never raises for bad history: it steps down the ladder and says so in `notes`.
         """
+        ...
+
+
+class Outlook(Protocol):
+    """Who tells prices, load and sun of the day ahead."""
+
+    def ahead(
+        self, site: Site, snapshot: Snapshot, forecast: Forecast, history: History
+    ) -> Horizon:
+        """The intervals from that of `forecast` on. Never raises for bad history."""
         ...
 
 
@@ -102,3 +128,5 @@ class Ports:
     history: History
     forecaster: Forecaster
     journal: Journal
+    outlook: Outlook | None = None
+    """Only the look-ahead needs it."""

@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple, Union, cast, get_args, get_origin, 
 import numpy as np
 
 from ems.domain import (
+    BusMismatch,
     CycleRecord,
     Degraded,
     Dispatch,
@@ -51,6 +52,7 @@ def record(
     stage_s: Mapping[str, float] | None = None,
     versions: Mapping[str, str] | None = None,
     in_force: Mapping[str, InForce] | None = None,
+    mismatch: Mapping[str, BusMismatch] | None = None,
 ) -> CycleRecord:
     """Gather everything one cycle saw, decided and did.
 
@@ -68,6 +70,7 @@ def record(
         stage_s: Wall time per stage [s].
         versions: What the cycle ran on, by name.
         in_force: What the devices hold afterwards.
+        mismatch: How measured buses differ from the model.
     """
     return CycleRecord(
         start=forecast.start,
@@ -82,6 +85,7 @@ def record(
         stage_s=dict(stage_s or {}),
         versions=dict(versions or {}),
         in_force=dict(in_force or {}),
+        mismatch=dict(mismatch or {}),
     )
 
 

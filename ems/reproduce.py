@@ -22,12 +22,13 @@ from ems.domain import (
     Forecast,
     Injections,
     Limits,
+    Linearisation,
     LoadFlow,
     LoadReading,
     NetworkRow,
     Pv,
     PvForecast,
-    Sensitivity,
+    RowBlock,
     Setpoint,
     Site,
     Snapshot,
@@ -109,14 +110,18 @@ class _Stopwatch:
     feeder: Feeder
     spent_s: list[float] = field(default_factory=list)
 
-    def load_flow(self, at: Injections) -> LoadFlow:
+    @property
+    def regulated(self) -> bool:
+        return self.feeder.regulated
+
+    def load_flow(self, at: Injections, *, controls: bool = False) -> LoadFlow:
         started = time.perf_counter()
-        flow = self.feeder.load_flow(at)
+        flow = self.feeder.load_flow(at, controls=controls)
         self.spent_s.append(time.perf_counter() - started)
         return flow
 
-    def sensitivities(self, at: Injections) -> Sensitivity:
-        return self.feeder.sensitivities(at)
+    def linearise(self, at: Injections) -> Linearisation:
+        return self.feeder.linearise(at)
 
 
 def _run(
@@ -129,7 +134,7 @@ def _run(
     solved: list[float] = []
 
     def resolve(
-        rows: Sequence[NetworkRow],
+        rows: Sequence[NetworkRow] | RowBlock,
         pins: Mapping[str, Setpoint],
         *,
         generators_may_fall: bool = True,

@@ -74,6 +74,9 @@ class NoHistory:
     def pv_kw(self, der: str, since: datetime, until: datetime) -> "pd.Series[float]":  # noqa: ARG002
         return pd.Series(dtype=float, index=pd.DatetimeIndex([], tz=UTC))
 
+    def load_kw(self, since: datetime, until: datetime) -> "pd.Series[float]":  # noqa: ARG002
+        return pd.Series(dtype=float, index=pd.DatetimeIndex([], tz=UTC))
+
 
 class Kept:
     """A journal that keeps records in a list."""

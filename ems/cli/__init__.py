@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
+from ems.cli.coordinate import coordinate
 from ems.cli.doctor import doctor
+from ems.cli.explain import explain
 from ems.cli.forecast import forecast
 from ems.cli.foreign import foreign_packages
 from ems.cli.operate import demo, plant, run, serve
@@ -67,5 +69,7 @@ def main(*, debug: bool) -> None:  # noqa: ARG001 - read by Geems.invoke
         sys.exit(1)
 
 
-for command in (demo, init, validate, doctor, run, serve, plant, reproduce, forecast):
+for command in (
+    *(demo, init, validate, doctor, run, serve, explain, plant, reproduce, forecast, coordinate),
+):
     main.add_command(command)

@@ -1,6 +1,6 @@
 """All that can be wrong with a site: its file, its feeder, and what holds when GEEMS is silent."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from difflib import get_close_matches
 from pathlib import Path
@@ -55,6 +55,26 @@ def _store_faults(place: str, file: Path) -> Iterator[Fault]:
     elif file.exists() and not _may_be_database(file):
         problem = f"{file} is no SQLite database; give another path, it is left as it is"
         yield Fault(place=place, problem=problem)
+
+
+def remarks(path: Path) -> list[str]:
+    """What is no fault of a sound site, and good to know: what of the feeder is not watched."""
+    settings = checked_settings(path)
+    found = []
+    with closing(Feeder.open(settings.feeder_source(), settings.to_site().placements)) as feeder:
+        if feeder.floating:
+            found.append(
+                f"nothing ties {_some(feeder.floating)} to ground: they have no voltage of their "
+                "own, and no limit is held against them"
+            )
+        if feeder.passed_over:
+            found.append(f"not executed, for they only report: {_some(feeder.passed_over)}")
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(str(name) for name in names[:6])
+    return shown + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
 def _may_be_database(file: Path) -> bool:

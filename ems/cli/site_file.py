@@ -37,13 +37,14 @@ def init(directory: str) -> None:
 @json_option
 def validate(site: str, *, as_json: bool) -> None:
     """Check a site file and its feeder, and name all faults at once."""
-    from ems.cli.site_check import all_faults
+    from ems.cli.site_check import all_faults, remarks
 
     faults = all_faults(Path(site))
     if faults:
         print_faults(faults)
         raise click.exceptions.Exit(Exit.BAD_INPUT)
+    notes = remarks(Path(site))
     if as_json:
-        print_json({"ok": True, "faults": []})
+        print_json({"ok": True, "faults": [], "notes": notes})
     else:
-        click.echo(f"{site}: ok")
+        click.echo("\n".join([f"{site}: ok", *(f"note: {line}" for line in notes)]))

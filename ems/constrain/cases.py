@@ -20,6 +20,7 @@ from ems.domain import (
     Limits,
     LoadFlow,
     Quality,
+    Regulation,
     RowKind,
     Setpoint,
     Site,
@@ -60,6 +61,8 @@ class Case:
     """PV plants in shade while the others are as `sun` says."""
     dg_kw: Mapping[str, float] = field(default_factory=dict)
     """Generators that still stand where they were [kW]."""
+    regulation: Regulation | None = None
+    """Where taps and capacitors stand; None: as the feeder file leaves them."""
 
 
 def cases_of(site: Site, snapshot: Snapshot, forecast: Forecast) -> tuple[Case, ...]:
@@ -72,17 +75,24 @@ def cases_of(site: Site, snapshot: Snapshot, forecast: Forecast) -> tuple[Case, 
     if lowest_kw == highest_kw and certain:
         cases = [replace(high, name="expected")]
     else:
-        cases = [expected, high, low, *_shaded(site, forecast, high)]
+        cases = [expected, high, low, *_crossed(site, high, low), *_shaded(site, forecast, high)]
     if site.dgs:
         still = next((c for c in cases if c.name == "low"), replace(cases[0], side="low"))
         cases.append(replace(still, name="low, ramping", dg_kw=_present(site, snapshot)))
     return tuple(cases)
 
 
-def ramping_high(site: Site, snapshot: Snapshot, cases: Sequence[Case]) -> Case:
-    """The highest case while generators still stand where they were."""
-    high = next((c for c in cases if c.name == "high"), cases[0])
-    return replace(high, name="high, ramping", dg_kw=_present(site, snapshot))
+def ramping(site: Site, snapshot: Snapshot, cases: Sequence[Case]) -> tuple[Case, ...]:
+    """The cases while generators still stand where they were, those that may be the worst.
+
+    On three phases that is the highest; where a DER is not three-phase, any of them.
+    """
+    if all(d.phases == 3 for d in site.ders):
+        moving = [next((c for c in cases if c.name == "high"), cases[0])]
+    else:
+        moving = [c for c in cases if not c.dg_kw]
+    still = _present(site, snapshot)
+    return tuple(replace(c, name=f"{c.name}, ramping", dg_kw=still) for c in moving)
 
 
 def _case(
@@ -107,11 +117,34 @@ def _load_range(site: Site, snapshot: Snapshot, forecast: Forecast) -> tuple[flo
             band = STALE_BAND * site.limits.load_band_pct / 100.0
         case Quality.GOOD:
             band = site.limits.load_band_pct / 100.0
-    return forecast.load_kw * (1.0 - band), forecast.load_kw * (1.0 + band)
+    width = abs(forecast.load_kw) * band  # where PV is not metered apart, a load may be negative
+    return forecast.load_kw - width, forecast.load_kw + width
 
 
 def _present(site: Site, snapshot: Snapshot) -> Mapping[str, float]:
     return {d.name: min(snapshot.ders[d.name].p_kw, d.rated_kw) for d in site.dgs}
+
+
+def _crossed(site: Site, high: Case, low: Case) -> list[Case]:
+    """Sun with high load, and low load without sun.
+
+    Where a DER is not three-phase its power on one phase may balance a load there, and the
+    heaviest current flows at neither end of the range.
+    """
+    if all(d.phases == 3 for d in site.ders):
+        return []
+    return [
+        replace(high, name="high, load high", load_kw=low.load_kw, load_kvar=low.load_kvar),
+        replace(low, name="low, load low", load_kw=high.load_kw, load_kvar=high.load_kvar),
+    ]
+
+
+def unshaded(site: Site, forecast: Forecast) -> bool:
+    """Whether there are too many plants to shade them one by one where that might matter."""
+    sunny = sum(sky.upper_kw > 0.0 for sky in forecast.pv.values())
+    certain = all(f.lower_kw == f.upper_kw for f in forecast.pv.values())
+    three_phase = all(d.phases == 3 for d in site.ders)
+    return sunny > MOST_SHADED and not certain and not three_phase
 
 
 def _shaded(site: Site, forecast: Forecast, high: Case) -> list[Case]:
@@ -159,17 +192,23 @@ def injections(
         load_kw=case.load_kw,
         load_kvar=case.load_kvar,
         head_v_pu=head_v_pu,
+        regulation=case.regulation,
     )
 
 
 def moves(
-    case: Case, name: str, forecast: Forecast, pins: Mapping[str, Unmoved]
+    case: Case, setpoint: Setpoint, forecast: Forecast, pins: Mapping[str, Unmoved]
 ) -> tuple[bool, bool]:
     """Whether a DER's setpoint moves its P, and its Q, in a case."""
+    name = setpoint.der
     if name in pins:
         return False, False
-    if name in forecast.pv:  # without sun a cap moves nothing
-        return case.sun is Sun.CAP and name not in case.dark, True
+    if name in forecast.pv:
+        if case.sun is Sun.CAP and name not in case.dark:
+            return True, True
+        # A cap moves nothing where the sun gives less.
+        cap, least = setpoint.cap_kw, forecast.pv[name].lower_kw
+        return case.sun is Sun.LOWER and cap is not None and cap <= least, True
     if name in case.dg_kw:
         return False, case.dg_kw[name] >= RUNS_KW
     return True, True

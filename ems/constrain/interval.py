@@ -1,14 +1,15 @@
 """One interval being decided, and a dispatch tried on it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
-from ems.constrain.cases import Case, cases_of, injections, ramping_high, severity, violations
+from ems.constrain.cases import Case, cases_of, injections, ramping, severity, violations
 from ems.constrain.rungs import priced
 from ems.domain import (
     Dispatch,
     Forecast,
     LoadFlow,
+    Regulation,
     RowKind,
     Setpoint,
     Site,
@@ -16,6 +17,7 @@ from ems.domain import (
     Unmoved,
     Violation,
 )
+from ems.mismatch import present_state
 from ems.ports import Network
 
 
@@ -24,6 +26,8 @@ class Trial:
     """A dispatch and what the load flows say of it."""
 
     decided: Dispatch
+    cases: tuple[Case, ...]
+    """The cases of the interval, and each one again whose taps would move."""
     flows: Mapping[str, LoadFlow]
     """By case."""
     broken: tuple[Violation, ...]
@@ -67,12 +71,15 @@ class Interval:
         pins: Mapping[str, Unmoved],
     ) -> "Interval":
         """The interval with its cases."""
+        regulation = at_rest(snapshot, forecast, network)
         return cls(
             site=site,
             snapshot=snapshot,
             forecast=forecast,
             network=network,
-            cases=cases_of(site, snapshot, forecast),
+            cases=tuple(
+                replace(case, regulation=regulation) for case in cases_of(site, snapshot, forecast)
+            ),
             pins=pins,
         )
 
@@ -85,27 +92,69 @@ class Interval:
         """Setpoints with the pins in them, priced as `like` was."""
         return priced(self.site, self.forecast, like, {**setpoints, **self.held})
 
-    def flow(self, case: Case, setpoints: Mapping[str, Setpoint]) -> LoadFlow:
-        """Load flow of a case."""
+    def capped_low(self, decided: Dispatch) -> Dispatch:
+        """The same with every PV plant capped at the least the sun will give."""
+        setpoints = dict(decided.setpoints)
+        for name, sky in self.forecast.pv.items():
+            at = setpoints[name]
+            cap = sky.lower_kw if at.cap_kw is None else min(at.cap_kw, sky.lower_kw)
+            setpoints[name] = replace(at, cap_kw=cap, p_kw=min(at.p_kw, cap))
+        return self.priced(decided, setpoints)
+
+    def flow(
+        self, case: Case, setpoints: Mapping[str, Setpoint], *, controls: bool = False
+    ) -> LoadFlow:
+        """Load flow of a case; with `controls`, after taps and capacitors have moved."""
         head = self.snapshot.head_v_pu
         at = injections(case, setpoints, self.forecast, head, self.pins)
-        return self.network.load_flow(at)
+        return self.network.load_flow(at, controls=controls)
+
+    def flows(
+        self, case: Case, setpoints: Mapping[str, Setpoint]
+    ) -> Iterator[tuple[Case, LoadFlow]]:
+        """Load flow of a case as taps stand, and, where they then move, after they have.
+
+        Both must hold: setpoints act at once, a regulator half a minute later.
+        """
+        yield case, self.flow(case, setpoints)
+        if self.network.regulated:
+            rest = self.flow(case, setpoints, controls=True)
+            if not rest.converged or rest.regulation != case.regulation:
+                moved = replace(case, name=f"{case.name}, taps moved", regulation=rest.regulation)
+                yield moved, rest
 
     def judge(self, case: Case, setpoints: Mapping[str, Setpoint]) -> tuple[Violation, ...]:
         """What setpoints break in a case."""
-        return _judged(self.flow(case, setpoints), self.site, case.name)
+        return tuple(
+            violation
+            for one, flow in self.flows(case, setpoints)
+            for violation in _judged(flow, self.site, one.name)
+        )
 
     def trial(self, decided: Dispatch) -> Trial:
         """Load flows of every case."""
-        flows = {case.name: self.flow(case, decided.setpoints) for case in self.cases}
-        broken = [v for name, flow in flows.items() for v in _judged(flow, self.site, name)]
+        found = [pair for case in self.cases for pair in self.flows(case, decided.setpoints)]
+        broken = [v for case, flow in found for v in _judged(flow, self.site, case.name)]
         broken.sort(key=severity, reverse=True)
-        return Trial(decided=decided, flows=flows, broken=tuple(broken))
+        return Trial(
+            decided=decided,
+            cases=tuple(case for case, _ in found),
+            flows={case.name: flow for case, flow in found},
+            broken=tuple(broken),
+        )
 
     def safe_while_ramping(self, decided: Dispatch) -> bool:
-        """Whether the highest case holds while generators still stand where they were."""
-        case = ramping_high(self.site, self.snapshot, self.cases)
-        return not self.judge(case, decided.setpoints)
+        """Whether the limits hold while generators still stand where they were."""
+        cases = ramping(self.site, self.snapshot, self.cases)
+        return not any(self.judge(case, decided.setpoints) for case in cases)
+
+
+def at_rest(snapshot: Snapshot, forecast: Forecast, network: Network) -> Regulation | None:
+    """Where taps and capacitors stand now: at rest in the present state, unless it diverges."""
+    if not network.regulated:
+        return snapshot.regulation
+    flow = network.load_flow(present_state(snapshot, forecast), controls=True)
+    return flow.regulation if flow.converged else snapshot.regulation
 
 
 def _judged(flow: LoadFlow, site: Site, case: str) -> tuple[Violation, ...]:

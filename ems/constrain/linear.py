@@ -11,17 +11,24 @@ from ems.domain import (
     Dispatch,
     Forecast,
     Limits,
-    LoadFlow,
-    NetworkRow,
+    Linearisation,
+    RowBlock,
     RowKind,
-    Sensitivity,
     Setpoint,
     Unmoved,
 )
 from ems.ports import Network
 
-ROWS_PER_ROUND = 8
-"""Rows added at once: a dense row costs the solver more than a product costs us."""
+ROWS_PER_ROUND = 12
+"""Rows added at once, at least: a dense row costs the solver more than a product costs us."""
+SHARE_PER_ROUND = 0.1
+"""Share of all that would break that is added at once, where that is more [1]."""
+
+NOISE = 1e-7
+"""Predicted excess that is round-off of the solver and no reason for a row."""
+
+CLOSE_ENOUGH = 0.2
+"""Share of the margin within which a loading needs no further tangent [1]."""
 
 Floats = NDArray[np.float64]
 RowKey = tuple[str, RowKind, int]
@@ -33,8 +40,7 @@ class Linearised:
     """One case, linear around the point it was solved at."""
 
     case: Case
-    flow: LoadFlow
-    slope: Sensitivity
+    feeder: Linearisation
     p0: Floats
     """Active power of each DER at the point, shape (der,) [kW]."""
     q0: Floats
@@ -59,7 +65,7 @@ def linearise(
     return tuple(
         _linearise(case, setpoints, forecast, network, head_v_pu, pins)
         for case in cases
-        if not (between and case.name == "expected")
+        if not (between and case.side == "expected")
     )
 
 
@@ -72,15 +78,14 @@ def _linearise(
     pins: Mapping[str, Unmoved],
 ) -> Linearised:
     at = injections(case, setpoints, forecast, head_v_pu, pins)
-    slope = network.sensitivities(at)
-    moving = np.array([moves(case, n, forecast, pins) for n in slope.ders], dtype=bool)
+    feeder = network.linearise(at)
+    moving = np.array([moves(case, setpoints[n], forecast, pins) for n in feeder.ders], dtype=bool)
     moving = moving.reshape(-1, 2)
     return Linearised(
         case=case,
-        flow=network.load_flow(at),
-        slope=slope,
-        p0=np.array([at.p_kw[n] for n in slope.ders]),
-        q0=np.array([at.q_kvar[n] for n in slope.ders]),
+        feeder=feeder,
+        p0=np.array([at.p_kw[n] for n in feeder.ders]),
+        q0=np.array([at.q_kvar[n] for n in feeder.ders]),
         p_moves=moving[:, 0],
         q_moves=moving[:, 1],
     )
@@ -98,18 +103,16 @@ def excess(
 
     One product per case predicts ALL nodes and elements; only positive entries return.
     """
-    at = injections(lin.case, decided.setpoints, forecast, None, pins)
-    dp = np.array([at.p_kw[n] for n in lin.slope.ders]) - lin.p0
-    dq = np.array([at.q_kvar[n] for n in lin.slope.ders]) - lin.q0
-    v = lin.flow.v_pu + lin.slope.dv_dp @ dp + lin.slope.dv_dq @ dq
-    live = lin.flow.v_pu > 0.0
+    flow = lin.feeder.flow
+    dv, dl = lin.feeder.change(*moved(lin, decided, forecast, pins))
+    live = flow.v_pu > 0.0
+    v = flow.v_pu + dv
     over = {
         RowKind.V_MAX: (v - (limits.v_max_pu - margin_pu)) / limits.v_max_pu,
         RowKind.V_MIN: np.where(live, (limits.v_min_pu + margin_pu - v) / limits.v_min_pu, -1.0),
     }
     if limits.loading_max_pct is not None:
-        loading = lin.flow.loading_pct + lin.slope.dl_dp @ dp + lin.slope.dl_dq @ dq
-        over[RowKind.LOADING] = loading / limits.loading_max_pct - 1.0 + margin_pu
+        over[RowKind.LOADING] = (flow.loading_pct + dl) / limits.loading_max_pct - 1.0 + margin_pu
     return {
         (lin.case.name, kind, int(i)): float(values[i])
         for kind, values in over.items()
@@ -117,41 +120,161 @@ def excess(
     }
 
 
+def moved(
+    lin: Linearised, decided: Dispatch, forecast: Forecast, pins: Mapping[str, Unmoved]
+) -> tuple[Floats, Floats]:
+    """How far a dispatch lies from the point of a case: P [kW] and Q [kvar], shape (der,)."""
+    at = injections(lin.case, decided.setpoints, forecast, None, pins)
+    ders = lin.feeder.ders
+    return (
+        np.array([at.p_kw[n] for n in ders]) - lin.p0,
+        np.array([at.q_kvar[n] for n in ders]) - lin.q0,
+    )
+
+
 def worst_keys(found: Mapping[RowKey, float], known: Iterable[RowKey]) -> list[RowKey]:
     """The keys that break most and have no row yet."""
     held = set(known)
     fresh = [key for key in found if key not in held]
-    return sorted(fresh, key=lambda key: -found[key])[:ROWS_PER_ROUND]
+    most = max(ROWS_PER_ROUND, int(SHARE_PER_ROUND * len(fresh)))
+    return sorted(fresh, key=lambda key: -found[key])[:most]
 
 
-def row(
-    lin: Linearised,
-    kind: RowKind,
-    index: int,
-    limits: Limits,
-    margin_pu: float,
-    *,
-    reactive: bool = True,
-) -> NetworkRow:
-    """The row that keeps one node or element within its limit."""
-    slope, flow = lin.slope, lin.flow
-    if kind is RowKind.LOADING:
-        limit = limits.loading_max_pct or 100.0
-        value, c_p, c_q = flow.loading_pct[index], slope.dl_dp[index], slope.dl_dq[index]
-        sign, margin, place = 1.0, margin_pu * limit, flow.elements[index]
-    else:
-        limit = limits.v_max_pu if kind is RowKind.V_MAX else limits.v_min_pu
-        value, c_p, c_q = flow.v_pu[index], slope.dv_dp[index], slope.dv_dq[index]
-        sign, margin = 1.0 if kind is RowKind.V_MAX else -1.0, margin_pu
-        place = flow.nodes[index]
-    c_p = np.where(lin.p_moves, sign * c_p, 0.0)
-    c_q = np.where(lin.q_moves & reactive, sign * c_q, 0.0)
-    bound = sign * (limit - value) - margin + c_p @ lin.p0 + c_q @ lin.q0
-    return NetworkRow(
-        kind=kind,
-        place=place,
-        limit=limit,
-        c_p=dict(zip(slope.ders, map(float, c_p), strict=True)),
-        c_q=dict(zip(slope.ders, map(float, c_q), strict=True)),
-        bound=float(bound),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """One row: c_p·P + c_q·Q ≤ bound."""
+
+    kind: RowKind
+    place: str
+    limit: float
+    c_p: Floats
+    c_q: Floats
+    bound: float
+
+
+class Rows:
+    """The rows of some linearised cases.
+
+    A voltage gets one row. A loading is the modulus of a current, and V-shaped in reactive power:
+    each time the linear feeder shows it beyond its limit it gets one more tangent, there.
+    """
+
+    def __init__(
+        self,
+        lins: Sequence[Linearised],
+        forecast: Forecast,
+        limits: Limits,
+        margin_pu: float,
+        pins: Mapping[str, Unmoved],
+        *,
+        reactive: bool = True,
+    ) -> None:
+        self.keys: list[RowKey] = []
+        """Every key once, in the order of its first row."""
+        self._lins = {lin.case.name: lin for lin in lins}
+        self._ders = lins[0].feeder.ders
+        self._forecast = forecast
+        self._limits = limits
+        self._margin_pu = margin_pu
+        self._pins = pins
+        self._reactive = reactive
+        self._rows: list[_Row] = []
+
+    def excess(self, decided: Dispatch, margin_pu: float | None = None) -> dict[RowKey, float]:
+        """Predicted excess over every limit less its margin, as a fraction of the limit.
+
+        One solve per case predicts ALL nodes and elements; only positive entries return.
+        """
+        margin = self._margin_pu if margin_pu is None else margin_pu
+        found: dict[RowKey, float] = {}
+        for lin in self._lins.values():
+            found |= excess(lin, decided, self._forecast, self._limits, margin, self._pins)
+        return found
+
+    def fresh(self, decided: Dispatch) -> list[RowKey]:
+        """What would break most and has no row yet that could keep it."""
+        known = {key for key in self.keys if key[1] is not RowKind.LOADING}
+        # What a row had to give up, no further tangent of it will keep.
+        given_up = {
+            (b.row.kind, b.row.place): b.slack / b.row.limit for b in decided.binding if b.slack > 0
+        }
+        found = {
+            key: over
+            for key, over in self.excess(decided).items()
+            if over > self._idle(key[1]) + given_up.get((key[1], self._place(key)), 0.0)
+        }
+        return worst_keys(found, known)
+
+    def _idle(self, kind: RowKind) -> float:
+        """Predicted excess that is no reason for a row: a load flow judges anyway."""
+        if kind is RowKind.LOADING:
+            return max(NOISE, CLOSE_ENOUGH * self._margin_pu)
+        return NOISE
+
+    def _place(self, key: RowKey) -> str:
+        """Node or element of a key."""
+        flow = self._lins[key[0]].feeder.flow
+        return flow.elements[key[2]] if key[1] is RowKind.LOADING else flow.nodes[key[2]]
+
+    def add(self, keys: Sequence[RowKey], decided: Dispatch) -> None:
+        """Rows for some limits; those of loadings touch at what is decided."""
+        for name, lin in self._lins.items():
+            nodes = [k for k in keys if k[0] == name and k[1] is not RowKind.LOADING]
+            elements = [k for k in keys if k[0] == name and k[1] is RowKind.LOADING]
+            if nodes:
+                which = [i for _, _, i in nodes]
+                values = lin.feeder.flow.v_pu[which]
+                self._keep(lin, nodes, values, lin.p0, lin.q0, *lin.feeder.voltage_rows(which))
+            if elements:
+                dp, dq = moved(lin, decided, self._forecast, self._pins)
+                cuts = lin.feeder.loading_cuts([i for _, _, i in elements], dp, dq)
+                self._keep(lin, elements, cuts[0], lin.p0 + dp, lin.q0 + dq, *cuts[1:])
+        held = set(self.keys)
+        self.keys += [key for key in keys if key not in held]
+
+    def block(self) -> RowBlock:
+        """The rows so far."""
+        rows, shape = self._rows, (len(self._rows), len(self._ders))
+        return RowBlock(
+            ders=self._ders,
+            c_p=np.array([row.c_p for row in rows]).reshape(shape),
+            c_q=np.array([row.c_q for row in rows]).reshape(shape),
+            bound=np.array([row.bound for row in rows]),
+            kind=tuple(row.kind for row in rows),
+            place=tuple(row.place for row in rows),
+            limit=np.array([row.limit for row in rows]),
+        )
+
+    def _keep(
+        self,
+        lin: Linearised,
+        keys: Sequence[RowKey],
+        values: Floats,
+        p_kw: Floats,
+        q_kvar: Floats,
+        slopes_p: Floats,
+        slopes_q: Floats,
+    ) -> None:
+        """Rows whose values and slopes are known at a point."""
+        q_moves = lin.q_moves & self._reactive
+        for key, value, per_kw, per_kvar in zip(keys, values, slopes_p, slopes_q, strict=True):
+            kind = key[1]
+            sign, limit, margin = self._sides(kind)
+            c_p = np.where(lin.p_moves, sign * per_kw, 0.0)
+            c_q = np.where(q_moves, sign * per_kvar, 0.0)
+            bound = sign * (limit - value) - margin + c_p @ p_kw + c_q @ q_kvar
+            self._rows.append(
+                _Row(
+                    kind=kind, place=self._place(key), limit=limit, c_p=c_p, c_q=c_q,
+                    bound=float(bound),
+                )
+            )  # fmt: skip
+
+    def _sides(self, kind: RowKind) -> tuple[float, float, float]:
+        """Sign, limit and margin; a lower limit has its signs turned, so that every row reads ≤."""
+        if kind is RowKind.LOADING:
+            limit = self._limits.loading_max_pct or 100.0
+            return 1.0, limit, self._margin_pu * limit
+        if kind is RowKind.V_MAX:
+            return 1.0, self._limits.v_max_pu, self._margin_pu
+        return -1.0, self._limits.v_min_pu, self._margin_pu

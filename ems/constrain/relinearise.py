@@ -1,23 +1,39 @@
 """Eq. (10) once, as published, or again and again until a load flow verifies."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from typing import Protocol
 
+from ems.constrain.cases import severity
 from ems.constrain.interval import Interval, Trial
-from ems.constrain.linear import Linearised, RowKey, excess, linearise, row, worst_keys
-from ems.domain import Dispatch, NetworkRow, RowKind, Setpoint
+from ems.constrain.linear import Linearised, RowKey, Rows, linearise
+from ems.domain import Dispatch, NetworkRow, RowBlock, RowKind, Setpoint
 
-MARGINS_PU = (5e-4, 2e-5, 2e-5, 2e-5, 2e-5, 2e-5)
+MARGINS_PU = (5e-4, 5e-6, 5e-6, 5e-6, 5e-6, 5e-6)
 """Margin kept at each linearisation [pu]: wide while the curve is far, narrow at last; 1e-3
 would cost tens of kW."""
-ROUNDS = 8
+ROUNDS = 12
 """Rounds of adding rows within one linearisation."""
+FEW_ROUNDS = 4
+"""Likewise where nothing of the answer is sent."""
 TIGHT_PU = 5e-5
 """Distance to its limit at which a binding row counts as fully used [pu]."""
 TIGHT_USD_PER_H = 1e-3
 """Worth of that distance below which another linearisation is not worth its time [$/h]."""
-NOISE = 1e-7
-"""Predicted excess that is round-off of the solver and no reason for a row."""
+NEAR_PU = 1e-3
+"""Predicted distance to its limit within which a row is kept for the next linearisation [pu]."""
+BEND = 1.5
+"""Margin over the excess that the last linearisation left behind [1]."""
+WIDEST_PU = 5e-3
+"""Most of such a margin: a larger excess is another point's, not this one's [pu]."""
+SETTLED = 2e-3
+"""Change of the cost from one linearisation to the next below which it has settled, as a share
+of what the network costs [1]."""
+SAME_KW = 1e-4
+"""Setpoints nearer than this are the same [kW, kvar]."""
+OF_THE_FEEDER = frozenset({RowKind.V_MAX, RowKind.V_MIN, RowKind.LOADING})
+"""Rows that stand at a node or element; others are the site's own, at its grid connection."""
 
 
 class Resolve(Protocol):
@@ -25,7 +41,7 @@ class Resolve(Protocol):
 
     def __call__(
         self,
-        rows: Sequence[NetworkRow],
+        rows: Sequence[NetworkRow] | RowBlock,
         pins: Mapping[str, Setpoint],
         *,
         generators_may_fall: bool = True,
@@ -39,43 +55,69 @@ def relinearised(at: Interval, first: Trial, resolve: Resolve) -> tuple[Trial, i
     trial, best = first, None
     keys: list[RowKey] = []
     used = 0
-    for margin in MARGINS_PU:
+    for narrowest in MARGINS_PU:
         if not trial.flow.converged:
             break
         used += 1
-        lins = linearise(
-            at.cases,
-            trial.decided.setpoints,
-            at.forecast,
-            at.network,
-            at.snapshot.head_v_pu,
-            at.pins,
-        )
-        decided, keys = _with_rows(at, lins, keys, trial.decided, resolve, margin)
+        # Where the curve between two far optima was met, its height is the margin to keep.
+        bend = BEND * severity(trial.broken[0]) if used > 1 and trial.broken else 0.0
+        margin = max(narrowest, min(bend, WIDEST_PU))
+        before = trial.decided.objective_usd_per_h
+        decided, keys = _linear_optimum(at, trial, keys, resolve, margin)
+        if not trial.safe and _same(decided, trial.decided):
+            trial = replace(trial, decided=decided)  # its rows say what could not be kept
+            break
         trial = at.trial(decided)
         if trial.safe:
             best = trial if best is None else _cheaper(best, trial)
-            if margin == MARGINS_PU[-1] and _tight(trial):
+            cost = trial.decided.objective_usd_per_h
+            allowed = SETTLED * abs(cost - first.decided.objective_usd_per_h)
+            settled = abs(cost - before) <= max(allowed, TIGHT_USD_PER_H)
+            if narrowest == MARGINS_PU[-1] and settled and _tight(trial):
                 break
     return (best or trial), used
 
 
 def _tight(trial: Trial) -> bool:
     """Whether every row that costs anything stands at its limit, by load flow."""
-    for bound in trial.decided.binding:
-        if bound.row.kind is RowKind.LOADING:
-            gaps = [
-                1.0 - float(f.loading_pct[f.elements.index(bound.row.place)]) / bound.row.limit
-                for f in trial.flows.values()
-            ]
+    dear = [
+        b
+        for b in trial.decided.binding
+        if b.row.kind in OF_THE_FEEDER and b.price * TIGHT_PU > TIGHT_USD_PER_H
+    ]
+    flows = list(trial.flows.values())
+    for bound in dear:
+        row = bound.row
+        if row.kind is RowKind.LOADING:
+            i = _index(flows[0].elements)[row.place]
+            gap = min(1.0 - float(flow.loading_pct[i]) / row.limit for flow in flows)
         else:
-            gaps = [
-                abs(bound.row.limit - float(f.v_pu[f.nodes.index(bound.row.place)]))
-                for f in trial.flows.values()
-            ]
-        if bound.price * TIGHT_PU > TIGHT_USD_PER_H and min(gaps) > TIGHT_PU:
+            i = _index(flows[0].nodes)[row.place]
+            gap = min(abs(row.limit - float(flow.v_pu[i])) for flow in flows)
+        if gap > TIGHT_PU:
             return False
     return True
+
+
+@lru_cache(maxsize=8)
+def _index(places: tuple[str, ...]) -> Mapping[str, int]:
+    """Where each node or element stands; one feeder gives the same tuples in every answer."""
+    return {place: i for i, place in enumerate(places)}
+
+
+def _same(one: Dispatch, other: Dispatch) -> bool:
+    """Whether two dispatches ask the same of every device."""
+    return all(
+        a.cap_kw == b.cap_kw or (a.cap_kw and b.cap_kw and abs(a.cap_kw - b.cap_kw) < SAME_KW)
+        for a, b in _pairs(one, other)
+    ) and all(
+        abs(a.p_kw - b.p_kw) < SAME_KW and abs(a.q_kvar - b.q_kvar) < SAME_KW
+        for a, b in _pairs(one, other)
+    )
+
+
+def _pairs(one: Dispatch, other: Dispatch) -> Iterator[tuple[Setpoint, Setpoint]]:
+    return ((at, other.setpoints[name]) for name, at in one.setpoints.items())
 
 
 def _cheaper(best: Trial, later: Trial) -> Trial:
@@ -84,33 +126,62 @@ def _cheaper(best: Trial, later: Trial) -> Trial:
     return best if worse else later
 
 
+def _linear_optimum(
+    at: Interval, trial: Trial, keys: Sequence[RowKey], resolve: Resolve, margin: float
+) -> tuple[Dispatch, list[RowKey]]:
+    """The optimum of the feeder linearised at a trial, and its rows that are worth keeping."""
+    lins = linearise(
+        trial.cases,
+        trial.decided.setpoints,
+        at.forecast,
+        at.network,
+        at.snapshot.head_v_pu,
+        at.pins,
+    )
+    return _with_rows(at, lins, keys, trial.decided, resolve, margin)
+
+
 def _with_rows(
     at: Interval,
     lins: Sequence[Linearised],
-    keys: list[RowKey],
+    known: Sequence[RowKey],
     decided: Dispatch,
     resolve: Resolve,
     margin: float,
+    rounds: int = ROUNDS,
 ) -> tuple[Dispatch, list[RowKey]]:
     """Solve, predict all nodes, add the rows that would break; until none would."""
-    limits = at.site.limits
-    by_case = {lin.case.name: lin for lin in lins}
-
-    def fresh(decided: Dispatch, keys: list[RowKey]) -> list[RowKey]:
-        found: dict[RowKey, float] = {}
-        for lin in lins:
-            found |= excess(lin, decided, at.forecast, limits, margin, at.pins)
-        return worst_keys({key: over for key, over in found.items() if over > NOISE}, keys)
-
-    keys = keys or fresh(decided, [])
-    for _ in range(ROUNDS):
-        rows = [row(by_case[c], kind, i, limits, margin) for c, kind, i in keys]
-        decided = resolve(rows, at.held)
-        more = fresh(decided, keys)
+    rows = Rows(lins, at.forecast, at.site.limits, margin, at.pins)
+    names = {lin.case.name for lin in lins}
+    keys = [key for key in known if key[0] in names]  # taps that moved before may stay now
+    rows.add(keys or rows.fresh(decided), decided)
+    for _ in range(rounds):
+        decided = resolve(rows.block(), at.held)
+        more = rows.fresh(decided)
         if not more:
             break
-        keys = keys + more
-    return decided, keys
+        rows.add(more, decided)
+    near = rows.excess(decided, margin + NEAR_PU)
+    return decided, [key for key in rows.keys if key in near]
+
+
+def caution_usd_per_h(at: Interval, held: Dispatch, resolve: Resolve) -> float:
+    """What it costs that the band of the forecast is kept, and not only what is expected [$/h].
+
+    The linear optimum of the expected load under full sun, next to the one that holds for all
+    cases. Nothing of it is sent.
+    """
+    expected = at.cases[0]
+    sunny = replace(
+        next((case for case in at.cases if case.name == "high"), expected),
+        name="expected",
+        load_kw=expected.load_kw,
+        load_kvar=expected.load_kvar,
+    )
+    head = at.snapshot.head_v_pu
+    lins = linearise([sunny], held.setpoints, at.forecast, at.network, head, at.pins)
+    carefree, _ = _with_rows(at, lins, (), held, resolve, MARGINS_PU[-1], FEW_ROUNDS)
+    return max(0.0, held.objective_usd_per_h - carefree.objective_usd_per_h)
 
 
 def one_shot(at: Interval, first: Trial, resolve: Resolve) -> Trial:
@@ -126,10 +197,6 @@ def one_shot(at: Interval, first: Trial, resolve: Resolve) -> Trial:
         at.snapshot.head_v_pu,
         at.pins,
     )
-    limits = at.site.limits
-    rows = [
-        row(lin, kind, i, limits, 0.0, reactive=False)
-        for lin in lins
-        for _, kind, i in excess(lin, first.decided, at.forecast, limits, 0.0, at.pins)
-    ]
-    return at.trial(resolve(rows, at.held))
+    rows = Rows(lins, at.forecast, at.site.limits, 0.0, at.pins, reactive=False)
+    rows.add(list(rows.excess(first.decided)), first.decided)
+    return at.trial(resolve(rows.block(), at.held))

@@ -1,12 +1,15 @@
 """The rungs below an optimum: points between a safe one and a wanted one."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from ems.clock import INTERVAL
 from ems.constrain.cases import reversion_set
-from ems.domain import Dispatch, Forecast, Setpoint, Site, Snapshot, SolverStatus
+from ems.domain import Bes, Dg, Dispatch, Forecast, Setpoint, Site, Snapshot, SolverStatus, cost
 
+HOURS = INTERVAL.total_seconds() / 3600.0
+"""Length of an interval, Δt [h]."""
 BISECTIONS = 12
 """Halvings towards the wanted point: 1/4096 of the way."""
 
@@ -28,21 +31,16 @@ def bisected(point: Callable[[float], Setpoints], safe: Callable[[Setpoints], bo
 
 def priced(site: Site, forecast: Forecast, like: Dispatch, setpoints: Setpoints) -> Dispatch:
     """Other setpoints, priced as `like` was."""
-    price = like.price_usd_per_kwh
-    grid_kw = (1.0 + site.loss_factor) * forecast.load_kw - sum(s.p_kw for s in setpoints.values())
-    cost = price * grid_kw + sum(d.cost_usd_per_kwh * setpoints[d.name].p_kw for d in site.dgs)
-    storage = 0.0
-    for bes in site.bess:
-        p = setpoints[bes.name].p_kw
-        worth = 1.0 if p > 0 else bes.eta_charge * bes.eta_discharge
-        storage += bes.weight_usd_per_kwh * worth * p
-    reactive = site.q_cost_usd_per_kvarh * sum(abs(s.q_kvar) for s in setpoints.values())
+    found = cost(
+        site, setpoints, forecast, like.price_usd_per_kwh, HOURS,
+        loss_factor=like.loss_factor, peak_kw=like.peak_kw,
+    )  # fmt: skip
     return replace(
         like,
         setpoints=setpoints,
-        grid_kw=grid_kw,
-        cost_usd_per_h=cost,
-        objective_usd_per_h=cost + storage + reactive,
+        grid_kw=found.grid_kw,
+        cost_usd_per_h=found.bill_usd_per_h,
+        objective_usd_per_h=found.objective_usd_per_h,
     )
 
 
@@ -86,7 +84,7 @@ def between(
 
 
 def anchors(site: Site, snapshot: Snapshot, forecast: Forecast) -> Iterator[tuple[str, Setpoints]]:
-    """Points that may be safe now: what is in force, and the reversion set.
+    """Points that may be safe now: what is in force, the reversion set, and all at rest.
 
     A generator cannot leave its ramp, so it starts from where it is.
     """
@@ -97,24 +95,45 @@ def anchors(site: Site, snapshot: Snapshot, forecast: Forecast) -> Iterator[tupl
             cap = reading.p_kw if reading.cap_kw is None else reading.cap_kw
             at = _capped(at, cap, forecast)
         present[name] = at
-    yield "what is in force", _ramped(site, snapshot, present)
-    yield "the reversion set", _ramped(site, snapshot, reversion_set(site, forecast))
+    yield "what is in force", possible(site, snapshot, present)
+    yield "the reversion set", possible(site, snapshot, reversion_set(site, forecast))
+    idle = {name: Setpoint(der=name, p_kw=0.0, q_kvar=0.0) for name in site.names}
+    idle |= {name: _capped(idle[name], 0.0, forecast) for name in forecast.pv}
+    yield "all DERs at rest", possible(site, snapshot, idle)
 
 
-def _ramped(site: Site, snapshot: Snapshot, setpoints: Setpoints) -> dict[str, Setpoint]:
-    """Batteries and generators clipped to rating, and generators to their ramp."""
+def possible(site: Site, snapshot: Snapshot, setpoints: Setpoints) -> dict[str, Setpoint]:
+    """What batteries and generators can do of what is asked: rating, charge, ramp, least power."""
     clipped = dict(setpoints)
-    hours = INTERVAL.total_seconds() / 3600.0
     for bes in site.bess:
         at = clipped[bes.name]
-        clipped[bes.name] = replace(at, p_kw=min(max(at.p_kw, -bes.rated_kw), bes.rated_kw))
+        most_in, most_out = _storage_range(bes, snapshot.ders[bes.name].soc_pct)
+        clipped[bes.name] = replace(at, p_kw=min(max(at.p_kw, -most_in), most_out))
     for dg in site.dgs:
-        at, now = clipped[dg.name], snapshot.ders[dg.name].p_kw
-        p = min(
-            max(at.p_kw, now - dg.ramp_down_kw_per_h * hours), now + dg.ramp_up_kw_per_h * hours
-        )
-        clipped[dg.name] = replace(at, p_kw=min(max(p, 0.0), dg.rated_kw))
+        clipped[dg.name] = _running(dg, snapshot.ders[dg.name].p_kw, clipped[dg.name])
     return clipped
+
+
+def _storage_range(bes: Bes, soc_pct: float | None) -> tuple[float, float]:
+    """Most power in and out over the interval that the state of charge leaves [kW]."""
+    if soc_pct is None or not math.isfinite(soc_pct):
+        return 0.0, 0.0
+    kwh_per_pct = bes.capacity_kwh / 100.0
+    room = max(0.0, bes.soc_max_pct - soc_pct) * kwh_per_pct / HOURS / bes.eta_charge
+    held = max(0.0, soc_pct - bes.soc_min_pct) * kwh_per_pct / HOURS * bes.eta_discharge
+    return min(bes.rated_kw, room), min(bes.rated_kw, held)
+
+
+def _running(dg: Dg, now_kw: float, at: Setpoint) -> Setpoint:
+    """A generator within its ramp, off or above its least power; no Q while it is off."""
+    p = min(max(at.p_kw, now_kw - dg.ramp_down_kw_per_h * HOURS),
+            now_kw + dg.ramp_up_kw_per_h * HOURS)  # fmt: skip
+    p = min(max(p, 0.0), dg.rated_kw)
+    if 0.0 < p < dg.min_kw:
+        falls_to = max(0.0, now_kw - dg.ramp_down_kw_per_h * HOURS)
+        p = 0.0 if p < dg.min_kw / 2 and falls_to < dg.min_kw else dg.min_kw
+    q_most = dg.q_max_kvar * min(1.0, p / dg.full_q_kw)
+    return replace(at, p_kw=p, q_kvar=min(max(at.q_kvar, -q_most), q_most))
 
 
 def _cap(setpoints: Setpoints, name: str, forecast: Forecast) -> float:

@@ -10,11 +10,14 @@ Signs and units, stated once:
 - Times are aware and UTC; an interval is labelled by its start.
 """
 
+from ems.domain.ahead import Horizon, Plan, StoragePlan, TerminalSoc
+from ems.domain.costs import Cost, at_worth, cost
 from ems.domain.decided import (
     Degraded,
     Dispatch,
     Infeasible,
     NetworkRow,
+    RowBlock,
     RowKind,
     RowPrice,
     Secured,
@@ -25,8 +28,9 @@ from ems.domain.decided import (
     Violation,
 )
 from ems.domain.expected import Forecast, PvForecast
-from ems.domain.explained import Ledger, LedgerEntry
+from ems.domain.explained import Counterfactual, Ledger, LedgerEntry, LimitPrice, Worth
 from ems.domain.measured import DerReading, LoadReading, Quality, Snapshot
+from ems.domain.mismatch import BusMismatch, Feedback, terminals
 from ems.domain.sent import (
     Advised,
     Command,
@@ -39,12 +43,15 @@ from ems.domain.sent import (
     Sent,
 )
 from ems.domain.site import Bes, Der, DeviceAddress, Dg, Limits, Policy, Pv, Site
-from feeders.values import DerPlacement, Injections, LoadFlow, Sensitivity
+from feeders.values import DerPlacement, Injections, Linearisation, LoadFlow, Regulation
 
 __all__ = [
     "Advised",
     "Bes",
+    "BusMismatch",
     "Command",
+    "Cost",
+    "Counterfactual",
     "CycleRecord",
     "Degraded",
     "Der",
@@ -53,34 +60,46 @@ __all__ = [
     "DeviceAddress",
     "Dg",
     "Dispatch",
+    "Feedback",
     "Forecast",
+    "Horizon",
     "InForce",
     "Infeasible",
     "Injections",
     "Ledger",
     "LedgerEntry",
+    "LimitPrice",
     "Limits",
+    "Linearisation",
     "LoadFlow",
     "LoadReading",
     "NetworkRow",
     "Outcome",
     "Partial",
+    "Plan",
     "Policy",
     "Pv",
     "PvForecast",
     "Quality",
     "Readback",
     "Refused",
+    "Regulation",
+    "RowBlock",
     "RowKind",
     "RowPrice",
     "Secured",
-    "Sensitivity",
     "Sent",
     "Setpoint",
     "Site",
     "Snapshot",
     "SolverStatus",
+    "StoragePlan",
+    "TerminalSoc",
     "Unmoved",
     "Verified",
     "Violation",
+    "Worth",
+    "at_worth",
+    "cost",
+    "terminals",
 ]

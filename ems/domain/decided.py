@@ -1,10 +1,15 @@
 """What is decided, and what a load flow says of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+from numpy.typing import NDArray
+
 from feeders.values import LoadFlow
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +48,21 @@ class RowKind(StrEnum):
     V_MAX = "v_max"
     V_MIN = "v_min"
     LOADING = "loading"
+    IMPORT = "import"
+    """Power taken at the point of common coupling [kW]."""
+    EXPORT = "export"
+    """Power given there, every PV plant at its cap [kW]."""
+    POWER_FACTOR = "power_factor"
+    """Reactive power there, of either sign, against active power [kvar]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkRow:
     """One linear row of eq. (10):  Σ c_p·P + Σ c_q·Q ≤ bound.
 
-    P of a PV plant is its cap. A lower voltage limit is written with its signs
-    turned, so that every row reads ≤.
+    P of a PV plant is its cap (what it is expected to make, in a row of `IMPORT` or
+    `POWER_FACTOR`). A lower voltage limit is written with its signs turned, so that every row
+    reads ≤. Rows at the point of common coupling are in kW and kvar.
     """
 
     kind: RowKind
@@ -64,6 +76,58 @@ class NetworkRow:
     """Per kvar of each DER [pu/kvar or %/kvar]."""
     bound: float
     """Right-hand side, margin taken off [pu or %]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RowBlock:
+    """Rows of eq. (10) side by side, as the dispatch takes them; `NetworkRow` is one of them.
+
+    DERs of the site that are not in `ders` move none of the rows. Nothing here is recorded: what
+    binds is (`RowPrice`).
+    """
+
+    ders: tuple[str, ...]
+    """The columns of `c_p` and `c_q`, each once."""
+    c_p: Floats
+    """Per kW of each DER, shape (row, der) [pu/kW or %/kW]."""
+    c_q: Floats
+    """Per kvar of each DER, shape (row, der) [pu/kvar or %/kvar]."""
+    bound: Floats
+    """Right-hand sides, margin taken off, shape (row,) [pu or %]."""
+    kind: tuple[RowKind, ...]
+    place: tuple[str, ...]
+    """Nodes (`B13.1`) or elements (`line.l1`)."""
+    limit: Floats
+    """The limits kept, without margin, shape (row,) [pu or %]."""
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.bound)
+
+    def row(self, i: int) -> NetworkRow:
+        """One row by itself, its coefficients by name of the DER."""
+        return NetworkRow(
+            kind=self.kind[i],
+            place=self.place[i],
+            limit=float(self.limit[i]),
+            c_p=dict(zip(self.ders, self.c_p[i].tolist(), strict=True)),
+            c_q=dict(zip(self.ders, self.c_q[i].tolist(), strict=True)),
+            bound=float(self.bound[i]),
+        )
+
+    @classmethod
+    def of(cls, rows: Sequence[NetworkRow], ders: tuple[str, ...]) -> "RowBlock":
+        """Rows given one by one; `ders` holds at least every DER they name."""
+        shape = (len(rows), len(ders))
+        return cls(
+            ders=ders,
+            c_p=np.array([[r.c_p.get(n, 0.0) for n in ders] for r in rows]).reshape(shape),
+            c_q=np.array([[r.c_q.get(n, 0.0) for n in ders] for r in rows]).reshape(shape),
+            bound=np.array([r.bound for r in rows], dtype=float),
+            kind=tuple(r.kind for r in rows),
+            place=tuple(r.place for r in rows),
+            limit=np.array([r.limit for r in rows], dtype=float),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +147,7 @@ class SolverStatus(StrEnum):
     OPTIMAL = "optimal"
     ACCEPTABLE = "acceptable"
     INFEASIBLE = "infeasible"
+    UNBOUNDED = "unbounded"
     TIME_LIMIT = "time_limit"
     ITERATION_LIMIT = "iteration_limit"
     FAILED = "failed"
@@ -98,7 +163,7 @@ class Dispatch:
     price_usd_per_kwh: float
     """Grid energy price in this interval [$/kWh]."""
     cost_usd_per_h: float
-    """Grid energy and fuel, with neither storage weight nor penalties [$/h]."""
+    """Grid energy, fuel and demand charge, with neither storage weight nor penalties [$/h]."""
     objective_usd_per_h: float
     """What was minimised, eq. (1), penalties apart [$/h]."""
     status: SolverStatus
@@ -107,6 +172,12 @@ class Dispatch:
     """Wall time in the solver [s]."""
     kkt_residual: float = 0.0
     """Largest scaled residual of the optimality conditions [1]."""
+    solver: str = ""
+    """Who solved it: `ipopt` or `highs`; empty where nobody did."""
+    loss_factor: float | None = None
+    """K of eq. (2) it was solved with; None: the site's [1]."""
+    peak_kw: float | None = None
+    """The month's highest import before this interval; None: no demand charge applied [kW]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,9 +193,13 @@ class Violation:
     """Which case of the interval it was found in."""
 
     def __str__(self) -> str:
-        unit = " %" if self.kind is RowKind.LOADING else " pu"
+        unit = "%" if self.kind is RowKind.LOADING else "pu"
         side = "below" if self.kind is RowKind.V_MIN else "above"
-        return f"{self.place} at {self.value:.4f}{unit}, {side} {self.limit:g}{unit} ({self.case})"
+        by = abs(self.value - self.limit)
+        return (
+            f"{self.place} at {self.value:.4f} {unit}, {by:.4f} {unit} {side} "
+            f"{self.limit:g} {unit} ({self.case})"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +212,9 @@ class Verified:
     free_load_flow: LoadFlow | None = None
     """Load flow of the unconstrained dispatch, where it was solved."""
     linearisations: int = 0
+    caution_usd_per_h: float = 0.0
+    """Cost of holding for the whole band of the forecast and not only for what is expected
+    [$/h]."""
     notes: tuple[str, ...] = ()
 
 

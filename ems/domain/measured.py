@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from feeders.values import Regulation
+
 
 class Quality(StrEnum):
     """How far a measured value may be trusted."""
@@ -58,6 +60,9 @@ class Snapshot:
     load: LoadReading
     head_v_pu: float | None = None
     """Measured source voltage; None: the feeder file's [pu]."""
+    regulation: Regulation | None = None
+    """Where taps and capacitors stand, measured or as the last load flow left them; None: as
+    the feeder file leaves them."""
 
     @property
     def faults(self) -> tuple[str, ...]:

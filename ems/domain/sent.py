@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ems.domain.ahead import Plan
 from ems.domain.decided import Dispatch, Infeasible, Secured, Setpoint, Verified
 from ems.domain.expected import Forecast
 from ems.domain.explained import Ledger
 from ems.domain.measured import Snapshot
+from ems.domain.mismatch import BusMismatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +102,11 @@ class CycleRecord:
     versions: Mapping[str, str] = field(default_factory=dict)
     in_force: Mapping[str, InForce] = field(default_factory=dict)
     """What the devices hold after this cycle; a device never written to is missing."""
+    mismatch: Mapping[str, BusMismatch] = field(default_factory=dict)
+    """How measured buses differ from the model, by bus; voltages of `secured` are corrected by
+    it."""
+    plan: Plan | None = None
+    """The day ahead whose first interval was sent; None where the interval was decided alone."""
 
     @property
     def status(self) -> str:

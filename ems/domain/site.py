@@ -1,9 +1,14 @@
 """What is installed on a segment, and how it is run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from ems.domain.ahead import TerminalSoc
+from ems.domain.mismatch import Feedback
 from feeders.values import DerPlacement
+
+RUNNING_SHARE = 0.1
+"""Share of its rating from which a generator without a least power gives all its Q [1]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +21,8 @@ class Pv:
     """Active power at unity power factor [kW]."""
     q_max_kvar: float = 0.0
     """Reactive power it may inject or absorb at any active power [kvar]."""
+    s_max_kva: float | None = None
+    """Capability of the inverter, P² + Q² ≤ S²; None: P and Q each to its own limit [kVA]."""
     reversion_kw: float = 0.0
     """Cap the device falls back to by itself when GEEMS is silent [kW]."""
     tilt_deg: float = 20.0
@@ -23,6 +30,9 @@ class Pv:
     azimuth_deg: float = 180.0
     """Direction the modules face, clockwise from north [°]."""
     phases: int = 3
+    group: str = ""
+    """Plants that bear curtailment alike under `equal_share`: a service transformer, or any name;
+    empty for the group of all that name none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +54,8 @@ class Bes:
     weight_usd_per_kwh: float = 0.16
     """w_es of eq. (1): worth of one kWh that storage can deliver at the bus [$/kWh]."""
     q_max_kvar: float = 0.0
+    s_max_kva: float | None = None
+    """Capability of the inverter, P² + Q² ≤ S²; None: P and Q each to its own limit [kVA]."""
     phases: int = 3
 
 
@@ -66,6 +78,11 @@ class Dg:
     reversion_kw: float = 0.0
     """Power the device falls back to by itself when GEEMS is silent [kW]."""
     phases: int = 3
+
+    @property
+    def full_q_kw(self) -> float:
+        """Power from which all its reactive power is counted on [kW]."""
+        return max(self.min_kw, RUNNING_SHARE * self.rated_kw)
 
 
 Der = Pv | Bes | Dg
@@ -101,6 +118,25 @@ class Site:
     """K of eq. (2): losses as a fraction of the load [1]."""
     q_cost_usd_per_kvarh: float = 1e-4
     """Small price on |Q| that makes the reactive setpoints unique [$/kvarh]."""
+    curtailment_usd_per_kwh: float = 0.0
+    """Price of PV energy that is available and not used [$/kWh]."""
+    export_price_usd_per_kwh: float | None = None
+    """What exported energy earns; None: as much as imported energy costs [$/kWh]."""
+    import_limit_kw: float | None = None
+    """Most power the segment takes from the grid [kW]."""
+    export_limit_kw: float | None = None
+    """Most power it gives to the grid, with every PV plant at its cap [kW]."""
+    demand_charge_usd_per_kw: float = 0.0
+    """Price of raising the month's highest import [$/kW]."""
+    power_factor_min: float | None = None
+    """Least |cos φ| at the point of common coupling, leading or lagging [1]."""
+    load_power_factor: float = 0.95
+    """Of the load, lagging, where its reactive power is not known [1]."""
+    fairness: Literal["least_cost", "equal_share", "proportional"] = "least_cost"
+    """Who bears curtailment: whoever is cheapest; all of a group at the same fraction; or each by
+    proportional fairness."""
+    solver: Literal["auto", "ipopt", "highs"] = "auto"
+    """Who solves: `auto` gives linear problems to HiGHS and quadratic ones to Ipopt."""
 
     @property
     def pvs(self) -> tuple[Pv, ...]:
@@ -152,3 +188,13 @@ class Policy:
     """After how long without a refresh a device falls back [s]."""
     stale_after_s: float = 120.0
     """Age from which a measurement counts as stale [s]."""
+    fit_losses: bool = False
+    """K of eq. (2) is taken from the load flow of the cycle before, not from the site."""
+    feedback: Feedback = field(default_factory=Feedback)
+    """How far measured voltages correct the modelled ones."""
+    solver_limit_s: float = 20.0
+    """Wall time one dispatch may take in the solver, and all planning of one cycle together [s]."""
+    look_ahead: bool = False
+    """Plan the day ahead and send its first interval, in place of deciding by the weight w_es."""
+    terminal_soc: TerminalSoc = "keep"
+    """What batteries must hold when the plan ends."""

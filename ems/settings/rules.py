@@ -23,6 +23,8 @@ _BOUND_PAIRS = (
     # table, smaller key, larger key, may they be equal
     ("load", "min_kw", "max_kw", True),
     ("pv", "reversion_kw", "rated_kw", True),
+    ("pv", "rated_kw", "s_max_kva", True),
+    ("bes", "rated_kw", "s_max_kva", True),
     ("bes", "soc_min_pct", "soc_max_pct", False),
     ("dg", "min_kw", "rated_kw", True),
     ("dg", "reversion_kw", "rated_kw", True),
@@ -110,6 +112,32 @@ def _generator_reversion(sound: Sound) -> Iterator[Finding]:
         if least is not None and value is not None and 0 < value < least:
             problem = f"must be 0 (off) or at least min_kw ({least:g}), got {value:g}"
             yield (*at, "reversion_kw"), problem
+
+
+def _solver(sound: Sound) -> Iterator[Finding]:
+    if sound.get("control", "solver") != "highs":
+        return
+    for table in ("pv", "bes"):
+        for at in sound.tables(table):
+            if sound.get(*at, "s_max_kva") is not None:
+                problem = (
+                    f"{_text(at)} has s_max_kva, which is quadratic, and HiGHS is asked for linear "
+                    'problems only; write "auto" or "ipopt"'
+                )
+                yield ("control", "solver"), problem
+                return
+
+
+def _terminal_soc(sound: Sound) -> Iterator[Finding]:
+    wanted = sound.get("dispatch", "terminal_soc")
+    if not isinstance(wanted, int | float):
+        return
+    for at in sound.tables("bes"):
+        highest = sound.get(*at, "soc_max_pct")
+        if highest is not None and wanted > highest:
+            problem = f"{wanted:g} % is above soc_max_pct of {_text(at)} ({highest:g})"
+            yield ("dispatch", "terminal_soc"), problem
+            return
 
 
 def _some_der(sound: Sound) -> Iterator[Finding]:
@@ -219,6 +247,8 @@ _RULES: tuple[Callable[[Sound], Iterator[Finding]], ...] = (
     _ordered,
     _voltages,
     _generator_reversion,
+    _solver,
+    _terminal_soc,
     _tariff,
     _loopback_only,
 )

@@ -16,6 +16,7 @@ from ems.settings.tables import (
     DispatchTable,
     FeederTable,
     ForecastTable,
+    GridTable,
     LimitsTable,
     LoadTable,
     PvTable,
@@ -55,6 +56,8 @@ class Settings(BaseSettings):
     """What grid energy costs."""
     dispatch: DispatchTable = DispatchTable()
     """How the cheapest mix is found."""
+    grid: GridTable = GridTable()
+    """Prices and limits at the point of common coupling."""
     forecast: ForecastTable = ForecastTable()
     """How the sun of the next interval is foretold."""
     control: ControlTable = ControlTable()
@@ -112,8 +115,12 @@ class Settings(BaseSettings):
             limits=self.limits.to_limits(),
             load_max_kw=self.load.max_kw,
             load_min_kw=self.load.min_kw,
-            loss_factor=self.dispatch.loss_factor,
+            loss_factor=self.dispatch.loss_factor or 0.0,
             q_cost_usd_per_kvarh=self.dispatch.q_cost_usd_per_kvarh,
+            fairness=self.dispatch.fairness,
+            curtailment_usd_per_kwh=self.dispatch.curtailment_usd_per_kwh,
+            **self.grid.model_dump(),
+            solver=self.control.solver,
         )
 
     def to_policy(self) -> domain.Policy:
@@ -124,6 +131,11 @@ class Settings(BaseSettings):
             control=self.control.mode or ("auto" if near else "advisory"),
             reversion_s=self.control.reversion_s,
             stale_after_s=self.control.stale_after_s,
+            fit_losses=self.dispatch.loss_factor is None,
+            feedback=self.control.to_feedback(),
+            solver_limit_s=self.control.solver_limit_s,
+            look_ahead=self.dispatch.look_ahead,
+            terminal_soc=self.dispatch.terminal_soc,
         )
 
     def to_tariff(self) -> Tariff:

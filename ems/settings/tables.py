@@ -4,10 +4,10 @@ What one key may be stands here; what several keys must be together stands in `r
 `docs/configuration.md` describes every key, and a test keeps it complete.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from ems import domain
 from ems.settings.hosts import host
@@ -47,6 +47,15 @@ def _time(text: str) -> str:
     if not 0 <= minute <= 1440:
         raise ValueError(f'"{text}" is no time of day; write HH:MM, as "08:30"')
     return text
+
+
+def _terminal(value: Any) -> Any:
+    named = isinstance(value, str) and value in ("keep", "free")
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if named or (number and 0 <= value <= 100):
+        return value
+    got = f'"{value}"' if isinstance(value, str) else str(value).lower()
+    raise ValueError(f'expected "keep", "free" or a state of charge from 0 to 100, got {got}')
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,30}$")]
@@ -216,10 +225,38 @@ class DispatchTable(Table):
     mode: Literal["geems", "paper"] = "geems"
     """`geems` re-linearises until a load flow verifies, with P and Q; `paper` is one shot,
     rows at violating nodes only, active power only."""
-    loss_factor: float = Field(default=0.0, ge=0, lt=1)
-    """K of eq. (2): losses as a fraction of the load [1]."""
+    loss_factor: float | None = Field(default=None, ge=0, lt=1)
+    """K of eq. (2): losses as a fraction of the load; default: as the last load flow had it [1]."""
     q_cost_usd_per_kvarh: NotNegative = 1e-4
     """Small price on reactive power of either sign, so that its setpoints are unique [$/kvarh]."""
+    curtailment_usd_per_kwh: NotNegative = 0.0
+    """Price of PV energy that is available and not used [$/kWh]."""
+    fairness: Literal["least_cost", "equal_share", "proportional"] = "least_cost"
+    """Who bears curtailment: whoever is cheapest; every plant of a group at the same fraction; or
+    each by proportional fairness."""
+    look_ahead: bool = False
+    """Plan the day ahead and send its first interval: storage moves by what its energy is worth
+    over the day, not by `weight_usd_per_kwh`."""
+    terminal_soc: Annotated[Literal["keep", "free"] | float, BeforeValidator(_terminal)] = "keep"
+    """What batteries must hold when the plan ends: `keep`, no less than now; `free`, whatever
+    pays; or a least state of charge [%]."""
+
+
+class GridTable(Table):
+    """`[grid]`: prices and limits at the point of common coupling."""
+
+    export_price_usd_per_kwh: float | None = None
+    """What exported energy earns; default: what imported energy costs [$/kWh]."""
+    import_limit_kw: NotNegative | None = None
+    """Most power taken from the grid; default: no limit [kW]."""
+    export_limit_kw: NotNegative | None = None
+    """Most power given to the grid, every PV plant at its cap; default: no limit [kW]."""
+    demand_charge_usd_per_kw: NotNegative = 0.0
+    """Price of raising the month's highest import [$/kW]."""
+    power_factor_min: Efficiency | None = None
+    """Least power factor, leading or lagging; default: no limit [1]."""
+    load_power_factor: Efficiency = 0.95
+    """Power factor of the load, lagging, where its reactive power is not known [1]."""
 
 
 class ForecastTable(Table):
@@ -241,6 +278,24 @@ class ControlTable(Table):
     """Age from which a measurement counts as stale [s]."""
     poll_s: float = Field(default=10.0, ge=0.1, le=900)
     """How often devices are polled between cycles [s]."""
+    solver: Literal["auto", "ipopt", "highs"] = "auto"
+    """Who solves the dispatch: `auto` gives linear problems to HiGHS and quadratic ones
+    (`s_max_kva`) to Ipopt."""
+    solver_limit_s: float = Field(default=20.0, gt=0, le=300)
+    """Wall time one dispatch may take in the solver [s]."""
+    feedback: bool = True
+    """Whether voltages that devices measure correct the modelled ones."""
+    feedback_max_pu: float = Field(default=0.03, gt=0, le=0.04)
+    """Largest correction at any bus [pu]."""
+    mismatch_alarm_pu: Positive = 0.01
+    """Lasting difference between measured and modelled voltage from which an alarm names the bus
+    [pu]."""
+
+    def to_feedback(self) -> domain.Feedback:
+        """The same in the vocabulary of the stages."""
+        return domain.Feedback(
+            on=self.feedback, max_pu=self.feedback_max_pu, alarm_pu=self.mismatch_alarm_pu
+        )
 
 
 class StoreTable(Table):
@@ -266,7 +321,7 @@ class DerTable(Table):
     """Name, unique in the site."""
     bus: str = Field(min_length=1)
     """Bus of the feeder it stands at."""
-    rated_kw: Positive
+    rated_kw: float = Field(gt=0, le=1e6)
     """Rated active power [kW]."""
     q_max_kvar: NotNegative = 0.0
     """Reactive power it may inject or absorb at any active power [kvar]."""
@@ -285,6 +340,10 @@ class PvTable(DerTable):
     """Tilt of the modules from horizontal [°]."""
     azimuth_deg: float = Field(default=180.0, ge=0, lt=360)
     """Direction the modules face, clockwise from north [°]."""
+    s_max_kva: Positive | None = None
+    """Capability of the inverter, P² + Q² ≤ S²; default: P and Q each to its own limit [kVA]."""
+    group: str = ""
+    """Plants that bear curtailment alike under `equal_share`; empty: with all that name none."""
 
     def to_der(self) -> domain.Pv:
         """The same in the vocabulary of the stages."""
@@ -306,6 +365,8 @@ class BesTable(DerTable):
     """Energy delivered at the bus per energy drawn from storage [1]."""
     weight_usd_per_kwh: NotNegative = 0.16
     """Worth of one kWh at the bus, w_es of eq. (1) [$/kWh]."""
+    s_max_kva: Positive | None = None
+    """Capability of the inverter, P² + Q² ≤ S²; default: P and Q each to its own limit [kVA]."""
 
     def to_der(self) -> domain.Bes:
         """The same in the vocabulary of the stages."""

@@ -20,7 +20,7 @@ from ems.store.engine import faults_named, open_engine, writing
 from ems.store.history import interval_means, minutes_of
 from ems.store.lease import Holder, describe
 from ems.store.schema import CycleRow, ForecastRow, LeaseRow, MinuteRow, MissedRow, SetpointRow
-from ems.store.values import KeptForecast, KeptSetpoint, Lease, MinuteMean, MissedRun
+from ems.store.values import LOAD, KeptForecast, KeptSetpoint, Lease, MinuteMean, MissedRun
 
 
 class Store:
@@ -210,6 +210,10 @@ class Store:
         first = interval_start(since)
         with self._reading() as connection:
             return interval_means(connection, der, first, until, with_capped=False)
+
+    def load_kw(self, since: datetime, until: datetime) -> "pd.Series[float]":
+        """15-minute means of the aggregate load [kW], indexed as `pv_kw` (the History port)."""
+        return self.mean_kw(LOAD, since, until)
 
     def mean_kw(self, device: str, since: datetime, until: datetime) -> "pd.Series[float]":
         """15-minute means of power [kW], indexed as `pv_kw`, with capped intervals kept."""

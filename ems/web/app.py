@@ -27,6 +27,7 @@ from ems.web.views import (
     DispatchView,
     ForecastView,
     MeasurementView,
+    PlanView,
     ReadyView,
     SetpointView,
     SiteView,
@@ -155,6 +156,16 @@ def _dispatches(store: Store, health: Callable[[], Health], site: Site) -> APIRo
         if record is None:
             raise HTTPException(404, "no cycle has been recorded yet; see /api/v1/health")
         return full(record)
+
+    @api.get("/plan/latest", responses={404: {"description": "The last cycle made no plan."}})
+    def latest_plan() -> PlanView:
+        """The day ahead as the last cycle planned it."""
+        record = store.latest()
+        if record is None or record.plan is None:
+            raise HTTPException(
+                404, "the last cycle made no plan: dispatch.look_ahead is off, or see its alarms"
+            )
+        return present.plan(record.plan)
 
     @api.get("/dispatch", responses={404: {"description": "No cycle for this interval."}})
     def dispatch_at(at: At) -> DispatchView:

@@ -11,19 +11,26 @@ from ems.domain import (
     CycleRecord,
     Dispatch,
     Infeasible,
+    LedgerEntry,
     LoadFlow,
     Outcome,
     Partial,
+    Plan,
     Refused,
     Sent,
     Site,
 )
+from ems.explain import limit_words
 from ems.web.views import (
+    CounterfactualView,
     DerView,
     DispatchSummary,
     DispatchView,
     InstalledDer,
+    LimitCostView,
     LimitsView,
+    PlanIntervalView,
+    PlanView,
     SiteView,
     VoltageView,
 )
@@ -43,6 +50,7 @@ def dispatch(record: CycleRecord, site: Site, measured_kw: Means) -> DispatchVie
     element, loading = _extreme(flow.elements, flow.loading_pct, largest=True)
     free_flow = secured.free_load_flow
     violations = secured.violations if isinstance(secured, Infeasible) else ()
+    moved = {entry.der: entry for entry in record.ledger.entries}
     return DispatchView(
         **_line(record, measured_kw),
         end=record.start + INTERVAL,
@@ -52,6 +60,15 @@ def dispatch(record: CycleRecord, site: Site, measured_kw: Means) -> DispatchVie
         head_kvar=flow.head_kvar,
         losses_kw=flow.losses_kw,
         free_cost_usd_per_h=record.free.cost_usd_per_h,
+        compliance_usd=record.ledger.compliance_usd,
+        binding=tuple(
+            LimitCostView(what=limit_words(limit), relief_usd_per_h=limit.relief_usd_per_h)
+            for limit in record.ledger.limits
+        ),
+        counterfactuals=tuple(
+            CounterfactualView(what=c.what, saves_usd_per_h=c.saves_usd_per_h, verified=c.verified)
+            for c in record.ledger.counterfactuals
+        ),
         free_v_max_pu=_extreme(free_flow.nodes, free_flow.v_pu, largest=True)[1]
         if free_flow
         else None,
@@ -59,12 +76,38 @@ def dispatch(record: CycleRecord, site: Site, measured_kw: Means) -> DispatchVie
         loading_max_element=element,
         linearisations=secured.linearisations,
         limits=_limits(site),
-        ders=tuple(_der(record, site, name) for name in secured.dispatch.setpoints),
+        ders=tuple(
+            _der(record, site, name, moved.get(name)) for name in secured.dispatch.setpoints
+        ),
         voltages=_voltages(flow, free_flow),
         violations=tuple(str(v) for v in violations),
         notes=secured.notes + record.forecast.notes,
+        plan=None if record.plan is None else plan(record.plan),
         stage_s=dict(record.stage_s),
         versions=dict(record.versions),
+    )
+
+
+def plan(made: Plan) -> PlanView:
+    """The day ahead, interval by interval."""
+    return PlanView(
+        status=made.status.value,
+        gap_usd=made.gap_usd,
+        total_cost_usd=made.total_cost_usd,
+        stored_usd_per_kwh={n: s.marginal_usd_per_kwh for n, s in made.storage.items()},
+        shortfall_kwh={n: s.shortfall_kwh for n, s in made.storage.items()},
+        intervals=tuple(
+            PlanIntervalView(
+                start=start,
+                price_usd_per_kwh=made.price_usd_per_kwh[t],
+                load_kw=made.load_kw[t],
+                grid_kw=made.grid_kw[t],
+                cost_usd=made.cost_usd[t],
+                setpoints_kw={n: p_kw[t] for n, p_kw in made.p_kw.items()},
+                soc_pct={n: s.soc_pct[t] for n, s in made.storage.items()},
+            )
+            for t, start in enumerate(made.starts)
+        ),
     )
 
 
@@ -116,7 +159,7 @@ def _line(record: CycleRecord, measured_kw: Means) -> dict[str, Any]:
     }
 
 
-def _der(record: CycleRecord, site: Site, name: str) -> DerView:
+def _der(record: CycleRecord, site: Site, name: str, moved: LedgerEntry | None) -> DerView:
     setpoint = record.secured.dispatch.setpoints[name]
     free = record.free.setpoints.get(name)
     reading = record.snapshot.ders.get(name)
@@ -137,7 +180,10 @@ def _der(record: CycleRecord, site: Site, name: str) -> DerView:
         measured_v_pu=reading.v_pu if reading else None,
         soc_pct=reading.soc_pct if reading else None,
         quality=reading.quality if reading else "assumed",
-        limits=next((e.limits for e in record.ledger.entries if e.der == name), ()),
+        limits=moved.limits if moved else (),
+        energy_usd_per_kwh=moved.energy_usd_per_kwh if moved else None,
+        limits_usd_per_kwh=moved.limits_usd_per_kwh if moved else None,
+        moved_usd_per_h=moved.cost_usd_per_h if moved else None,
         **_outcome(record.outcomes.get(name)),
     )
 

@@ -57,7 +57,32 @@ class DerView(View):
     readback_kvar: Number
     readback_cap_kw: Number
     limits: tuple[str, ...]
-    """Places that bind and that this DER bears on, dearest first."""
+    """Places that bind and that this DER bears on, dearest first, three at most."""
+    energy_usd_per_kwh: Number
+    """What one more kWh of it saves, were there no limit; null where it was not moved [$/kWh]."""
+    limits_usd_per_kwh: Number
+    """What one more kWh of it costs through all limits that bind [$/kWh]."""
+    moved_usd_per_h: Number
+    """What the limits' move of it costs by itself [$/h]."""
+
+
+class LimitCostView(View):
+    """A limit that binds."""
+
+    what: str
+    """`B13 phase 1 at its 1.05 pu limit`."""
+    relief_usd_per_h: Number
+    """What all DERs moved for it together, at its price [$/h]."""
+
+
+class CounterfactualView(View):
+    """What another limit or device would have saved, by solving again."""
+
+    what: str
+    """`voltage allowed up to 1.11 instead of 1.10 pu`."""
+    saves_usd_per_h: Number
+    verified: bool
+    """Whether load flows proved it."""
 
 
 class VoltageView(View):
@@ -70,6 +95,40 @@ class VoltageView(View):
     """With the dispatch sent [pu]."""
     free_v_pu: Number
     """With the dispatch that minds no network limit [pu]."""
+
+
+class PlanIntervalView(View):
+    """One interval of a plan."""
+
+    start: datetime
+    """Start of the interval, UTC."""
+    price_usd_per_kwh: Number
+    load_kw: Number
+    grid_kw: Number
+    """Import [kW]."""
+    cost_usd: Number
+    """Grid energy and fuel in the interval [$]."""
+    setpoints_kw: dict[str, Number]
+    """Active power of each DER [kW]."""
+    soc_pct: dict[str, Number]
+    """State of charge of each battery when the interval ends [%]."""
+
+
+class PlanView(View):
+    """The day ahead, planned: its first interval was sent, the rest is what is meant."""
+
+    status: str
+    """`optimal`, or `acceptable` where another plan could be cheaper by `gap_usd`."""
+    gap_usd: Number
+    """How much cheaper another plan could be at most [$]."""
+    total_cost_usd: Number
+    """Grid energy and fuel over all intervals [$]."""
+    stored_usd_per_kwh: dict[str, Number]
+    """Worth of one more kWh in each battery when the first interval ends [$/kWh]."""
+    shortfall_kwh: dict[str, Number]
+    """What each battery will lack of what it must hold at the end [kWh]."""
+    intervals: tuple[PlanIntervalView, ...]
+    """In order, the first one that of the dispatch."""
 
 
 class LimitsView(View):
@@ -127,6 +186,12 @@ class DispatchView(DispatchSummary):
     losses_kw: Number
     free_cost_usd_per_h: Number
     """Cost without network limits [$/h]."""
+    compliance_usd: Number
+    """What keeping the network limits costs in this interval [$]."""
+    binding: tuple[LimitCostView, ...]
+    """Limits that bind, dearest first."""
+    counterfactuals: tuple[CounterfactualView, ...]
+    """What another limit or device would have saved."""
     free_v_max_pu: Number
     """Highest voltage without network limits [pu]."""
     loading_max_pct: Number
@@ -140,6 +205,8 @@ class DispatchView(DispatchSummary):
     violations: tuple[str, ...]
     """Limits that remain broken, worst first."""
     notes: tuple[str, ...]
+    plan: PlanView | None
+    """The day ahead; null where the interval was decided alone."""
     stage_s: dict[str, Number]
     """Wall time per stage [s]."""
     versions: dict[str, str]

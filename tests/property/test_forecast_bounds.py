@@ -34,6 +34,10 @@ class Kept:
         del der, since, until
         return self.series
 
+    def load_kw(self, since: datetime, until: datetime) -> Any:
+        del since, until
+        return self.series
+
 
 @settings(max_examples=150, deadline=None)
 @given(

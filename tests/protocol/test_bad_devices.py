@@ -37,6 +37,10 @@ def solo_site() -> Site:
     )
 
 
+TIMEOUT_S = 2.0
+"""Time budget of a request here: silence is waited out, and a busy machine is not silence."""
+
+
 @pytest.fixture
 def serve(free_port: int) -> Iterator[Callable[[DeviceServer], SunSpecField]]:
     """Makes a field with one PV plant behind a server; nobody answers for the load."""
@@ -47,8 +51,8 @@ def serve(free_port: int) -> Iterator[Callable[[DeviceServer], SunSpecField]]:
     def start(server: DeviceServer) -> SunSpecField:
         loop.run(server.start())
         servers.append(server)
-        nobody = DeviceAddress(host="127.0.0.1", port=free_port, timeout_s=0.4)
-        address = replace(server.address, timeout_s=0.4)
+        nobody = DeviceAddress(host="127.0.0.1", port=free_port, timeout_s=TIMEOUT_S)
+        address = replace(server.address, timeout_s=TIMEOUT_S)
         fields.append(SunSpecField(solo_site(), {"pv": address, LOAD: nobody}))
         return fields[-1]
 
@@ -166,7 +170,7 @@ def test_a_device_that_stays_busy_is_given_up_within_the_budget(serve: Serve) ->
     field = serve(server)
     begun = time.monotonic()
     answer = field.write([CAP])["pv"]
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 3 * TIMEOUT_S
     assert isinstance(answer, DeviceError)
     assert not isinstance(answer, RefusedWrite)
 

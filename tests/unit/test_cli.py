@@ -34,7 +34,8 @@ def test_help_names_every_command_in_the_order_a_new_user_meets_them(geems: Geem
     shown = geems("--help").stdout.partition("Commands:")[2].splitlines()
     names = [line.split()[0] for line in shown if line.strip()]
     assert names == [
-        *("demo", "init", "validate", "doctor", "run", "serve", "plant", "reproduce", "forecast"),
+        *("demo", "init", "validate", "doctor", "run", "serve", "explain", "plant"),
+        *("reproduce", "forecast", "coordinate"),
     ]
 
 
@@ -94,7 +95,7 @@ def test_validate_tells_all_faults_in_one_document(geems: Geems, tmp_path: Path)
 def test_validate_of_a_good_file_is_one_document_too(geems: Geems) -> None:
     geems("init")
     result = geems("validate", "--json")
-    assert json.loads(result.stdout) == {"ok": True, "faults": []}
+    assert json.loads(result.stdout) == {"ok": True, "faults": [], "notes": []}
 
 
 def test_a_command_refuses_a_bad_site_before_it_opens_anything(

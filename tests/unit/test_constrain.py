@@ -24,17 +24,19 @@ from ems.domain import (
     Forecast,
     Infeasible,
     Injections,
+    Linearisation,
     LoadFlow,
-    NetworkRow,
     Pv,
+    RowBlock,
+    RowKind,
     Secured,
-    Sensitivity,
     Setpoint,
     Site,
     Snapshot,
     Verified,
 )
 from feeders import Feeder
+from feeders.values import Floats
 from tests.sites import LOAD_KW, PRICE_USD_PER_KWH, segment, sky, snapshot
 
 
@@ -162,7 +164,7 @@ def test_caps_wait_for_a_generator_that_ramps_down_slowly() -> None:
     secured = decide(slow, forecast, state=state)
     assert isinstance(secured, Verified)
     assert secured.dispatch.setpoints["dg"].p_kw == pytest.approx(2250.0)
-    assert secured.notes == ("PV caps held back while a generator ramps down",)
+    assert secured.notes == ("PV caps held back while a generator is on its way",)
     still_up = dict(secured.dispatch.setpoints)
     still_up["dg"] = replace(still_up["dg"], p_kw=3000.0)
     feeder = Feeder.open("segment13", slow.placements)
@@ -171,18 +173,40 @@ def test_caps_wait_for_a_generator_that_ramps_down_slowly() -> None:
     assert violations(flow, slow.limits, "high") == ()
 
 
+class _WrongSlopes:
+    """A linearisation whose voltages move by a wrong amount."""
+
+    def __init__(self, true: Linearisation, factor: float) -> None:
+        self.true, self.factor = true, factor
+        self.flow, self.ders = true.flow, true.ders
+
+    def change(self, dp_kw: Floats, dq_kvar: Floats) -> tuple[Floats, Floats]:
+        dv, dl = self.true.change(dp_kw, dq_kvar)
+        return dv * self.factor, dl
+
+    def voltage_rows(self, nodes: Sequence[int]) -> tuple[Floats, Floats]:
+        p, q = self.true.voltage_rows(nodes)
+        return p * self.factor, q * self.factor
+
+    def loading_cuts(
+        self, elements: Sequence[int], dp_kw: Floats, dq_kvar: Floats
+    ) -> tuple[Floats, Floats, Floats]:
+        return self.true.loading_cuts(elements, dp_kw, dq_kvar)
+
+
 class _Lying:
     """A feeder whose sensitivities have the wrong size: no linear step can be trusted."""
+
+    regulated = False
 
     def __init__(self, feeder: Feeder, factor: float) -> None:
         self.feeder, self.factor = feeder, factor
 
-    def load_flow(self, at: Injections) -> LoadFlow:
-        return self.feeder.load_flow(at)
+    def load_flow(self, at: Injections, *, controls: bool = False) -> LoadFlow:
+        return self.feeder.load_flow(at, controls=controls)
 
-    def sensitivities(self, at: Injections) -> Sensitivity:
-        true = self.feeder.sensitivities(at)
-        return replace(true, dv_dp=true.dv_dp * self.factor, dv_dq=true.dv_dq * self.factor)
+    def linearise(self, at: Injections) -> Linearisation:
+        return _WrongSlopes(self.feeder.linearise(at), self.factor)
 
 
 @pytest.mark.parametrize("factor", [-1.0, 0.0, 0.5, 2.0, 50.0])
@@ -195,9 +219,6 @@ def test_wrong_sensitivities_never_let_an_unsafe_dispatch_out(factor: float) -> 
     secured = constrain(site, state, forecast, resolve((), {}), network, resolve)
     assert isinstance(secured, Verified | Degraded)
     assert worst_case_voltage(site, forecast, secured.dispatch) <= 1.1
-    if factor in {-1.0, 0.0}:
-        assert isinstance(secured, Degraded)
-        assert "went as far from" in secured.reason
 
 
 def test_without_an_optimiser_what_is_in_force_is_kept_if_it_verifies() -> None:
@@ -264,19 +285,22 @@ def test_prices_of_rows_are_the_slope_of_the_cost() -> None:
         c for c in cases_of(site, snapshot(site, forecast.load_kw), forecast) if c.name == "high"
     )
     at = injections(case, free.setpoints, forecast, None, {})
-    slope, flow = feeder.sensitivities(at), feeder.load_flow(at)
+    around = feeder.linearise(at)
+    flow = around.flow
     i = int(np.argmax(flow.v_pu))
+    c_p, c_q = around.voltage_rows([i])
 
-    def rows(limit: float) -> Sequence[NetworkRow]:
-        p0 = np.array([at.p_kw[n] for n in slope.ders])
-        bound = limit - flow.v_pu[i] + slope.dv_dp[i] @ p0
-        return [
-            NetworkRow(
-                kind="v_max", place=flow.nodes[i], limit=limit, bound=float(bound),  # type: ignore[arg-type]  # str of the enum
-                c_p=dict(zip(slope.ders, map(float, slope.dv_dp[i]), strict=True)),
-                c_q=dict(zip(slope.ders, map(float, slope.dv_dq[i]), strict=True)),
-            )
-        ]  # fmt: skip
+    def rows(limit: float) -> RowBlock:
+        p0 = np.array([at.p_kw[n] for n in around.ders])
+        return RowBlock(
+            ders=around.ders,
+            c_p=c_p,
+            c_q=c_q,
+            bound=limit - flow.v_pu[i] + c_p @ p0,
+            kind=(RowKind.V_MAX,),
+            place=(flow.nodes[i],),
+            limit=np.array([limit]),
+        )
 
     here = dispatch(site, state, forecast, PRICE_USD_PER_KWH, rows(1.1))
     wider = dispatch(site, state, forecast, PRICE_USD_PER_KWH, rows(1.1001))

@@ -61,7 +61,14 @@ def test_a_good_cycle_measures_verifies_writes_and_keeps_a_record(
     assert all(isinstance(o, Sent) for o in record.outcomes.values())
     assert isinstance(world.journal, Kept)
     assert world.journal.records == [record]
-    assert set(record.stage_s) == {"measure", "forecast", "dispatch", "constrain", "command"}
+    assert set(record.stage_s) == {
+        "measure",
+        "forecast",
+        "dispatch",
+        "constrain",
+        "explain",
+        "command",
+    }
     assert record.versions["pyomo"]
 
 

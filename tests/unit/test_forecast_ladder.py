@@ -61,6 +61,9 @@ class Kept:
             return self.series
         return self.series[(self.series.index >= since) & (self.series.index < until)]
 
+    def load_kw(self, since: datetime, until: datetime) -> Any:
+        raise AssertionError(f"the sun does not ask for the load, {since} {until}")
+
 
 class Careless(Kept):
     """A history that hands out everything it has, the future too."""
@@ -75,6 +78,9 @@ class Broken:
 
     def pv_kw(self, der: str, since: datetime, until: datetime) -> Any:
         raise OSError(f"disk of {der} gone, {since} {until}")
+
+    def load_kw(self, since: datetime, until: datetime) -> Any:
+        raise OSError(f"disk gone, {since} {until}")
 
 
 EMPTY = Kept(pd.Series(dtype=float, index=pd.DatetimeIndex([], tz="UTC")))

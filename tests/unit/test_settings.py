@@ -74,6 +74,35 @@ def test_a_ramp_left_out_is_no_limit(tmp_path: Path) -> None:
     assert dg.ramp_down_kw_per_h == 3000
 
 
+def test_the_point_of_common_coupling_asks_nothing_until_it_is_written(tmp_path: Path) -> None:
+    plain = load_settings(TEMPLATE, {}).to_site()
+    assert (plain.export_price_usd_per_kwh, plain.import_limit_kw, plain.export_limit_kw) == (
+        None, None, None,
+    )  # fmt: skip
+    assert (plain.demand_charge_usd_per_kw, plain.power_factor_min) == (0.0, None)
+    path = template(
+        tmp_path,
+        ("[grid]", "[grid]\nexport_limit_kw = 500\npower_factor_min = 0.95"),
+        ("[grid]", "[grid]\nexport_price_usd_per_kwh = 0.08\ndemand_charge_usd_per_kw = 12.5"),
+        ("[dispatch]", "[dispatch]\ncurtailment_usd_per_kwh = 0.03"),
+    )
+    site = load_settings(path, {}).to_site()
+    assert (site.export_limit_kw, site.power_factor_min) == (500.0, 0.95)
+    assert (site.export_price_usd_per_kwh, site.demand_charge_usd_per_kw) == (0.08, 12.5)
+    assert site.curtailment_usd_per_kwh == 0.03
+
+
+def test_the_solver_and_its_time_may_be_named(tmp_path: Path) -> None:
+    path = template(
+        tmp_path, ("[control]", '[control]\nsolver = "ipopt"\nsolver_limit_s = 7'),
+        ("rated_kw = 10000", "rated_kw = 10000\ns_max_kva = 11000"),
+    )  # fmt: skip
+    settings = load_settings(path, {})
+    assert settings.to_site().solver == "ipopt"
+    assert settings.to_policy().solver_limit_s == 7.0
+    assert settings.to_site().pvs[0].s_max_kva == 11_000.0
+
+
 def test_paths_are_relative_to_the_site_file(tmp_path: Path) -> None:
     path = template(tmp_path, ('"segment13"\n\n# Voltage', '"grid/master.dss"\n\n# Voltage'))
     settings = load_settings(path, {})
@@ -285,6 +314,20 @@ def test_a_misspelt_tariff_is_told_with_its_mend(tmp_path: Path, name: str, mend
     (fault,) = check(path, {}).faults
     assert fault.place == "site.toml: tariff.name"
     assert fault.problem.partition("; ")[2].startswith(mend)
+
+
+def test_highs_is_refused_where_an_inverter_makes_the_problem_quadratic(tmp_path: Path) -> None:
+    path = template(
+        tmp_path, ("[control]", '[control]\nsolver = "highs"'),
+        ("rated_kw = 10000", "rated_kw = 10000\ns_max_kva = 10000"),
+    )  # fmt: skip
+    (fault,) = told(path)
+    assert fault.startswith("site.toml: control.solver: pv[0] has s_max_kva, which is quadratic")
+
+
+def test_an_inverter_is_not_rated_beyond_its_capability(tmp_path: Path) -> None:
+    path = template(tmp_path, ("rated_kw = 10000", "rated_kw = 10000\ns_max_kva = 9000"))
+    assert told(path) == ["site.toml: pv[0].rated_kw: must be at most s_max_kva (9000), got 10000"]
 
 
 def test_an_empty_tariff_is_told_what_it_lacks(tmp_path: Path) -> None:

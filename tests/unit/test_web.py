@@ -228,7 +228,7 @@ def test_an_infeasible_cycle_tells_what_remains_broken(served: Served) -> None:
     served.store.append(replace(base, secured=infeasible, alarms=("no safe dispatch",)))
     found = one(served.get("/dispatch/latest"))
     assert found["status"] == "infeasible"
-    assert found["violations"] == ["B13.1 at 1.1100 pu, above 1.1 pu (high)"]
+    assert found["violations"] == ["B13.1 at 1.1100 pu, 0.0100 pu above 1.1 pu (high)"]
     assert found["alarms"] == ["no safe dispatch"]
     assert found["v_max_pu"] is None, "what is not a number is null"
 

@@ -1,4 +1,4 @@
-// The two charts, drawn as SVG by hand. Each is one focusable picture with a spoken summary;
+// The charts, drawn as SVG by hand. Each is one focusable picture with a spoken summary;
 // pointer or arrow keys move a cursor, whose values stand in a line below the chart.
 
 import * as format from "./format.js";
@@ -277,5 +277,55 @@ export class DayChart extends Chart {
       last = r[name] === null ? null : +r.start + QUARTER;
     }
     return path;
+  }
+}
+
+/** The day ahead as it is planned: power and charge of the batteries, and the price of energy. */
+export class PlanChart extends DayChart {
+  show({ rows, worth }) {
+    const end = rows.length ? +rows.at(-1).start + QUARTER : 0;
+    this.worth = worth;
+    super.show({ rows, end });
+  }
+
+  begin() { return this.count() ? +this.rows[0].start : this.end - 24 * HOUR; }
+
+  hint() {
+    const told = Object.entries(this.worth).map(([name, usd]) => `${name} ${format.price(usd)} $`);
+    return told.length ? `Worth of one more kWh stored: ${told.join(" · ")}. Only the first interval is sent.` : "";
+  }
+
+  describe(i) {
+    const r = this.rows[i];
+    const powers = ["bes", "pv", "dg", "load", "grid"].map((s) => `${NAMES[s]} ${format.power(r[s])}`);
+    return `${format.day(r.start)} ${format.clock(r.start)} UTC, planned at ${format.price(r.price)} $/kWh: ${powers.join(" · ")} kW · charge ${format.percent(r.soc)} %.`;
+  }
+
+  paint(svg) {
+    [this.left, this.right] = [52, this.width - 4];
+    this.end = +this.data.end;
+    this.start = this.begin();
+    const bottom = this.height - 24;
+    const pane = (bottom - 8) / 3;
+    const x = scale(this.start, this.end, this.left, this.right);
+    this.pane(svg, x, "bes", "batteries, kW", 8, pane, format.power);
+    this.pane(svg, x, "soc", "charge, %", 8 + pane, pane, format.percent, [0, 100]);
+    this.pane(svg, x, "price", "grid price, $/kWh", 8 + 2 * pane, pane, (v) => v.toFixed(2));
+    this.hours(svg, x, bottom);
+    if (this.selected !== null && this.selected < this.count()) {
+      const at = x(+this.rows[this.selected].start + QUARTER / 2);
+      add(svg, "line", { class: "cursor", x1: at, x2: at, y1: 8, y2: bottom });
+    }
+    return `Plan of ${this.count()} intervals. ${this.hint()}`;
+  }
+
+  pane(svg, x, name, title, top, height, text, range = [0, 0]) {
+    const found = this.rows.map((r) => r[name]).filter((v) => v !== null);
+    const [low, high] = [Math.min(range[0], ...found), Math.max(range[1], ...found) || 1];
+    const y = scale(low, high, top + height - 6, top + 18);
+    this.axis(svg, y, ticks(low, high, 2.5), text);
+    add(svg, "line", { class: "zero", x1: this.left, x2: this.right, y1: y(0), y2: y(0) });
+    add(svg, "text", { x: this.left + 4, y: top + 12 }, title);
+    add(svg, "path", { class: `series planned ${name}`, d: this.steps(x, y, name) });
   }
 }

@@ -1,10 +1,11 @@
 // The operator's page: asks the service every few seconds and shows what it answers.
 
-import { DayChart, VoltageChart } from "./charts.js";
+import { DayChart, PlanChart, VoltageChart } from "./charts.js";
 import * as format from "./format.js";
 
 const EVERY_MS = 2000;
 const API = "/api/v1";
+const MOST_ROWS = 20;
 
 const $ = (id) => document.getElementById(id);
 const BADGES = {
@@ -23,6 +24,7 @@ const KINDS = { pv: "PV", bes: "Battery", dg: "Generator" };
 
 const volts = new VoltageChart($("volts"), $("volts-readout"));
 const day = new DayChart($("day"), $("day-readout"));
+const plan = new PlanChart($("plan-chart"), $("plan-readout"));
 
 let site = null;
 let health = null;
@@ -76,10 +78,36 @@ function showDispatch(d) {
   put("v-max", format.volts(d.v_max_pu));
   put("v-max-node", d.v_max_node);
   put("decided", `Measured ${format.moment(new Date(d.decided_at))} UTC`);
+  showWhy(d);
   $("ders").tBodies[0].replaceChildren(...d.ders.map(derRow));
+  showPlan(d.plan);
   volts.show(d);
   $("volts-table").tBodies[0].replaceChildren(...volts.buses.map((b) =>
     row(b.bus, [b.low, b.high, b.freeHigh].map(format.volts))));
+}
+
+/** What moved, dearest first, and what another limit would have saved. */
+function showWhy(d) {
+  const moved = d.ders.filter((x) => x.moved_usd_per_h !== null && x.free_kw !== null);
+  moved.sort((a, b) => Math.abs(b.moved_usd_per_h) - Math.abs(a.moved_usd_per_h));
+  $("why").hidden = moved.length === 0;
+  $("why-table").tBodies[0].replaceChildren(...moved.slice(0, MOST_ROWS).map((x) => {
+    const tr = row(x.der, [
+      format.power(x.setpoint_kw - x.free_kw),
+      format.power(x.setpoint_kvar - x.free_kvar),
+      format.money(x.moved_usd_per_h),
+      format.price(x.energy_usd_per_kwh),
+      format.price(x.limits_usd_per_kwh),
+    ]);
+    tr.append(element("td", x.limits.join(", ")));
+    return tr;
+  }));
+  const others = moved.length - MOST_ROWS;
+  lines("why-else", [
+    ...(others > 0 ? [`and ${others} others`] : []),
+    ...d.binding.slice(0, 3).map((b) => b.what),
+    ...d.counterfactuals.map((c) => `With ${c.what}: ${format.money(c.saves_usd_per_h)} $/h saved`),
+  ].map((text) => element("li", text)), "No limit binds");
 }
 
 function derRow(d) {
@@ -155,6 +183,39 @@ function showDay(history, end) {
     const powers = [r.available, r.pv, r.dg, r.bes, r.load, r.grid].map(format.power);
     return row(format.clock(r.start), [r.status, ...powers, format.volts(r.voltage)]);
   }));
+}
+
+// --- the day ahead -----------------------------------------------------------------
+
+/** What the batteries hold together, by their capacity [%]. */
+function charge(interval) {
+  const full = site.ders.filter((d) => d.kind === "bes" && d.capacity_kwh);
+  const held = full.map((d) => [interval.soc_pct[d.der] ?? null, d.capacity_kwh]);
+  if (!held.length || held.some(([soc]) => soc === null)) return null;
+  return held.reduce((a, [soc, kwh]) => a + soc * kwh, 0) / held.reduce((a, [, kwh]) => a + kwh, 0);
+}
+
+function showPlan(made) {
+  $("plan").hidden = !made;
+  if (!made) return;
+  const rows = made.intervals.map((p) => {
+    const whole = { ...p, measured_kw: {} };
+    return {
+      start: new Date(p.start),
+      price: p.price_usd_per_kwh,
+      bes: total(whole, "bes"),
+      soc: charge(p),
+      pv: total(whole, "pv"),
+      dg: total(whole, "dg"),
+      load: p.load_kw,
+      grid: p.grid_kw,
+    };
+  });
+  plan.show({ rows, worth: made.stored_usd_per_kwh });
+  $("plan-table").tBodies[0].replaceChildren(...rows.map((r) => row(
+    `${format.day(r.start)} ${format.clock(r.start)}`,
+    [format.price(r.price), format.power(r.bes), format.percent(r.soc), ...[r.pv, r.dg, r.load, r.grid].map(format.power)],
+  )));
 }
 
 // --- the service -------------------------------------------------------------------
