@@ -1,5 +1,6 @@
 """One way to bring a file to the engine, the same in this process and in the probe."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ EngineError = odd.DSSException
 
 def new_context() -> Any:
     """A context of the engine that opens no editor and no shell, and changes no directory."""
+    here = Path.cwd()
     context = odd.NewContext()
+    # A new context takes the process back to the folder in which the engine was loaded.
+    os.chdir(here)
     context.Basic.AllowEditor(False)
     context.Basic.AllowDOScmd(False)
     context.Basic.AllowChangeDir(False)

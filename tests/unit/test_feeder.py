@@ -35,6 +35,14 @@ def test_segment13_gives_the_reference_voltages(feeder: Feeder) -> None:
     assert below[21] == pytest.approx(1.0472, abs=1e-4)
 
 
+def test_opening_a_feeder_leaves_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Feeder.open("segment13").close()
+    assert Path.cwd() == tmp_path
+
+
 def test_power_balance_closes_from_the_head_to_the_loads(feeder: Feeder) -> None:
     flow = feeder.load_flow(FREE)
     assert flow.head_kw == pytest.approx(13_204.397 + flow.losses_kw - 13_200.0, abs=1e-3)
