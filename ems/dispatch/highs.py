@@ -9,7 +9,7 @@ from dataclasses import replace
 import highspy
 import numpy as np
 
-from ems.dispatch.presolve import reduced, unkeepable
+from ems.dispatch.presolve import Reduced, reduced, unkeepable
 from ems.dispatch.program import LinearProgram, Solution
 from ems.domain import SolverStatus
 
@@ -42,44 +42,48 @@ def solve(program: LinearProgram, *, wall_limit_s: float = 30.0) -> Solution:
     Returns a `Solution` whatever the outcome; the status says which.
 
     Raises:
-        ValueError: the program has circles; HiGHS is not asked for quadratic ones.
+        ValueError: the program has circles; those are for `tangents`.
     """
     if program.circles is not None:
-        raise ValueError("HiGHS solves linear programs here; a site with s_max_kva needs Ipopt")
+        raise ValueError("HiGHS solves linear programs here; a site with s_max_kva needs tangents")
     started = time.perf_counter()
     small = reduced(program)
-    inner = small.program
-    rows, columns = inner.a.shape
-    highs = highspy.Highs()  # type: ignore[no-untyped-call]  # without annotations upstream
+    if unkeepable(program, small):
+        found = small.unsolved(SolverStatus.INFEASIBLE)
+    elif not np.any(small.free):
+        found = small.unsolved(SolverStatus.OPTIMAL)
+    else:
+        found = _solved(small, wall_limit_s)
+    return replace(found, solver="highs", wall_s=time.perf_counter() - started)
+
+
+def _solved(small: Reduced, wall_limit_s: float) -> Solution:
+    highs = loaded(small.program, wall_limit_s)
+    highs.run()
+    status = STATUS.get(highs.getModelStatus(), SolverStatus.FAILED)
+    if status is not SolverStatus.OPTIMAL:
+        return small.unsolved(status)
+    found = highs.getSolution()
+    return small.restored(
+        Solution(
+            x=np.array(found.col_value), row_dual=np.array(found.row_dual),
+            bound_dual=np.array(found.col_dual), status=status, wall_s=0.0,
+        )
+    )  # fmt: skip
+
+
+def loaded(program: LinearProgram, wall_limit_s: float) -> highspy.Highs:
+    """HiGHS with a program in it; circles apart."""
+    rows, columns = program.a.shape
+    highs: highspy.Highs = highspy.Highs()  # type: ignore[no-untyped-call]  # without annotations upstream
     for key, value in OPTIONS.items():
         highs.setOptionValue(key, value)
     highs.setOptionValue("time_limit", float(wall_limit_s))
     # cast: the constructor of a sum may have widened them
-    starts, indices = inner.a.indptr.astype(np.int32), inner.a.indices.astype(np.int32)
+    starts, indices = program.a.indptr.astype(np.int32), program.a.indices.astype(np.int32)
     highs.passModel(
-        columns, rows, len(indices), ROW_WISE, MINIMISE, 0.0, inner.c, inner.x_lo, inner.x_hi,
-        inner.row_lo, inner.row_hi, starts, indices, inner.a.data,
+        columns, rows, len(indices), ROW_WISE, MINIMISE, 0.0, program.c, program.x_lo, program.x_hi,
+        program.row_lo, program.row_hi, starts, indices, program.a.data,
         np.zeros(columns, dtype=np.int32),
     )  # fmt: skip
-    highs.run()
-    found = highs.getSolution()
-    status = STATUS.get(highs.getModelStatus(), SolverStatus.FAILED)
-    if columns == 0:  # HiGHS calls an empty program neither
-        status = SolverStatus.OPTIMAL
-    if unkeepable(program, small):
-        status = SolverStatus.INFEASIBLE
-    has_point = status is SolverStatus.OPTIMAL and columns > 0
-    x = (
-        np.array(found.col_value)
-        if has_point
-        else np.clip(np.zeros(columns), inner.x_lo, inner.x_hi)
-    )
-    inside = Solution(
-        x=x,
-        row_dual=np.array(found.row_dual) if has_point else np.zeros(rows),
-        bound_dual=np.array(found.col_dual) if has_point else np.zeros(columns),
-        status=status,
-        wall_s=0.0,
-        solver="highs",
-    )
-    return replace(small.restored(inside), wall_s=time.perf_counter() - started)
+    return highs

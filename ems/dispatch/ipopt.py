@@ -19,6 +19,7 @@ from ems.dispatch.program import (
     Solution,
     kkt_residual,
 )
+from ems.dispatch.sifting import Sifting, is_wide
 from ems.domain import SolverStatus
 
 Option = str | int | float
@@ -62,6 +63,9 @@ RETRY: dict[str, Option] = {
 
 KKT = 1e-7
 """Residual up to which an attempt counts; the next one is tried above it."""
+
+PASSES = 2
+"""Narrow programs tried in place of a wide one."""
 
 STATUS = {
     0: SolverStatus.OPTIMAL,
@@ -158,9 +162,9 @@ def solve(program: LinearProgram, *, wall_limit_s: float = 30.0) -> Solution:
     started = time.perf_counter()
     small = reduced(program)
     if unkeepable(program, small):
-        found = _unsolved(small, SolverStatus.INFEASIBLE)
+        found = small.unsolved(SolverStatus.INFEASIBLE)
     elif not np.any(small.free):
-        found = _unsolved(small, SolverStatus.OPTIMAL)
+        found = small.unsolved(SolverStatus.OPTIMAL)
     else:
         found = _attempts(small, wall_limit_s)
     return replace(found, wall_s=time.perf_counter() - started)
@@ -169,6 +173,10 @@ def solve(program: LinearProgram, *, wall_limit_s: float = 30.0) -> Solution:
 def _attempts(small: Reduced, wall_limit_s: float) -> Solution:
     """One set of options after the other, until the optimality conditions are met."""
     started = time.perf_counter()
+    if is_wide(small.program):
+        sifted = _sifted(small, wall_limit_s)
+        if sifted is not None:
+            return sifted
     best, least = None, np.inf
     for options in ({}, RETRY) if small.program.circles is not None else (FAST, {}, RETRY):
         left_s = wall_limit_s - (time.perf_counter() - started)
@@ -185,6 +193,31 @@ def _attempts(small: Reduced, wall_limit_s: float) -> Solution:
     if best is None:  # pragma: no cover - the loop runs at least once
         raise AssertionError
     return best
+
+
+def _sifted(small: Reduced, wall_limit_s: float) -> Solution | None:
+    """The optimum by way of narrow programs; None where these do not end in it soon."""
+    started = time.perf_counter()
+    sifting = Sifting(small.program)
+    for _ in range(PASSES):
+        left_s = wall_limit_s - (time.perf_counter() - started)
+        narrow = replace(small, program=sifting.narrow())
+        x, info = _attempt(narrow, FAST, max(left_s, 0.05))
+        if int(info["status"]) not in USABLE:
+            break
+        row_dual = -np.asarray(info["mult_g"])
+        bound_dual = np.asarray(info["mult_x_L"]) - np.asarray(info["mult_x_U"])
+        point, cost = sifting.whole(x, row_dual, bound_dual)
+        found = small.restored(
+            Solution(
+                x=point, row_dual=row_dual, bound_dual=cost, wall_s=0.0,
+                status=STATUS[int(info["status"])],
+            )
+        )  # fmt: skip
+        if kkt_residual(small.original, found) <= KKT:
+            return found
+        sifting.widened(cost)
+    return None
 
 
 def _attempt(small: Reduced, extra: dict[str, Option], wall_limit_s: float) -> tuple[Floats, Any]:
@@ -207,20 +240,6 @@ def _attempt(small: Reduced, extra: dict[str, Option], wall_limit_s: float) -> t
     x, info = problem.solve(np.clip((low + high) / 2, inner.x_lo, inner.x_hi))
     problem.close()
     return x, info
-
-
-def _unsolved(small: Reduced, status: SolverStatus) -> Solution:
-    """Nothing to move, or nothing that can be kept."""
-    inner = small.program
-    x = np.clip(np.zeros(len(inner.c)), inner.x_lo, inner.x_hi)
-    circles = inner.circles
-    return small.restored(
-        Solution(
-            x=x, row_dual=np.zeros(len(inner.row_lo)), bound_dual=np.zeros(len(x)),
-            status=status, wall_s=0.0,
-            circle_dual=None if circles is None else np.zeros(len(circles.hi)),
-        )
-    )  # fmt: skip
 
 
 def _solution(small: Reduced, x: Floats, info: Any) -> Solution:

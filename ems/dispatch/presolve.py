@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ems.dispatch.program import Floats, Ints, LinearProgram, Solution
+from ems.domain import SolverStatus
 
 Bools = NDArray[np.bool_]
 
@@ -62,6 +63,18 @@ class Reduced:
         bound_dual[self.free] = solution.bound_dual
         bound_dual[self.defined] = 0.0
         return replace(solution, x=x, row_dual=row_dual, bound_dual=bound_dual)
+
+    def unsolved(self, status: SolverStatus) -> Solution:
+        """Nothing to move, or no answer: each variable as near to 0 as its bounds let it."""
+        inner, circles = self.program, self.program.circles
+        x = np.clip(np.zeros(len(inner.c)), inner.x_lo, inner.x_hi)
+        return self.restored(
+            Solution(
+                x=x, row_dual=np.zeros(len(inner.row_lo)), bound_dual=np.zeros(len(x)),
+                status=status, wall_s=0.0,
+                circle_dual=None if circles is None else np.zeros(len(circles.hi)),
+            )
+        )  # fmt: skip
 
 
 def reduced(program: LinearProgram) -> Reduced:

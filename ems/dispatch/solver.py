@@ -1,9 +1,10 @@
 """Who solves a program, where, and what a failure means.
 
-Linear programs go to HiGHS and quadratic ones to Ipopt (`auto`), unless the site names one. Ipopt
-keeps Python's lock while it factorises, so what is large for it goes to a process of its own
-(`worker`); HiGHS lets other threads run. What no solver could satisfy is confirmed by a linear
-program that breaks rows at a price, and so names those that conflict.
+Programs go to HiGHS, those with circles by their tangents, and what it does not solve to Ipopt
+(`auto`), unless the site names one. Ipopt keeps Python's lock while it factorises, so what is large
+for it goes to a process of its own (`worker`); HiGHS lets other threads run. What no solver could
+satisfy is confirmed by a linear program that breaks rows at a price, and so names those that
+conflict.
 """
 
 import time
@@ -13,7 +14,7 @@ from typing import Literal
 import numpy as np
 import scipy.sparse as sp
 
-from ems.dispatch import highs, ipopt
+from ems.dispatch import highs, ipopt, tangents
 from ems.dispatch.columns import Column, Columns
 from ems.dispatch.program import LinearProgram, Solution, kkt_residual
 from ems.dispatch.worker import shared_worker
@@ -44,20 +45,27 @@ SAID = {
 
 
 def solve(program: LinearProgram, name: Name = "auto", wall_limit_s: float = 20.0) -> Solution:
-    """Solve by whom the site names; quadratic programs always by Ipopt.
+    """Solve by whom the site names; circles that HiGHS does not get close to by Ipopt.
 
     `INFEASIBLE` is only said where a linear program confirms it. Where Ipopt finds no point and
     there is one, a linear program gets it from HiGHS; a quadratic one is `FAILED`.
     """
-    if program.circles is not None or name == "ipopt":
+    if name == "ipopt":
         return _confirmed(program, _by_ipopt(program, wall_limit_s), wall_limit_s)
-    solution = highs.solve(program, wall_limit_s=wall_limit_s)
+    circles = program.circles
+    if circles is None:
+        solution = highs.solve(program, wall_limit_s=wall_limit_s)
+    else:
+        solution = tangents.solve(program, circles, wall_limit_s=wall_limit_s)
     final = {SolverStatus.TIME_LIMIT, SolverStatus.INFEASIBLE}
-    if name == "highs" or solution.status in final:
+    if solution.status in final or (name == "highs" and circles is None):
         return solution
     if solution.status in USABLE and kkt_residual(program, solution) <= KKT:
         return solution
-    other = _by_ipopt(program, max(wall_limit_s - solution.wall_s, LEAST_S))
+    left_s = max(wall_limit_s - solution.wall_s, LEAST_S)
+    other = _by_ipopt(program, left_s)
+    if circles is not None:
+        other = _confirmed(program, other, left_s)
     return replace(other, wall_s=solution.wall_s + other.wall_s)
 
 

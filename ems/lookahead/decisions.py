@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
 from scipy.sparse.csgraph import connected_components
 
 from ems.lookahead.program import Floats, Ints, Program
@@ -60,6 +61,11 @@ class Open:
     def count(self) -> int:
         """How many they are."""
         return int(self.pairs.sum() + self.starts.sum())
+
+    def around(self, intervals: int) -> "Open":
+        """The same, and starts of the same generator up to so many intervals away."""
+        near = np.ones((2 * intervals + 1, 1), dtype=bool)
+        return Open(pairs=self.pairs, starts=binary_dilation(self.starts, near))
 
 
 def netted(program: Program, either: EitherOr, network: Ints, x: Floats) -> Floats:

@@ -240,15 +240,18 @@ def _add_generators(rows: _Rows, dgs: Sequence[Dg], cols: Columns, starts: tuple
     shape, later = power.shape, power[1:].shape
     rows.add(shape, [(power, 1.0), (cols.on, -least)], 0.0, np.inf)
     rows.add(shape, [(power, 1.0), (cols.on, -rated)], -np.inf, 0.0)
+    # As tight as a row of two intervals can be: with `on` between 0 and 1 it allows least.
     rows.add(
         later,
-        [(power[1:], 1.0), (power[:-1], -1.0), (cols.on[:-1], wide_up - up)],
-        -np.inf, np.broadcast_to(wide_up, later),
+        [(power[1:], 1.0), (power[:-1], -1.0), (cols.on[1:], -wide_up),
+         (cols.on[:-1], wide_up - up)],
+        -np.inf, 0.0,
     )  # fmt: skip
     rows.add(
         later,
-        [(power[:-1], 1.0), (power[1:], -1.0), (cols.on[1:], wide_down - down)],
-        -np.inf, np.broadcast_to(wide_down, later),
+        [(power[:-1], 1.0), (power[1:], -1.0), (cols.on[:-1], -wide_down),
+         (cols.on[1:], wide_down - down)],
+        -np.inf, 0.0,
     )  # fmt: skip
 
 

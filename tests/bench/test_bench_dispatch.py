@@ -28,8 +28,8 @@ from tests.bench.table import median_ms, tell
 NOW = datetime(2024, 6, 3, 19, 0, tzinfo=UTC)
 DERS = (3, 85, 1000)
 ROWS = (0, 20, 60)
-Solver = Literal["highs", "ipopt"]
-RUNS: dict[Solver, int] = {"highs": 20, "ipopt": 3}
+Solver = Literal["highs", "ipopt", "auto"]
+RUNS: dict[Solver, int] = {"highs": 20, "ipopt": 3, "auto": 20}
 PRICE_USD_PER_KWH = 0.3
 
 
@@ -106,6 +106,32 @@ def timed(site: Site, rows: RowBlock, solver: Solver) -> tuple[Dispatch, float]:
         decided = dispatch(named, *at, PRICE_USD_PER_KWH, rows)
         spent.append(time.perf_counter() - started)
     return decided, median_ms(spent)
+
+
+def test_bench_dispatch_with_circles_by_tangents_and_by_ipopt() -> None:
+    """Every inverter carries four fifths of its rating, so that its circle cuts P and Q."""
+    table: list[dict[str, object]] = []
+    for ders in DERS[:2]:
+        plain = plants(ders)
+        cut = tuple(replace(p, s_max_kva=0.8 * p.rated_kw) for p in plain.pvs)
+        site = replace(plain, ders=cut)
+        for count in ROWS[1:]:
+            rows = rows_of(site, count)
+            by_tangents, tangents_ms = timed(site, rows, "auto")
+            by_ipopt, ipopt_ms = timed(site, rows, "ipopt")
+            assert by_tangents.solver == "highs"
+            assert by_tangents.kkt_residual < 1e-6
+            cost = by_ipopt.objective_usd_per_h
+            apart = abs(by_tangents.objective_usd_per_h - cost)
+            assert apart <= 1e-6 * max(1.0, abs(cost))
+            table.append(
+                {
+                    "DERs": ders, "rows": count, "binding": len(by_tangents.binding),
+                    "tangents ms": tangents_ms, "ipopt ms": ipopt_ms,
+                    "ipopt takes": ipopt_ms / tangents_ms, "cost apart": f"{apart:.1e}",
+                }
+            )  # fmt: skip
+    tell("dispatch_circles", table)
 
 
 def test_bench_dispatch_against_ders_and_rows() -> None:

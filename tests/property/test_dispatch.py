@@ -20,6 +20,7 @@ from ems.dispatch.exclusion import solve_exclusive
 from ems.dispatch.model import DispatchModel, IntervalData
 from ems.dispatch.program import LinearProgram, Solution, kkt_residual
 from ems.dispatch.rows import with_rows
+from ems.dispatch.solver import solve
 from ems.domain import (
     Bes,
     Der,
@@ -283,19 +284,35 @@ def test_with_prices_and_limits_at_the_head_the_optimum_is_that_of_another_solve
 
 
 # Not at prices near 0: the conic solver's accuracy is relative to the penalties.
+@pytest.mark.parametrize("name", ["auto", "ipopt"])
 @settings(max_examples=60)
 @given(data=st.data(), price=st.sampled_from([-0.4, -0.1, 0.08, 0.3, 0.9]))
 def test_within_the_circles_of_inverters_the_optimum_is_that_of_a_conic_solver(
-    data: st.DataObject, price: float
+    name: Any, data: st.DataObject, price: float
 ) -> None:
     site = data.draw(sites_with_inverters())
     snapshot, forecast = data.draw(states(site))
     program, _, columns = programs(site, snapshot, forecast, price, data.draw(network_rows(site)))
-    solution = ipopt.solve(program)
+    solution = solve(program, name)
     assert solution.status in OPTIMAL
     assert kkt_residual(program, solution) <= 1e-6
     other = by_a_conic_solver(program, site, columns)
     assert program.c @ solution.x == pytest.approx(other, abs=1e-6 * max(1.0, abs(other)))
+
+
+@settings(max_examples=100)
+@given(data=st.data(), price=price)
+def test_by_tangents_in_highs_circles_cost_what_they_cost_in_ipopt(
+    data: st.DataObject, price: float
+) -> None:
+    site = data.draw(sites_with_inverters())
+    snapshot, forecast = data.draw(states(site))
+    program, _, _ = programs(site, snapshot, forecast, price, data.draw(network_rows(site)))
+    by_tangents, by_ipopt = solve(program, "auto"), ipopt.solve(program)
+    assert by_tangents.solver == "highs"
+    assert kkt_residual(program, by_tangents) <= 1e-6
+    cost = float(program.c @ by_ipopt.x)
+    assert program.c @ by_tangents.x == pytest.approx(cost, abs=1e-6 * max(1.0, abs(cost)))
 
 
 @SOLVERS
@@ -309,10 +326,10 @@ def test_no_pair_of_powers_is_used_at_once_no_generator_lies_below_its_least_and
     snapshot, forecast = data.draw(states(site))
     program, ors, _ = programs(site, snapshot, forecast, price, data.draw(network_rows(site)))
 
-    def solve(program: LinearProgram, limit_s: float) -> Solution:
+    def by(program: LinearProgram, limit_s: float) -> Solution:
         return solver.solve(program, wall_limit_s=limit_s)  # type: ignore[no-any-return]
 
-    solution, solved = solve_exclusive(program, *ors, solve=solve)
+    solution, solved = solve_exclusive(program, *ors, solve=by)
     for one, other in ors[0]:
         assert min(solution.x[one], solution.x[other]) <= 1e-5
     for power, least_kw in ors[1]:

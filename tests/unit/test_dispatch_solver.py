@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from ems.dispatch import dispatch, highs, ipopt
+from ems.dispatch import dispatch, highs, ipopt, tangents
 from ems.dispatch.columns import Columns
 from ems.dispatch.exclusion import solve_exclusive
 from ems.dispatch.model import DispatchModel, IntervalData
 from ems.dispatch.program import LinearProgram, Quadratic, Solution, kkt_residual
-from ems.dispatch.solver import conflicts, solve
+from ems.dispatch.solver import Name, conflicts, solve
 from ems.domain import (
     Bes,
     DerReading,
@@ -117,9 +117,9 @@ def test_a_block_may_name_its_ders_in_any_order_and_leave_some_out() -> None:
 
 @pytest.mark.parametrize(
     ("named", "linear", "quadratic"),
-    [("auto", "highs", "ipopt"), ("highs", "highs", "ipopt"), ("ipopt", "ipopt", "ipopt")],
+    [("auto", "highs", "highs"), ("highs", "highs", "highs"), ("ipopt", "ipopt", "ipopt")],
 )
-def test_linear_programs_go_to_whom_the_site_names_and_quadratic_ones_to_ipopt(
+def test_programs_go_to_whom_the_site_names_with_circles_too(
     named: str, linear: str, quadratic: str
 ) -> None:
     site = plants(3, named)
@@ -216,7 +216,7 @@ def test_where_ipopt_finds_no_point_and_there_is_one_highs_gives_it(
     site = plants(3, "ipopt")
     decided = dispatch(site, *state(site), 0.3, tight(site, 2))
     assert (decided.solver, decided.status) == ("highs", SolverStatus.OPTIMAL)
-    cut = replace(site, ders=tuple(replace(p, s_max_kva=p.rated_kw) for p in site.pvs))
+    cut = round_plants(3, "ipopt")
     with pytest.raises(SolverFault, match="ipopt ended with failed"):
         dispatch(cut, *state(cut), 0.3, tight(cut, 2))
 
@@ -254,20 +254,90 @@ def test_out_of_time_between_branches_the_best_exclusive_point_so_far_is_accepta
 
 # --- circles -------------------------------------------------------------------------
 
+BY: dict[Name, str] = {"auto": "highs", "ipopt": "ipopt"}
+"""Who solves what, where there are circles."""
 
-def test_a_circle_is_kept_and_its_multiplier_closes_the_optimality_conditions() -> None:
-    # max x + y within x² + y² ≤ 2: at (1, 1), multiplier 1/2
+
+def box_and_circle() -> tuple[LinearProgram, Quadratic]:
+    """max x + y within x² + y² ≤ 2: at (1, 1), multiplier 1/2."""
+    circles = Quadratic(
+        row=np.array([0, 0]), i=np.array([0, 1]), j=np.array([0, 1]), coef=np.ones(2),
+        hi=np.array([2.0]),
+    )  # fmt: skip
     program = LinearProgram(
         c=-np.ones(2), a=sp.csr_array((0, 2)), row_lo=np.empty(0), row_hi=np.empty(0),
-        x_lo=np.zeros(2), x_hi=np.full(2, 5.0),
-        circles=Quadratic(
-            row=np.array([0, 0]), i=np.array([0, 1]), j=np.array([0, 1]), coef=np.ones(2),
-            hi=np.array([2.0]),
-        ),
+        x_lo=np.zeros(2), x_hi=np.full(2, 5.0), circles=circles,
     )  # fmt: skip
-    solution = ipopt.solve(program)
-    assert solution.x == pytest.approx([1.0, 1.0])
-    assert solution.circle_dual == pytest.approx([-0.5])
-    assert kkt_residual(program, solution) < 1e-8
-    with pytest.raises(ValueError, match="Ipopt"):
+    return program, circles
+
+
+def test_a_circle_is_kept_and_its_multiplier_closes_the_optimality_conditions() -> None:
+    program, _ = box_and_circle()
+    for name, solver in BY.items():
+        solution = solve(program, name)
+        assert solution.x == pytest.approx([1.0, 1.0])
+        assert solution.circle_dual == pytest.approx([-0.5])
+        assert kkt_residual(program, solution) < 1e-8
+        assert solution.solver == solver
+    with pytest.raises(ValueError, match="tangents"):
         highs.solve(program)
+
+
+def round_plants(count: int, solver: str = "auto") -> Site:
+    """Plants whose inverters carry no more than four fifths of their rating."""
+    site = plants(count, solver)
+    return replace(site, ders=tuple(replace(p, s_max_kva=0.8 * p.rated_kw) for p in site.pvs))
+
+
+def test_tangents_and_ipopt_find_the_same_cost_setpoints_and_prices_of_rows() -> None:
+    by_tangents, by_ipopt = (
+        dispatch(site, *state(site), 0.3, tight(site, 5))
+        for site in (round_plants(12), round_plants(12, "ipopt"))
+    )
+    assert (by_tangents.solver, by_ipopt.solver) == ("highs", "ipopt")
+    assert by_tangents.kkt_residual < 1e-9
+    cost = by_ipopt.objective_usd_per_h
+    assert by_tangents.objective_usd_per_h == pytest.approx(cost, rel=1e-8)
+    for here, there in zip(by_tangents.binding, by_ipopt.binding, strict=True):
+        assert here.row.place == there.row.place
+        assert here.price == pytest.approx(there.price, rel=1e-5)
+    for name, at in by_tangents.setpoints.items():
+        other = by_ipopt.setpoints[name]
+        assert [at.p_kw, at.q_kvar] == pytest.approx([other.p_kw, other.q_kvar], abs=1e-2)
+
+
+def test_where_tangents_do_not_end_auto_asks_ipopt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tangents, "ROUNDS", 1)
+    site = round_plants(3)
+    decided = dispatch(site, *state(site), 0.3, tight(site, 2))
+    assert (decided.solver, decided.status) == ("ipopt", SolverStatus.OPTIMAL)
+
+
+def test_circles_in_a_program_that_nothing_satisfies_change_nothing_about_what_is_said() -> None:
+    site = replace(round_plants(1), ders=(replace(BES, q_max_kvar=90.0, s_max_kva=95.0),))
+    data = IntervalData(
+        price_usd_per_kwh=0.3, load_kw=100.0, pv_expected_kw={}, pv_upper_kw={},
+        soc_pct={"bes": 50.0}, dg_kw={},
+    )  # fmt: skip
+    program, columns = DispatchModel(site).extract(data)
+    assert program.circles is not None
+    program.row_hi[columns.rows["soc_max", "bes"]] -= 60.0
+    assert solve(program).status is SolverStatus.INFEASIBLE
+    program.x_lo[columns["p_dis", "bes"]] = 120.0
+    assert solve(program).status is SolverStatus.INFEASIBLE
+    assert solve(program, wall_limit_s=0.0).status is not SolverStatus.OPTIMAL
+
+
+def test_out_of_time_tangents_say_so() -> None:
+    program, circles = box_and_circle()
+    assert tangents.solve(program, circles, wall_limit_s=0.0).status is SolverStatus.TIME_LIMIT
+
+
+def test_a_circle_that_bounds_alone_do_not_let_pass_costs_nothing() -> None:
+    program, circles = box_and_circle()
+    inside = replace(program, x_hi=np.full(2, 0.5))
+    solution = tangents.solve(inside, circles)
+    assert solution.x == pytest.approx([0.5, 0.5])
+    assert solution.circle_dual == pytest.approx([0.0])
+    fixed = replace(program, x_lo=np.full(2, 0.5), x_hi=np.full(2, 0.5))
+    assert tangents.solve(fixed, circles).x == pytest.approx([0.5, 0.5])

@@ -11,6 +11,7 @@ import pytest
 
 from ems.constrain.rungs import priced
 from ems.dispatch import dispatch, fitted_loss_factor
+from ems.dispatch.model import DispatchModel, IntervalData
 from ems.domain import (
     Bes,
     Der,
@@ -224,7 +225,7 @@ def test_with_one_p_and_q_stay_within_the_circle() -> None:
     at = decided.setpoints["pv"]
     corner = 300.0 + math.sqrt(500_000.0 - 90_000.0)  # where P + Q = 600 meets the circle
     assert [at.p_kw, at.q_kvar] == pytest.approx([corner, 600.0 - corner])
-    assert decided.solver == "ipopt"
+    assert decided.solver == "highs"
 
 
 def test_a_battery_has_a_circle_too() -> None:
@@ -237,7 +238,13 @@ def test_a_battery_has_a_circle_too() -> None:
 
 
 def test_a_circle_around_all_that_the_inverter_does_leaves_the_problem_linear() -> None:
-    assert solved(replace(PV, s_max_kva=1200.0), load_kw=2000.0).solver == "highs"
+    data = IntervalData(
+        price_usd_per_kwh=0.3, load_kw=2000.0, pv_expected_kw={"pv": 800.0},
+        pv_upper_kw={"pv": 1000.0}, soc_pct={}, dg_kw={},
+    )  # fmt: skip
+    for s_max_kva, circles in ((1200.0, ()), (1000.0, ("pv",))):
+        site = site_of(replace(PV, s_max_kva=s_max_kva))
+        assert DispatchModel(site).extract(data)[1].circles == circles
 
 
 def test_an_inverter_that_was_measured_outside_its_circle_and_cannot_be_moved_is_no_fault() -> None:
