@@ -60,10 +60,10 @@ def corners_of(f: RandomFeeder) -> list[Corner]:
             *_shaded(f, high),
         ]
     if any(isinstance(d, Dg) for d in f.site.ders):
-        ends = {c.name: c for c in found}
-        for name in ("low", "high"):
-            end = ends.get(name, found[0])
-            found.append(replace(end, name=f"{name}, ramping", dg_still=True))
+        # Where a generator on one phase balances a load there, any corner may be the worst.
+        ends = [c for c in found if c.name in {"low", "high"}] or found
+        moving = ends if all(d.phases == len("123") for d in f.site.ders) else found
+        found += [replace(c, name=f"{c.name}, ramping", dg_still=True) for c in moving]
     return found
 
 

@@ -4,14 +4,16 @@
 the interval shows no limit broken. Only such a dispatch is ever returned as one to send.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
-from ems.constrain.cases import ramping, reversion_set, severity, unshaded, worst
+from ems.constrain.cases import Case, severity, unshaded, worst
 from ems.constrain.interval import Interval, Trial
+from ems.constrain.lower import given_up, reverted, way_back
+from ems.constrain.near import cheapest_near
 from ems.constrain.relinearise import (
     OF_THE_FEEDER,
     Resolve,
@@ -19,8 +21,9 @@ from ems.constrain.relinearise import (
     one_shot,
     relinearised,
 )
+from ems.constrain.restore import restored
 from ems.constrain.reversion import largest_safe_share, reversion_violations
-from ems.constrain.rungs import anchors, between, bisected, possible, unpriced, with_caps
+from ems.constrain.rungs import anchors, bisected, unpriced, with_caps
 from ems.domain import (
     Degraded,
     Dispatch,
@@ -31,7 +34,6 @@ from ems.domain import (
     Setpoint,
     Site,
     Snapshot,
-    SolverStatus,
     Unmoved,
     Verified,
     Violation,
@@ -46,9 +48,6 @@ __all__ = [
     "reversion_violations",
     "without_optimum",
 ]
-
-SLACK = 1e-6
-"""Slack of an elastic row above which the row could not be kept [pu]."""
 
 MISSED_KW = 0.5
 """Slack of a limit at the grid connection that is told [kW, kvar]."""
@@ -83,6 +82,25 @@ def constrain(
         with the reversion set where nothing did.
     """
     at = Interval.of(site, snapshot, forecast, network, pins)
+    found = _secured(at, free, resolve, mode)
+    wider = at.with_crossed()
+    if wider is at or _holds_in(wider.cases[len(at.cases) :], at, found):
+        return found
+    # They seldom bind where all DERs are three-phase, and carry rows only where they are seen to.
+    return _secured(wider, free, resolve, mode)
+
+
+def _holds_in(more: Sequence[Case], at: Interval, found: Secured) -> bool:
+    """Whether what is sent as safe holds in further cases; so does what is not sent as safe."""
+    setpoints = found.dispatch.setpoints
+    if isinstance(found, Infeasible) or not any(at.judge(case, setpoints) for case in more):
+        return True
+    return isinstance(found, Degraded) and not at.trial(found.dispatch).safe
+
+
+def _secured(
+    at: Interval, free: Dispatch, resolve: Resolve, mode: Literal["geems", "paper"]
+) -> Secured:
     first = at.trial(free)
     if first.safe:
         return _settled(at, first, first, resolve, 0)
@@ -90,14 +108,11 @@ def constrain(
         trial, used = one_shot(at, first, resolve), 1
     else:
         trial, used = relinearised(at, first, resolve)
-        if not trial.safe:
-            elsewhere = _from_elsewhere(at, first, resolve)
-            if elsewhere is not None:
-                found = _settled(at, elsewhere, first, resolve, used)
-                return replace(found, notes=(*found.notes, "found from another start"))
     if trial.safe:
         return _settled(at, trial, first, resolve, used)
-    return _lower_rung(at, trial, first, used)
+    if mode == "paper":
+        return way_back(at.with_ramping(), trial, first, used)
+    return _from_restored(at, trial, first, resolve, used)
 
 
 def mix_violations(
@@ -109,7 +124,7 @@ def mix_violations(
     pins: Mapping[str, Unmoved],
 ) -> tuple[Violation, ...]:
     """What the devices may break together after writes of which some failed."""
-    at = Interval.of(site, snapshot, forecast, network, pins)
+    at = Interval.of(site, snapshot, forecast, network, pins).with_crossed()
     found = [v for case in at.cases for v in at.judge(case, setpoints)]
     return tuple(sorted(found, key=severity, reverse=True))
 
@@ -124,19 +139,20 @@ def without_optimum(
     pins: Mapping[str, Unmoved] = NO_PINS,
 ) -> Secured:
     """What can be sent when no optimiser answers: what is in force, or the reversion set."""
-    at = Interval.of(site, snapshot, forecast, network, pins)
-    trial = None
-    for name, anchor in anchors(site, snapshot, forecast):
-        trial = at.trial(at.priced(unpriced(price_usd_per_kwh), anchor))
+    at = Interval.of(site, snapshot, forecast, network, pins).with_crossed().with_ramping()
+    like = unpriced(price_usd_per_kwh)
+    named = [(n, at.trial(at.priced(like, a))) for n, a in anchors(site, snapshot, forecast)]
+    for name, trial in named:
         if trial.safe:
-            return Degraded(
-                dispatch=trial.decided,
-                load_flow=trial.flow,
-                reason=f"{reason}; kept {name}, verified",
-            )
-    if trial is None:  # pragma: no cover - there are always three anchors
-        raise AssertionError
-    return _reverted(at, trial, 0, reason)
+            return _kept(trial, f"{reason}; kept {name}, verified")
+    found = restored(at, [trial.decided for _, trial in named])
+    if found is not None:
+        return _kept(found, f"{reason}; stepped to a point that is verified")
+    return reverted(at, named[-1][1], 0, reason)
+
+
+def _kept(trial: Trial, reason: str) -> Degraded:
+    return Degraded(dispatch=trial.decided, load_flow=trial.flow, reason=reason)
 
 
 # --- what follows from the trials ----------------------------------------------------
@@ -197,11 +213,11 @@ def _missed_at_the_grid(decided: Dispatch) -> str:
 
 def _with_generators_held(at: Interval, first: Trial, resolve: Resolve) -> Secured:
     """Relief from what moves at once, where a generator's would come too late."""
-    at = replace(at, cases=(*at.cases, *ramping(at.site, at.snapshot, at.cases)))
+    whole = at.with_ramping()
     held = partial(resolve, generators_may_fall=False)
-    trial, used = relinearised(at, at.trial(held((), at.held)), held)
+    trial, used = relinearised(whole, whole.trial(held((), at.held)), held)
     if not trial.safe:
-        return _lower_rung(at, trial, first, used)
+        return _from_restored(whole, trial, first, resolve, used)
     return Verified(
         dispatch=trial.decided,
         load_flow=trial.flow,
@@ -211,87 +227,32 @@ def _with_generators_held(at: Interval, first: Trial, resolve: Resolve) -> Secur
     )
 
 
-def _lower_rung(at: Interval, trial: Trial, first: Trial, linearisations: int) -> Secured:
-    """Nothing verified outright: a corner no DER can mend, or the way back to a safe point."""
-    unkept = [b for b in trial.decided.binding if b.row.kind in OF_THE_FEEDER and b.slack > SLACK]
+def _from_restored(
+    at: Interval, trial: Trial, first: Trial, resolve: Resolve, used: int
+) -> Secured:
+    """The search again from a point that all cases verify; given up only where there is none.
 
-    def safe(setpoints: Mapping[str, Setpoint]) -> bool:
-        point = at.priced(trial.decided, setpoints)
-        return at.trial(point).safe and at.safe_while_ramping(point)
-
-    for name, anchor in anchors(at.site, at.snapshot, at.forecast):
-        if safe(anchor):
-            way = partial(_on_the_way, at, anchor, trial.decided.setpoints)
-            decided = at.priced(trial.decided, bisected(way, safe))
-            return Degraded(
-                dispatch=decided,
-                load_flow=at.flow(at.cases[0], decided.setpoints),
-                free_load_flow=first.flow,
-                linearisations=linearisations,
-                reason=f"no optimum verified ({worst(trial.broken)}); "
-                f"went as far from {name} as a load flow verifies",
-            )
-    if trial.safe_as_expected and unkept:
-        return Degraded(
-            dispatch=trial.decided,
-            load_flow=trial.flow,
-            free_load_flow=first.flow,
-            linearisations=linearisations,
-            reason=f"safe as expected, but no DER can keep a corner of the band: "
-            f"{worst(trial.broken)}",
-        )
-    if not trial.flow.converged:
-        return _reverted(at, first, linearisations, "the load flow does not converge")
-    return _reverted(at, first, linearisations, _cause(at, trial, unkept=bool(unkept)))
-
-
-def _from_elsewhere(at: Interval, first: Trial, resolve: Resolve) -> Trial | None:
-    """The search again from other points; None where none of them leads to a safe one.
-
-    The slack of rows linearised at a far point is no proof that nothing keeps them; and a cap
-    moves nothing in a case whose sun gives less, unless it starts below.
+    The slack of rows linearised at a far point is no proof that nothing keeps them.
     """
-    starts = [at.capped_low(first.decided)]
-    starts += [
-        at.priced(first.decided, point) for _, point in anchors(at.site, at.snapshot, at.forecast)
-    ]
-    for start in starts:
-        trial, _ = relinearised(at, at.trial(start), resolve)
-        if trial.safe:
-            return trial
-    return None
-
-
-def _on_the_way(
-    at: Interval, anchor: Mapping[str, Setpoint], wanted: Mapping[str, Setpoint], share: float
-) -> Mapping[str, Setpoint]:
-    """A point between two, as far as the devices can do it."""
-    asked = between(at.site, at.forecast, anchor, wanted, share)
-    return possible(at.site, at.snapshot, asked)
-
-
-def _cause(at: Interval, trial: Trial, *, unkept: bool) -> str:
-    """Whether the limit that nothing keeps is broken by the DERs at all."""
-    said = worst(trial.broken)
-    if not unkept:
-        return f"no verified point was found: {said}"
-    idle = {n: Setpoint(der=n, p_kw=0.0, q_kvar=0.0, cap_kw=None) for n in at.site.names}
-    for pv in at.site.pvs:
-        idle[pv.name] = replace(idle[pv.name], cap_kw=0.0)
-    places = {v.place for case in at.cases for v in at.judge(case, idle)}
-    if trial.broken[0].place in places:
-        return f"not caused by DERs, with all of them at zero it is broken too: {said}"
-    return f"no DER can keep it: {said}"
-
-
-def _reverted(at: Interval, first: Trial, linearisations: int, reason: str) -> Infeasible:
-    decided = at.priced(first.decided, reversion_set(at.site, at.forecast))
-    trial = at.trial(decided)
-    return Infeasible(
-        dispatch=replace(decided, status=SolverStatus.INFEASIBLE),
-        load_flow=trial.flow,
+    whole = at.with_ramping()
+    starts = [trial.decided, first.decided]
+    starts += [at.priced(first.decided, a) for _, a in anchors(at.site, at.snapshot, at.forecast)]
+    safe = restored(whole, starts)
+    if safe is None:
+        return given_up(at, trial, first, used)
+    found, more = relinearised(whole, safe, resolve)
+    used += more
+    said, settles = worst(found.broken), found.safe
+    if not settles:
+        found, more, settles = cheapest_near(whole, safe, first, resolve)
+        used += more
+    if settles:
+        settled = _settled(whole, found, first, resolve, used)
+        return replace(settled, notes=(*settled.notes, "found from another start"))
+    return Degraded(
+        dispatch=found.decided,
+        load_flow=found.flow,
         free_load_flow=first.flow,
-        linearisations=linearisations,
-        reason=reason,
-        violations=trial.broken,
+        linearisations=used,
+        reason=f"no optimum verified ({said}); stepped towards it as far as load flows verify",
     )

@@ -1,10 +1,11 @@
 """The operating points a dispatch must survive, and what each of them breaks.
 
 A setpoint holds for a quarter of an hour while sun and load move, so it is verified where it
-hurts: every PV plant at its cap and the load at the low end of its band (`high`), no sun and
-the load at the high end (`low`), and what is expected. Both ends again while generators still
-stand where they were, because they ramp for minutes; and, where a DER is not three-phase, with
-single plants shaded, because then less power on one phase lifts another.
+hurts: every PV plant at its cap and the load at the low end of its band (`high`), the least sun
+and the load at the high end (`low`), and what is expected. The least sun is none, unless a lower
+confidence is asked for. Both ends again while generators still stand where they were, because they
+ramp for minutes; and, where a DER is not three-phase, with single plants shaded, because then less
+power on one phase lifts another.
 """
 
 from collections.abc import Mapping, Sequence
@@ -75,7 +76,9 @@ def cases_of(site: Site, snapshot: Snapshot, forecast: Forecast) -> tuple[Case, 
     if lowest_kw == highest_kw and certain:
         cases = [replace(high, name="expected")]
     else:
-        cases = [expected, high, low, *_crossed(site, high, low), *_shaded(site, forecast, high)]
+        uneven = any(d.phases != 3 for d in site.ders)
+        cases = [expected, high, low, *(crossed(high, low) if uneven else ())]
+        cases += _shaded(site, forecast, high)
     if site.dgs:
         still = next((c for c in cases if c.name == "low"), replace(cases[0], side="low"))
         cases.append(replace(still, name="low, ramping", dg_kw=_present(site, snapshot)))
@@ -87,6 +90,8 @@ def ramping(site: Site, snapshot: Snapshot, cases: Sequence[Case]) -> tuple[Case
 
     On three phases that is the highest; where a DER is not three-phase, any of them.
     """
+    if not site.dgs:
+        return ()
     if all(d.phases == 3 for d in site.ders):
         moving = [next((c for c in cases if c.name == "high"), cases[0])]
     else:
@@ -118,25 +123,29 @@ def _load_range(site: Site, snapshot: Snapshot, forecast: Forecast) -> tuple[flo
         case Quality.GOOD:
             band = site.limits.load_band_pct / 100.0
     width = abs(forecast.load_kw) * band  # where PV is not metered apart, a load may be negative
-    return forecast.load_kw - width, forecast.load_kw + width
+    lowest_kw, highest_kw = forecast.load_kw - width, forecast.load_kw + width
+    # A forecast that is less sure than the meter's band widens it; none narrows it.
+    least_kw, most_kw = forecast.load_lower_kw, forecast.load_upper_kw
+    return (
+        lowest_kw if least_kw is None else min(least_kw, lowest_kw),
+        highest_kw if most_kw is None else max(most_kw, highest_kw),
+    )
 
 
 def _present(site: Site, snapshot: Snapshot) -> Mapping[str, float]:
     return {d.name: min(snapshot.ders[d.name].p_kw, d.rated_kw) for d in site.dgs}
 
 
-def _crossed(site: Site, high: Case, low: Case) -> list[Case]:
+def crossed(high: Case, low: Case) -> tuple[Case, Case]:
     """Sun with high load, and low load without sun.
 
     Where a DER is not three-phase its power on one phase may balance a load there, and the
-    heaviest current flows at neither end of the range.
+    heaviest current flows at neither end of the range; where only loads are uneven, it rarely does.
     """
-    if all(d.phases == 3 for d in site.ders):
-        return []
-    return [
+    return (
         replace(high, name="high, load high", load_kw=low.load_kw, load_kvar=low.load_kvar),
         replace(low, name="low, load low", load_kw=high.load_kw, load_kvar=high.load_kvar),
-    ]
+    )
 
 
 def unshaded(site: Site, forecast: Forecast) -> bool:
@@ -162,11 +171,16 @@ def _shaded(site: Site, forecast: Forecast, high: Case) -> list[Case]:
 
 def pv_kw(case: Case, setpoint: Setpoint, forecast: Forecast) -> float:
     """What a PV plant makes in a case [kW]."""
-    sky = forecast.pv[setpoint.der]
-    if case.sun is Sun.CAP and setpoint.der not in case.dark:
-        return sky.upper_kw if setpoint.cap_kw is None else min(setpoint.cap_kw, sky.upper_kw)
-    available = sky.expected_kw if case.sun is Sun.EXPECTED else sky.lower_kw
-    return available if setpoint.cap_kw is None else min(setpoint.cap_kw, available)
+    sun, cap = sun_kw(case, setpoint.der, forecast), setpoint.cap_kw
+    return sun if cap is None or sun < cap else cap
+
+
+def sun_kw(case: Case, name: str, forecast: Forecast) -> float:
+    """What a PV plant could make in a case, were there no cap [kW]."""
+    sky, sun = forecast.pv[name], case.sun
+    if sun is Sun.CAP and name not in case.dark:
+        return sky.upper_kw
+    return sky.expected_kw if sun is Sun.EXPECTED else sky.lower_kw
 
 
 def injections(
@@ -178,13 +192,15 @@ def injections(
 ) -> Injections:
     """The operating point that a set of setpoints makes of a case."""
     p_kw, q_kvar = {}, {}
+    skies = forecast.pv
     for name, asked in setpoints.items():
         held = getattr(pins[name], case.side) if name in pins else asked
-        p_kw[name] = pv_kw(case, held, forecast) if name in forecast.pv else held.p_kw
+        p_kw[name] = pv_kw(case, held, forecast) if name in skies else held.p_kw
         q_kvar[name] = held.q_kvar
-        if name in case.dg_kw and name not in pins:
-            p_kw[name] = case.dg_kw[name]
-            if p_kw[name] < RUNS_KW:
+    for name, kw in case.dg_kw.items():
+        if name in setpoints and name not in pins:
+            p_kw[name] = kw
+            if kw < RUNS_KW:
                 q_kvar[name] = 0.0
     return Injections(
         p_kw=p_kw,
@@ -207,8 +223,8 @@ def moves(
         if case.sun is Sun.CAP and name not in case.dark:
             return True, True
         # A cap moves nothing where the sun gives less.
-        cap, least = setpoint.cap_kw, forecast.pv[name].lower_kw
-        return case.sun is Sun.LOWER and cap is not None and cap <= least, True
+        cap, sun = setpoint.cap_kw, sun_kw(case, name, forecast)
+        return cap is not None and sun > 0.0 and cap <= sun, True
     if name in case.dg_kw:
         return False, case.dg_kw[name] >= RUNS_KW
     return True, True

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from ems.constrain.cases import Case, cases_of, injections, ramping, severity, violations
+from ems.constrain.cases import Case, cases_of, crossed, injections, ramping, severity, violations
 from ems.constrain.rungs import priced
 from ems.domain import (
     Dispatch,
@@ -83,6 +83,24 @@ class Interval:
             pins=pins,
         )
 
+    def with_ramping(self) -> "Interval":
+        """The same with the minutes in which generators still stand where they were."""
+        known = {case.name for case in self.cases}
+        more = [c for c in self._ramping() if c.name not in known]
+        return replace(self, cases=(*self.cases, *more))
+
+    def with_crossed(self) -> "Interval":
+        """The same with sun at high load, and low load without sun; itself where it has them."""
+        named = {case.name: case for case in self.cases}
+        high, low = named.get("high"), named.get("low")
+        if high is None or low is None or high.load_kw == low.load_kw:
+            return self
+        more = [case for case in crossed(high, low) if case.name not in named]
+        return replace(self, cases=(*self.cases, *more)) if more else self
+
+    def _ramping(self) -> tuple[Case, ...]:
+        return ramping(self.site, self.snapshot, self.cases)
+
     @property
     def held(self) -> Mapping[str, Setpoint]:
         """The pinned DERs at what they most likely do."""
@@ -145,8 +163,7 @@ class Interval:
 
     def safe_while_ramping(self, decided: Dispatch) -> bool:
         """Whether the limits hold while generators still stand where they were."""
-        cases = ramping(self.site, self.snapshot, self.cases)
-        return not any(self.judge(case, decided.setpoints) for case in cases)
+        return not any(self.judge(case, decided.setpoints) for case in self._ramping())
 
 
 def at_rest(snapshot: Snapshot, forecast: Forecast, network: Network) -> Regulation | None:

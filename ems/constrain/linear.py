@@ -1,6 +1,7 @@
 """Eq. (10): the feeder linearised at the cases, and its rows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +20,9 @@ from ems.domain import (
 )
 from ems.ports import Network
 
-ROWS_PER_ROUND = 12
-"""Rows added at once, at least: a dense row costs the solver more than a product costs us."""
+ROWS_PER_ROUND = 6
+"""Rows added at once, at least: a dense row costs the solver more than a product costs us, and
+neighbours of the worst node of a phase are kept with it."""
 SHARE_PER_ROUND = 0.1
 """Share of all that would break that is added at once, where that is more [1]."""
 
@@ -132,12 +134,19 @@ def moved(
     )
 
 
-def worst_keys(found: Mapping[RowKey, float], known: Iterable[RowKey]) -> list[RowKey]:
-    """The keys that break most and have no row yet."""
+def worst_keys(
+    found: Mapping[RowKey, float], known: Iterable[RowKey], alike: Callable[[RowKey], Hashable]
+) -> list[RowKey]:
+    """The keys that break most and have no row yet; the worst of every kind before any second."""
     held = set(known)
-    fresh = [key for key in found if key not in held]
+    fresh = sorted((key for key in found if key not in held), key=lambda key: -found[key])
     most = max(ROWS_PER_ROUND, int(SHARE_PER_ROUND * len(fresh)))
-    return sorted(fresh, key=lambda key: -found[key])[:most]
+    place: dict[RowKey, int] = {}
+    count = Counter[Hashable]()
+    for key in fresh:
+        place[key] = count[alike(key)]
+        count[alike(key)] += 1
+    return sorted(fresh, key=place.__getitem__)[:most]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +212,11 @@ class Rows:
             for key, over in self.excess(decided).items()
             if over > self._idle(key[1]) + given_up.get((key[1], self._place(key)), 0.0)
         }
-        return worst_keys(found, known)
+        return worst_keys(found, known, self._alike)
+
+    def _alike(self, key: RowKey) -> Hashable:
+        """Same for limits that are likely to be kept together: of one case, one kind, one phase."""
+        return (*key[:2], self._place(key).partition(".")[2])
 
     def _idle(self, kind: RowKind) -> float:
         """Predicted excess that is no reason for a row: a load flow judges anyway."""

@@ -28,8 +28,8 @@ BEND = 1.5
 WIDEST_PU = 5e-3
 """Most of such a margin: a larger excess is another point's, not this one's [pu]."""
 SETTLED = 2e-3
-"""Change of the cost from one linearisation to the next below which it has settled, as a share
-of what the network costs [1]."""
+"""Change of the cost from one linearisation to the next, but for what its margin is worth, below
+which it has settled, as a share of what the network costs [1]."""
 SAME_KW = 1e-4
 """Setpoints nearer than this are the same [kW, kvar]."""
 OF_THE_FEEDER = frozenset({RowKind.V_MAX, RowKind.V_MIN, RowKind.LOADING})
@@ -52,7 +52,7 @@ class Resolve(Protocol):
 
 def relinearised(at: Interval, first: Trial, resolve: Resolve) -> tuple[Trial, int]:
     """Best verified trial, or the last one; and the linearisations it took."""
-    trial, best = first, None
+    trial, best, last = first, None, MARGINS_PU[0]
     keys: list[RowKey] = []
     used = 0
     for narrowest in MARGINS_PU:
@@ -62,8 +62,8 @@ def relinearised(at: Interval, first: Trial, resolve: Resolve) -> tuple[Trial, i
         # Where the curve between two far optima was met, its height is the margin to keep.
         bend = BEND * severity(trial.broken[0]) if used > 1 and trial.broken else 0.0
         margin = max(narrowest, min(bend, WIDEST_PU))
-        before = trial.decided.objective_usd_per_h
-        decided, keys = _linear_optimum(at, trial, keys, resolve, margin)
+        before = trial.decided
+        decided, keys = linear_optimum(at, trial, keys, resolve, margin)
         if not trial.safe and _same(decided, trial.decided):
             trial = replace(trial, decided=decided)  # its rows say what could not be kept
             break
@@ -72,10 +72,22 @@ def relinearised(at: Interval, first: Trial, resolve: Resolve) -> tuple[Trial, i
             best = trial if best is None else _cheaper(best, trial)
             cost = trial.decided.objective_usd_per_h
             allowed = SETTLED * abs(cost - first.decided.objective_usd_per_h)
-            settled = abs(cost - before) <= max(allowed, TIGHT_USD_PER_H)
+            moved = cost - before.objective_usd_per_h - (margin - last) * _worth(before, decided)
+            settled = abs(moved) <= max(allowed, TIGHT_USD_PER_H)
             if narrowest == MARGINS_PU[-1] and settled and _tight(trial):
                 break
+        last = margin
     return (best or trial), used
+
+
+def _worth(one: Dispatch, other: Dispatch) -> float:
+    """What a margin costs between two dispatches, by the mean of their prices [$/h per pu].
+
+    A narrower margin moves the cost by that much at any point; it is no sign of a far one.
+    """
+    rows = (b for decided in (one, other) for b in decided.binding if b.row.kind in OF_THE_FEEDER)
+    prices = (b.price * (b.row.limit if b.row.kind is RowKind.LOADING else 1.0) for b in rows)
+    return sum(prices) / 2.0
 
 
 def _tight(trial: Trial) -> bool:
@@ -126,7 +138,7 @@ def _cheaper(best: Trial, later: Trial) -> Trial:
     return best if worse else later
 
 
-def _linear_optimum(
+def linear_optimum(
     at: Interval, trial: Trial, keys: Sequence[RowKey], resolve: Resolve, margin: float
 ) -> tuple[Dispatch, list[RowKey]]:
     """The optimum of the feeder linearised at a trial, and its rows that are worth keeping."""

@@ -60,8 +60,8 @@ def with_caps(site: Site, forecast: Forecast, wanted: Setpoints, share: float) -
     """The same setpoints with every PV cap at a share of itself."""
     setpoints = dict(wanted)
     for pv in site.pvs:
-        setpoints[pv.name] = _capped(setpoints[pv.name], share * _cap(setpoints, pv.name, forecast),
-                                     forecast)  # fmt: skip
+        cap_kw = share * cap_of(setpoints, pv.name, forecast)
+        setpoints[pv.name] = capped(setpoints[pv.name], cap_kw, forecast)
     return setpoints
 
 
@@ -74,10 +74,10 @@ def between(
         a, w = anchor[name], wanted[name]
         q = a.q_kvar + share * (w.q_kvar - a.q_kvar)
         if name in forecast.pv:
-            lo = _cap(anchor, name, forecast)
-            hi = _cap(wanted, name, forecast)
+            lo = cap_of(anchor, name, forecast)
+            hi = cap_of(wanted, name, forecast)
             at = replace(a, q_kvar=q)
-            setpoints[name] = _capped(at, lo + share * (hi - lo), forecast)
+            setpoints[name] = capped(at, lo + share * (hi - lo), forecast)
         else:
             setpoints[name] = replace(a, p_kw=a.p_kw + share * (w.p_kw - a.p_kw), q_kvar=q)
     return setpoints
@@ -93,12 +93,12 @@ def anchors(site: Site, snapshot: Snapshot, forecast: Forecast) -> Iterator[tupl
         at = Setpoint(der=name, p_kw=reading.p_kw, q_kvar=reading.q_kvar, cap_kw=reading.cap_kw)
         if name in forecast.pv:
             cap = reading.p_kw if reading.cap_kw is None else reading.cap_kw
-            at = _capped(at, cap, forecast)
+            at = capped(at, cap, forecast)
         present[name] = at
     yield "what is in force", possible(site, snapshot, present)
     yield "the reversion set", possible(site, snapshot, reversion_set(site, forecast))
     idle = {name: Setpoint(der=name, p_kw=0.0, q_kvar=0.0) for name in site.names}
-    idle |= {name: _capped(idle[name], 0.0, forecast) for name in forecast.pv}
+    idle |= {name: capped(idle[name], 0.0, forecast) for name in forecast.pv}
     yield "all DERs at rest", possible(site, snapshot, idle)
 
 
@@ -107,14 +107,14 @@ def possible(site: Site, snapshot: Snapshot, setpoints: Setpoints) -> dict[str, 
     clipped = dict(setpoints)
     for bes in site.bess:
         at = clipped[bes.name]
-        most_in, most_out = _storage_range(bes, snapshot.ders[bes.name].soc_pct)
+        most_in, most_out = storage_range(bes, snapshot.ders[bes.name].soc_pct)
         clipped[bes.name] = replace(at, p_kw=min(max(at.p_kw, -most_in), most_out))
     for dg in site.dgs:
         clipped[dg.name] = _running(dg, snapshot.ders[dg.name].p_kw, clipped[dg.name])
     return clipped
 
 
-def _storage_range(bes: Bes, soc_pct: float | None) -> tuple[float, float]:
+def storage_range(bes: Bes, soc_pct: float | None) -> tuple[float, float]:
     """Most power in and out over the interval that the state of charge leaves [kW]."""
     if soc_pct is None or not math.isfinite(soc_pct):
         return 0.0, 0.0
@@ -126,23 +126,34 @@ def _storage_range(bes: Bes, soc_pct: float | None) -> tuple[float, float]:
 
 def _running(dg: Dg, now_kw: float, at: Setpoint) -> Setpoint:
     """A generator within its ramp, off or above its least power; no Q while it is off."""
-    p = min(max(at.p_kw, now_kw - dg.ramp_down_kw_per_h * HOURS),
-            now_kw + dg.ramp_up_kw_per_h * HOURS)  # fmt: skip
-    p = min(max(p, 0.0), dg.rated_kw)
-    if 0.0 < p < dg.min_kw:
-        falls_to = max(0.0, now_kw - dg.ramp_down_kw_per_h * HOURS)
-        p = 0.0 if p < dg.min_kw / 2 and falls_to < dg.min_kw else dg.min_kw
+    lo, hi, may_stop = running_range(dg, now_kw)
+    stops = may_stop and at.p_kw < dg.min_kw / 2
+    p = 0.0 if stops else min(max(at.p_kw, lo), hi)
     q_most = dg.q_max_kvar * min(1.0, p / dg.full_q_kw)
     return replace(at, p_kw=p, q_kvar=min(max(at.q_kvar, -q_most), q_most))
 
 
-def _cap(setpoints: Setpoints, name: str, forecast: Forecast) -> float:
+def running_range(dg: Dg, now_kw: float) -> tuple[float, float, bool]:
+    """Lowest and highest power of a generator that runs [kW], and whether it may stop instead.
+
+    One that has a least power starts at it, whatever its ramp.
+    """
+    now_kw = min(max(now_kw, 0.0), dg.rated_kw)
+    lo = max(now_kw - dg.ramp_down_kw_per_h * HOURS, 0.0)
+    hi = min(now_kw + dg.ramp_up_kw_per_h * HOURS, dg.rated_kw)
+    if dg.min_kw <= 0.0:
+        return lo, hi, False
+    return max(lo, dg.min_kw), max(hi, dg.min_kw), lo <= dg.min_kw
+
+
+def cap_of(setpoints: Setpoints, name: str, forecast: Forecast) -> float:
     """Cap of a PV plant; the most the sky can give where it has none [kW]."""
     cap, upper = setpoints[name].cap_kw, forecast.pv[name].upper_kw
     return upper if cap is None else min(cap, upper)
 
 
-def _capped(at: Setpoint, cap_kw: float, forecast: Forecast) -> Setpoint:
+def capped(at: Setpoint, cap_kw: float, forecast: Forecast) -> Setpoint:
+    """The same of a PV plant with another cap, and none where it holds nothing back."""
     sky = forecast.pv[at.der]
     held = cap_kw if cap_kw < sky.upper_kw else None
     return replace(at, cap_kw=held, p_kw=min(cap_kw, sky.expected_kw))

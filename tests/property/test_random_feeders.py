@@ -11,10 +11,10 @@ from tests.random_feeders_search import decided_and_judged, judged
 
 FEEDERS = 48
 """The bench runs a thousand others."""
-ONCE_WRONG = (203, 289, 468, 580, 610, 843, 908, 982, 1156, 1223, 1267, 1361, 1640)
-"""Seeds on which an unsafe dispatch was sent once, one out of reach, or one refused wrongly.
-
-Seed 1018 is still given up wrongly: a safe point exists that no start of the search leads to."""
+ONCE_WRONG = (
+    203, 289, 468, 580, 610, 843, 908, 982, 1018, 1156, 1223, 1267, 1361, 1640, 2107, 2315,
+)  # fmt: skip
+"""Seeds on which an unsafe dispatch was sent once, one out of reach, or one refused wrongly."""
 JUDGES_JUDGED = 20
 """Feeders on which wrong answers are put before the judge."""
 
