@@ -1,5 +1,16 @@
 """Trained artefacts and their register; a leaf without computation."""
 
-from models.register import Artefact, ArtefactFault, artefact, listing
+from models.champions import Champion, ChampionsFault, champion
+from models.register import Artefact, ArtefactFault, artefact, everything, find, listing
 
-__all__ = ["Artefact", "ArtefactFault", "artefact", "listing"]
+__all__ = [
+    "Artefact",
+    "ArtefactFault",
+    "Champion",
+    "ChampionsFault",
+    "artefact",
+    "champion",
+    "everything",
+    "find",
+    "listing",
+]

@@ -1,24 +1,39 @@
-"""The register of trained artefacts: found by id, believed only when the checksum agrees.
+"""The register of trained artefacts: found by id, believed only when every checksum agrees.
 
-Each artefact is a folder: `manifest.json`, the files the manifest names with their SHA-256,
-and `card.md`. Nothing is computed here, and no `.keras` file is ever read: those can run code.
+Each artefact is a folder: `manifest.json` (see `models.manifest`), the files the manifest names
+with their SHA-256, and `card.md`. There are two roots, the artefacts that ship and a user's
+folder. An id belongs to one artefact: what ships cannot be replaced from a user's folder.
+
+Nothing is computed here, and no file that can run code (`.keras`, `.h5`, pickles) is ever read.
 """
 
 import hashlib
-import json
-import re
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from models.files import read_plain
+from models.manifest import (
+    FIRST_VERSION,
+    KINDS,
+    RUNS_CODE,
+    is_artefact_id,
+    parse,
+    problems,
+    version_order,
+)
+
+__all__ = ["Artefact", "ArtefactFault", "artefact", "everything", "find", "is_artefact_id"]
+
 MANIFEST = "manifest.json"
 MODEL = "model.tflite"
 CARD = "card.md"
 
-_ID = re.compile(r"[a-z0-9][a-z0-9_]*")
 _RETRAIN = "reinstall the package, or train the artefact again"
+_MOST_NAMED = 20  # a folder full of checkpoints needs no longer list
 
 
 class ArtefactFault(Exception):
@@ -34,7 +49,7 @@ class ArtefactFault(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artefact:
-    """A trained model whose checksum was right when it was read."""
+    """A trained model whose checksums were right when it was read."""
 
     id: str
     path: Path
@@ -43,15 +58,39 @@ class Artefact:
     """What `manifest.json` says: training data, metrics, parity vectors."""
     content: bytes
     """The bytes that were checked."""
+    manifest_sha256: str = ""
+    """SHA-256 of `manifest.json` as it was read."""
+
+    @property
+    def kind(self) -> str:
+        """What it forecasts, one of `KINDS`."""
+        # Manifests written before there were kinds are of the only kind there was.
+        return str(self.manifest.get("kind", KINDS[0]))
+
+    @property
+    def version(self) -> int | str:
+        """Ascending within a kind: a whole number or a date."""
+        version: int | str = self.manifest.get("version", FIRST_VERSION)
+        return version
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the model file."""
+        return str(self.manifest["sha256"])
 
     @property
     def card(self) -> Path:
         """Description for people, Markdown."""
         return self.path.parent / CARD
 
+    @property
+    def is_shipped(self) -> bool:
+        """Whether it is one of the artefacts that come with the package."""
+        return _is_shipped(self.path.parent.parent)
+
 
 def artefact(artefact_id: str, root: Path | None = None) -> Artefact:
-    """Load and check one artefact.
+    """Load and check one artefact of one root.
 
     Args:
         artefact_id: Name of its folder: small letters, digits and underscores.
@@ -67,47 +106,127 @@ def artefact(artefact_id: str, root: Path | None = None) -> Artefact:
             actual="this",
             mend="correct the id",
         )
-    folder = (root or _shipped()) / artefact_id
-    manifest = _manifest(artefact_id, folder)
-    content = _read(artefact_id, folder / MODEL)
-    digest = hashlib.sha256(content).hexdigest()
-    wanted = manifest["sha256"]
-    if digest != wanted:
+    root = root or shipped_root()
+    folder = root / artefact_id
+    follow = _is_shipped(root)
+    if folder.is_symlink() and not follow:
         raise ArtefactFault(
             artefact_id,
-            expected=f"{MODEL} with SHA-256 {wanted}",
-            actual=f"SHA-256 {digest}",
-            mend=f"the file was changed after training: {_RETRAIN}",
+            expected="a folder",
+            actual="a symbolic link",
+            mend="copy the artefact into the folder of the models",
         )
-    return Artefact(id=artefact_id, path=folder / MODEL, manifest=manifest, content=content)
-
-
-def is_artefact_id(name: str) -> bool:
-    """Whether a name may be the id of an artefact; in particular, it is no path."""
-    return _ID.fullmatch(name) is not None
+    text = _read(artefact_id, folder / MANIFEST, follow=follow)
+    manifest = _manifest(artefact_id, text)
+    model = folder / manifest.get("file", MODEL)
+    content = _checked(artefact_id, model, manifest["sha256"], follow=follow)
+    for name, checksum in manifest.get("files", {}).items():
+        _checked(artefact_id, folder / name, checksum, follow=follow)
+    return Artefact(
+        id=artefact_id,
+        path=model,
+        manifest=manifest,
+        content=content,
+        manifest_sha256=hashlib.sha256(text).hexdigest(),
+    )
 
 
 def listing(root: Path | None = None) -> tuple[Artefact | ArtefactFault, ...]:
-    """All artefacts by id; one that cannot be used stands there as its fault."""
-    folder = root or _shipped()
+    """All artefacts of one root by id; one that cannot be used stands there as its fault."""
     found: list[Artefact | ArtefactFault] = []
-    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if (entry / MANIFEST).is_file() and is_artefact_id(entry.name):
-            try:
-                found.append(artefact(entry.name, folder))
-            except ArtefactFault as fault:
-                found.append(fault)
+    for name in _ids(root or shipped_root()):
+        try:
+            found.append(artefact(name, root))
+        except ArtefactFault as fault:
+            found.append(fault)
     return tuple(found)
 
 
-def _shipped() -> Path:
+def find(artefact_id: str, user_root: Path | None = None) -> Artefact:
+    """Load and check one artefact of either root; what ships comes first.
+
+    Raises:
+        ArtefactFault: as `artefact` says.
+    """
+    user_root = own_root(user_root)
+    if user_root is None or artefact_id in _ids(shipped_root()):
+        return artefact(artefact_id)
+    return artefact(artefact_id, user_root)
+
+
+def everything(user_root: Path | None = None) -> tuple[Artefact | ArtefactFault, ...]:
+    """All artefacts: those that ship, then the user's; each that cannot be used as its fault.
+
+    A user's artefact with an id that ships is a fault: nobody could tell the two apart.
+    """
+    shipped = listing()
+    user_root = own_root(user_root)
+    if user_root is None:
+        return shipped
+    taken = set(_ids(shipped_root()))
+    return shipped + tuple(
+        entry if _id(entry) not in taken else _shadowing(_id(entry), user_root)
+        for entry in listing(user_root)
+    )
+
+
+def refused_files(user_root: Path | None = None) -> tuple[str, ...]:
+    """Files beside the artefacts that could run code when loaded: named, and never opened."""
+    own = own_root(user_root)
+    roots = [shipped_root(), *([own] if own else [])]
+    found = [
+        str(file.relative_to(root.parent))
+        for root in roots
+        for file in (*root.glob("*"), *root.glob("*/*"))
+        if file.suffix.lower() in RUNS_CODE
+    ]
+    return tuple(sorted(found)[:_MOST_NAMED])
+
+
+def newest(artefacts: tuple[Artefact, ...]) -> Artefact:
+    """The one of the highest version; by id where versions agree."""
+    return max(artefacts, key=lambda a: (version_order(a.version), a.id))
+
+
+def shipped_root() -> Path:
     """Folder of the artefacts that ship, in the tree or where a wheel put them."""
     return Path(str(files("models")))
 
 
-def _read(artefact_id: str, path: Path) -> bytes:
+def own_root(user_root: Path | None) -> Path | None:
+    """The user's folder; None where there is none, or where it is the one that ships."""
+    return None if user_root is None or _is_shipped(user_root) else user_root
+
+
+def _is_shipped(root: Path) -> bool:
+    return root.resolve() == shipped_root().resolve()
+
+
+def _id(entry: Artefact | ArtefactFault) -> str:
+    return entry.id if isinstance(entry, Artefact) else entry.artefact_id
+
+
+def _ids(root: Path) -> list[str]:
+    """Folders that hold a manifest and may be artefacts."""
     try:
-        return path.read_bytes()
+        entries = sorted(root.iterdir())
+    except OSError:  # there need not be a folder of one's own
+        return []
+    return [e.name for e in entries if is_artefact_id(e.name) and os.path.lexists(e / MANIFEST)]
+
+
+def _shadowing(artefact_id: str, user_root: Path) -> ArtefactFault:
+    return ArtefactFault(
+        artefact_id,
+        expected="an id of its own",
+        actual=f"the id of an artefact that ships, in {user_root}",
+        mend="rename the folder, and the key 'id' in its manifest",
+    )
+
+
+def _read(artefact_id: str, path: Path, *, follow: bool) -> bytes:
+    try:
+        return read_plain(path, follow=follow)
     except OSError as fault:
         raise ArtefactFault(
             artefact_id,
@@ -117,15 +236,29 @@ def _read(artefact_id: str, path: Path) -> bytes:
         ) from fault
 
 
-def _manifest(artefact_id: str, folder: Path) -> Mapping[str, Any]:
-    text = _read(artefact_id, folder / MANIFEST)
-    expected = f"a {MANIFEST} with the key 'sha256' of {MODEL}"
+def _checked(artefact_id: str, path: Path, wanted: str, *, follow: bool) -> bytes:
+    content = _read(artefact_id, path, follow=follow)
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != wanted:
+        raise ArtefactFault(
+            artefact_id,
+            expected=f"{path.name} with SHA-256 {wanted}",
+            actual=f"SHA-256 {digest}",
+            mend=f"the file was changed after training: {_RETRAIN}",
+        )
+    return content
+
+
+def _manifest(artefact_id: str, text: bytes) -> Mapping[str, Any]:
+    expected = f"a {MANIFEST} with the keys 'id', 'kind', 'version' and 'sha256' of {MODEL}"
     try:
-        manifest = json.loads(text)
+        manifest = parse(text)
     except ValueError as fault:
         raise ArtefactFault(
             artefact_id, expected=expected, actual=f"no JSON ({fault})", mend=_RETRAIN
         ) from fault
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("sha256"), str):
-        raise ArtefactFault(artefact_id, expected=expected, actual="JSON without it", mend=_RETRAIN)
-    return manifest
+    wrong = problems(manifest, artefact_id, MODEL)
+    if wrong:
+        raise ArtefactFault(artefact_id, expected=expected, actual="; ".join(wrong), mend=_RETRAIN)
+    known: Mapping[str, Any] = manifest
+    return known
