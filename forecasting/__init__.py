@@ -1,1 +1,1 @@
-"""Forecasts of available power: features, models, baselines, training, evaluation."""
+"""Forecasts of available power: measured series, methods, calibration, training, evaluation."""

@@ -1,22 +1,60 @@
-"""Forecasts that need no training: persistence, smart persistence, clear-sky climatology."""
+"""Forecasts that need no network: the references a better method must beat, and the fallback.
+
+Each method here answers for every interval of a record, from what was measured before it. What a
+method needs may be missing; then it takes the next of
+
+1. its own rule;
+2. for the methods that repeat past days, the days that there are;
+3. the usual sky: the clear-sky index of the 30 days before (0.7 where little is known) times the
+   clear sky of the interval.
+
+A measurement older than one hour says nothing of the present sky, so persistence too takes the
+usual sky then. So every method answers for the same intervals, and none gains by being silent.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
 
-from forecasting.clearsky import Floats
+from forecasting.calibration.residuals import with_residual_quantiles
+from forecasting.clearsky import Floats, PvGeometry
+from forecasting.paper.features import LAG_DAYS, paper_features
+from forecasting.record import PlantRecord, QuantileForecast
+from forecasting.runtime import PaperLstm
+from forecasting.sky import (
+    CLIMATE_MIN_SHARE,
+    INDEX_MAX,
+    INDEX_UNKNOWN,
+    LOW_SUN_SHARE,
+    SkySeen,
+    sky_seen,
+)
 
-INDEX_MAX = 1.2
-"""Largest clear-sky index believed; edges of clouds reflect, a 15-minute mean rarely more [1]."""
+__all__ = [
+    "INDEX_MAX",
+    "INDEX_UNKNOWN",
+    "Method",
+    "climatological_index",
+    "climatology",
+    "climatology_kw",
+    "climatology_share",
+    "five_day_mean",
+    "is_low_sun",
+    "lag_shares",
+    "paper_lstm",
+    "persistence",
+    "persistence_kw",
+    "persistence_share",
+    "smart_persistence",
+    "smart_persistence_kw",
+    "smart_persistence_share",
+    "yesterday",
+]
 
-INDEX_UNKNOWN = 0.7
-"""Clear-sky index of a place nothing is known of; a usual yearly mean at mid-latitudes [1]."""
+Method = Callable[[PlantRecord, PvGeometry], QuantileForecast]
+"""A forecast of every interval of a record, each from what was known at its start."""
 
-# Below this share of the rating the ratio measured / clear sky is mostly error of the clear
-# sky itself (shade at sunrise, horizon, inverter start), so the climatological index blends in.
-_LOW_SUN_SHARE = 0.05
-
-# Fewer kilowatt-intervals of clear sky than this, per kW rated, say little about a place's
-# climate: about one clear day gives 25.
-_CLIMATE_MIN_SHARE = 10.0
+_DAY = 96  # intervals
 
 
 def persistence_kw(measured_kw: Floats, rated_kw: float) -> Floats:
@@ -37,7 +75,7 @@ def climatological_index(measured_kw: Floats, clear_kw: Floats, rated_kw: float)
     """
     known = np.isfinite(measured_kw)
     clear = float(clear_kw[known].sum())
-    if not clear >= _CLIMATE_MIN_SHARE * rated_kw:
+    if not clear >= CLIMATE_MIN_SHARE * rated_kw:
         return None
     return float(np.clip(measured_kw[known].sum() / clear, 0.0, INDEX_MAX))
 
@@ -50,7 +88,7 @@ def climatology_kw(clear_target_kw: Floats, index: float | None, rated_kw: float
 
 def is_low_sun(clear_measured_kw: Floats, rated_kw: float) -> bool:
     """Whether some index at this clear-sky power needs the climatological one beside it."""
-    return bool((clear_measured_kw < _LOW_SUN_SHARE * rated_kw).any())
+    return bool((clear_measured_kw < LOW_SUN_SHARE * rated_kw).any())
 
 
 def smart_persistence_kw(
@@ -59,7 +97,7 @@ def smart_persistence_kw(
     clear_measured_kw: Floats,
     clear_target_kw: Floats,
     rated_kw: float,
-    index: float | None,
+    index: float | Floats | None,
 ) -> Floats:
     """The clear-sky index of the last measurement stays [kW].
 
@@ -71,15 +109,123 @@ def smart_persistence_kw(
         clear_measured_kw: Clear-sky power where that was measured, shape (sample,) [kW].
         clear_target_kw: Clear-sky power of the target interval, shape (sample,) [kW].
         rated_kw: Rating of the plant [kW].
-        index: Climatological clear-sky index; None when unknown [1].
+        index: Climatological clear-sky index, one or shape (sample,); None when unknown [1].
 
     Returns:
         Shape (sample,), within [0, rated]; NaN where `measured_kw` is.
     """
-    low = _LOW_SUN_SHARE * rated_kw
+    low = LOW_SUN_SHARE * rated_kw
     measured_index = np.clip(measured_kw / np.maximum(clear_measured_kw, low), 0.0, INDEX_MAX)
     trusted = np.clip(clear_measured_kw / low, 0.0, 1.0)
     usual = INDEX_UNKNOWN if index is None else index
     # Below the threshold the quotient above already carries the factor `trusted`.
     blended = measured_index + (1.0 - trusted) * usual
     return np.clip(np.minimum(blended, INDEX_MAX) * clear_target_kw, 0.0, rated_kw)
+
+
+def persistence_share(sky: SkySeen) -> Floats:
+    """The last measured power of the hour before stays, shape (interval,) [1]."""
+    measured = np.where(sky.recent, sky.power[sky.last], np.nan)
+    return _or_usual(np.clip(measured, 0.0, 1.0), sky)
+
+
+def smart_persistence_share(sky: SkySeen) -> Floats:
+    """The clear-sky index of the last measurement of the hour before stays, shape (interval,)."""
+    found = smart_persistence_kw(
+        measured_kw=np.where(sky.recent, sky.power[sky.last], np.nan),
+        clear_measured_kw=sky.clear[sky.last],
+        clear_target_kw=sky.clear,
+        rated_kw=1.0,
+        index=sky.usual,
+    )
+    return _or_usual(found, sky)
+
+
+def climatology_share(sky: SkySeen) -> Floats:
+    """The usual sky, shape (interval,) [1]."""
+    return np.clip(sky.usual * sky.clear, 0.0, 1.0)
+
+
+def persistence(record: PlantRecord, geometry: PvGeometry) -> QuantileForecast:
+    """The last measured power stays."""
+    sky = sky_seen(record, geometry)
+    return with_residual_quantiles(persistence_share(sky), record, sky, geometry.rated_kw)
+
+
+def smart_persistence(record: PlantRecord, geometry: PvGeometry) -> QuantileForecast:
+    """The clear-sky index of the last measurement stays."""
+    sky = sky_seen(record, geometry)
+    return with_residual_quantiles(smart_persistence_share(sky), record, sky, geometry.rated_kw)
+
+
+def yesterday(record: PlantRecord, geometry: PvGeometry) -> QuantileForecast:
+    """The power of the same UTC time of the last day that measured it, five days back at most."""
+    sky = sky_seen(record, geometry)
+    lags = lag_shares(sky)
+    days = np.isfinite(lags)
+    newest = lags.shape[1] - 1 - np.argmax(days[:, ::-1], axis=1)
+    mean = _or_usual(lags[np.arange(len(sky)), newest], sky)
+    return with_residual_quantiles(mean, record, sky, geometry.rated_kw)
+
+
+def five_day_mean(record: PlantRecord, geometry: PvGeometry) -> QuantileForecast:
+    """The mean power at the same UTC time of the five days before, of those that measured it."""
+    sky = sky_seen(record, geometry)
+    mean = _or_usual(_mean_of_known(lag_shares(sky)), sky)
+    return with_residual_quantiles(mean, record, sky, geometry.rated_kw)
+
+
+def climatology(record: PlantRecord, geometry: PvGeometry) -> QuantileForecast:
+    """The usual sky, the last rung of the ladder."""
+    sky = sky_seen(record, geometry)
+    return with_residual_quantiles(climatology_share(sky), record, sky, geometry.rated_kw)
+
+
+def paper_lstm(model: PaperLstm) -> Method:
+    """The published model as a method.
+
+    It knows no mask: a day that was not measured takes the mean of those that were.
+    """
+
+    def method(record: PlantRecord, geometry: PvGeometry) -> QuantileForecast:
+        sky = sky_seen(record, geometry)
+        lags = lag_shares(sky)
+        mean = _mean_of_known(lags)
+        filled = np.where(np.isfinite(lags), lags, mean[:, None])
+        # Only the light hours: at night it is 0 without asking.
+        asked = np.isfinite(mean) & (sky.clear > 0.0)
+        answer = np.full(len(sky), np.nan)
+        if asked.any():
+            x = paper_features(filled[asked] * geometry.rated_kw, record.starts[asked], geometry)
+            answer[asked] = model.predict_kw(x, sky.clear[asked], 1.0)
+        return with_residual_quantiles(_or_usual(answer, sky), record, sky, geometry.rated_kw)
+
+    return method
+
+
+def lag_shares(sky: SkySeen) -> Floats:
+    """Power at the same UTC time of the five days before, oldest first, NaN where unknown.
+
+    Returns:
+        Shape (interval, 5), shares of the rating.
+    """
+    n = len(sky)
+    lags = np.full((n, LAG_DAYS), np.nan)
+    for column, days in enumerate(range(LAG_DAYS, 0, -1)):
+        back = days * _DAY
+        lags[back:, column] = sky.power[: max(n - back, 0)]
+    return lags
+
+
+def _mean_of_known(lags: Floats) -> Floats:
+    """Mean of each row without its NaN; NaN where nothing else is, shape (interval,)."""
+    known = np.isfinite(lags)
+    count = known.sum(axis=1)
+    total = np.where(known, lags, 0.0).sum(axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _or_usual(share: Floats, sky: SkySeen) -> Floats:
+    """A forecast where there is one, the usual sky elsewhere, and 0 at night."""
+    found = np.where(np.isfinite(share), np.clip(share, 0.0, 1.0), climatology_share(sky))
+    return np.where(sky.clear > 0.0, found, 0.0)

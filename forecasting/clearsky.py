@@ -38,6 +38,9 @@ class PvGeometry:
     """Direction the modules face, clockwise from north [°]."""
     rated_kw: float
     """Largest active power [kW]."""
+    scale: float = 1.0
+    """Power at 1000 W/m² in the plane, were the inverter no limit, as a share of the rating: ratio
+    of module to inverter rating, less what is lost [1]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +98,8 @@ def plane_of_array_wm2(
 
 def power_kw(geometry: PvGeometry, plane_wm2: Floats) -> Floats:
     """Power at an irradiance in the plane of the modules, clipped to [0, rated] [kW]."""
-    return np.clip(geometry.rated_kw * plane_wm2 / STC_WM2, 0.0, geometry.rated_kw)
+    whole = geometry.rated_kw * geometry.scale * plane_wm2 / STC_WM2
+    return np.clip(whole, 0.0, geometry.rated_kw)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecasting.clearsky import Floats
-from forecasting.features import FEATURES, LAG_DAYS
+from forecasting.paper.features import FEATURES, LAG_DAYS
 from models import Artefact
 
 Float32s = NDArray[np.float32]
@@ -31,10 +31,14 @@ class ParityFault(Exception):
 
 
 class LiteModel:
-    """A LiteRT model of features → share of the rating. Safe to call from several threads."""
+    """A LiteRT model of features → shares of the rating. Safe to call from several threads."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, shape: tuple[int, ...] = INPUT_SHAPE) -> None:
         """Load a model.
+
+        Args:
+            content: The file.
+            shape: Of the features of one sample.
 
         Raises:
             ValueError: `content` is no LiteRT model of the input shape wanted.
@@ -52,30 +56,42 @@ class LiteModel:
         )
         self._input = self._interpreter.get_input_details()[0]
         self._output = self._interpreter.get_output_details()[0]["index"]
-        shape = tuple(int(n) for n in self._input["shape"][1:])
-        if shape != INPUT_SHAPE:
-            raise ValueError(f"model input has shape {shape}; expected {INPUT_SHAPE}")
+        found = tuple(int(n) for n in self._input["shape"][1:])
+        if found != shape:
+            raise ValueError(f"model input has shape {found}; expected {shape}")
+        self._shape = shape
         self._batch = 0
 
     def __call__(self, x: Float32s) -> Float32s:
-        """Share of the rating for each sample; x has shape (sample, 5, 5), answer (sample,)."""
+        """Shares of the rating for each sample.
+
+        Args:
+            x: Features, shape (sample, *shape).
+
+        Returns:
+            Shape (sample,), or (sample, output) when the model has more than one.
+        """
         with self._lock:
             if len(x) != self._batch:
-                self._interpreter.resize_tensor_input(self._input["index"], [len(x), *INPUT_SHAPE])
+                self._interpreter.resize_tensor_input(self._input["index"], [len(x), *self._shape])
                 self._interpreter.allocate_tensors()
                 self._batch = len(x)
             self._interpreter.set_tensor(self._input["index"], x.astype(np.float32))
             self._interpreter.invoke()
-            return np.asarray(self._interpreter.get_tensor(self._output)).reshape(len(x))
+            answer = np.asarray(self._interpreter.get_tensor(self._output)).reshape(len(x), -1)
+            return answer[:, 0] if answer.shape[1] == 1 else answer
 
 
-def check_parity(model: LiteModel, parity: Mapping[str, Any]) -> float:
+def check_parity(
+    model: LiteModel, parity: Mapping[str, Any], shape: tuple[int, ...] = INPUT_SHAPE
+) -> float:
     """Compare a model with the stored vectors.
 
     Args:
         model: The converted model.
-        parity: `inputs` of shape (vector, 5, 5) and `outputs` of shape (vector,), as Keras
-            answered.
+        parity: `inputs` of shape (vector, *shape) and `outputs`, one row or number a vector, as
+            Keras answered.
+        shape: Of the features of one sample.
 
     Returns:
         Largest difference [1].
@@ -86,15 +102,30 @@ def check_parity(model: LiteModel, parity: Mapping[str, Any]) -> float:
     """
     inputs = np.asarray(parity["inputs"], dtype=np.float32)
     outputs = np.asarray(parity["outputs"], dtype=np.float32)
-    if inputs.shape != (len(outputs), *INPUT_SHAPE) or len(outputs) == 0:
-        raise ParityFault(f"parity vectors have shape {inputs.shape}; expected (n, 5, 5), n ≥ 1")
+    if not len(outputs) or inputs.shape != (len(outputs), *shape):
+        wanted = ", ".join(map(str, ("n", *shape)))
+        raise ParityFault(f"parity vectors have shape {inputs.shape}; expected ({wanted}), n ≥ 1")
     answers = model(inputs)
+    if answers.shape != outputs.shape:
+        raise ParityFault(f"the model answers {answers.shape}, the trained one {outputs.shape}")
     if not (np.isfinite(answers).all() and np.isfinite(outputs).all()):
         raise ParityFault("the converted or the trained model answers NaN or infinity")
     worst = float(np.abs(answers - outputs).max())
     if worst > PARITY_TOLERANCE:
         raise ParityFault(f"the converted model is off by {worst:.2g}; at most 1e-5 is accepted")
     return worst
+
+
+def stored_parity(artefact: Artefact) -> Mapping[str, Any]:
+    """The parity vectors of an artefact.
+
+    Raises:
+        ParityFault: it stores none.
+    """
+    parity = artefact.manifest.get("parity")
+    if not isinstance(parity, Mapping) or not {"inputs", "outputs"} <= parity.keys():
+        raise ParityFault(f"artefact '{artefact.id}' stores no parity vectors: train it again")
+    return parity
 
 
 class PaperLstm:
@@ -108,11 +139,8 @@ class PaperLstm:
             ValueError: the artefact holds no usable model or parity vectors.
             RuntimeError: the runtime lacks an operation of the model.
         """
-        parity = artefact.manifest.get("parity")
-        if not isinstance(parity, Mapping) or not {"inputs", "outputs"} <= parity.keys():
-            raise ParityFault(f"artefact '{artefact.id}' stores no parity vectors: train it again")
         self.model = LiteModel(artefact.content)
-        self.parity_error = check_parity(self.model, parity)
+        self.parity_error = check_parity(self.model, stored_parity(artefact))
 
     def predict_kw(self, x: Float32s, clear_kw: Floats, rated_kw: float) -> Floats:
         """Forecast power.

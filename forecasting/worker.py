@@ -5,14 +5,22 @@ next load flow from another thread ends it by a segmentation fault. So nobody ha
 training always runs in a child, which also gives its 600 MB back at the end.
 """
 
+import contextlib
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from typing import Any, TypeVar
 
-from forecasting.features import Samples
-from forecasting.lstm import Exported, Fitted, Progress, TrainingFault, export, fit
+from forecasting.paper.features import Samples
+from forecasting.paper.lstm import Exported, Fitted, Progress, TrainingFault, export, fit
 from forecasting.runtime import Float32s
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+Tell = Callable[[Any], None]
+"""Sends a message to the parent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,16 +35,31 @@ class Task:
     epochs: int
 
 
-def fit_and_export(task: Task, progress: Progress) -> tuple[Fitted, Exported]:
-    """Fit and export in a child process; progress is called in this one.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Done:
+    """The last message of a child."""
+
+    result: Any
+
+
+def in_child(work: Callable[[T, Tell], R], task: T, told: Callable[[Any], None]) -> R:
+    """Do some training in a child process.
+
+    Args:
+        work: A function of a module, as the child imports it by name.
+        task: Its first argument.
+        told: Called here with whatever the work tells while it goes on.
+
+    Returns:
+        What the work returned.
 
     Raises:
-        TrainingFault: TensorFlow is not installed, or the child died.
-        ParityFault: the converted model answers otherwise than the trained one.
+        TrainingFault: the child died.
+        Exception: whatever the work raised.
     """
     spawning = multiprocessing.get_context("spawn")  # a fork would bring the engine along
     receiving, sending = spawning.Pipe(duplex=False)
-    child = spawning.Process(target=_work, args=(task, sending), name="geems-training")
+    child = spawning.Process(target=_child, args=(work, task, sending), name="geems-training")
     child.start()
     sending.close()
     try:
@@ -44,32 +67,50 @@ def fit_and_export(task: Task, progress: Progress) -> tuple[Fitted, Exported]:
             message = receiving.recv()
             if isinstance(message, Exception):
                 raise message
-            if isinstance(message[0], Fitted):
-                fitted, exported = message
-                return fitted, exported
-            progress(*message)
+            if isinstance(message, _Done):
+                result: R = message.result
+                return result
+            told(message)
     except EOFError as fault:
         child.join()
         raise TrainingFault(
             f"the training process ended with code {child.exitcode} and no result; "
-            f"is there enough memory (about 1 GB)?"
+            f"is there enough memory (about 3 GB)?"
         ) from fault
     finally:
         receiving.close()
         child.join()
 
 
-def _work(task: Task, to_parent: Connection) -> None:
-    """The child: sends epochs, then the result or the fault."""
+def _child(work: Callable[[T, Tell], R], task: T, to_parent: Connection) -> None:
+    """The child: sends what is told, then the result or the fault."""
     try:
-        fitted = fit(
-            task.training,
-            task.validation,
-            seed=task.seed,
-            epochs=task.epochs,
-            progress=lambda epoch, epochs, rmse: to_parent.send((epoch, epochs, rmse)),
-        )
-        exported = export(fitted.model, task.examples)
-        to_parent.send((fitted.told(), exported))
+        to_parent.send(_Done(result=work(task, to_parent.send)))
+    except KeyboardInterrupt:
+        # Ctrl-C reaches both; the parent tells it.
+        return
     except Exception as fault:  # noqa: BLE001 - raised again in the parent
-        to_parent.send(fault)
+        # A parent that was broken off listens no more.
+        with contextlib.suppress(OSError):
+            to_parent.send(fault)
+
+
+def fit_and_export(task: Task, progress: Progress) -> tuple[Fitted, Exported]:
+    """Fit and export the published model in a child process; progress is called in this one.
+
+    Raises:
+        TrainingFault: TensorFlow is not installed, or the child died.
+        ParityFault: the converted model answers otherwise than the trained one.
+    """
+    return in_child(_published, task, lambda epoch: progress(*epoch))
+
+
+def _published(task: Task, tell: Tell) -> tuple[Fitted, Exported]:
+    fitted = fit(
+        task.training,
+        task.validation,
+        seed=task.seed,
+        epochs=task.epochs,
+        progress=lambda epoch, epochs, rmse: tell((epoch, epochs, rmse)),
+    )
+    return fitted.told(), export(fitted.model, task.examples)

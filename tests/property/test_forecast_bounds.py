@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ems.domain import DerReading, Limits, LoadReading, Pv, Quality, Site, Snapshot
-from ems.forecast import RUNGS, LadderForecaster
+from ems.forecast import METHODS, LadderForecaster
 from forecasting.baselines import INDEX_MAX, smart_persistence_kw
 from forecasting.clearsky import PvGeometry
-from forecasting.features import paper_features
+from forecasting.paper.features import paper_features
+from forecasting.record import PlantRecord, plant_record
 from forecasting.runtime import LiteModel, power_from_share_kw
 from models import artefact
 
-FORECASTERS = {method: LadderForecaster(method) for method in RUNGS}
 MODEL = LiteModel(artefact("paper_lstm").content)
 
 any_power = st.floats(-1e5, 1e5) | st.sampled_from([float("nan"), float("inf"), -float("inf")])
@@ -25,14 +25,17 @@ places = st.tuples(st.floats(-65, 65), st.floats(-180, 180))
 
 
 class Kept:
-    def __init__(self, values: list[float], now: datetime) -> None:
+    """A history that hands out what it was given, the present interval too."""
+
+    def __init__(self, values: list[float], caps_kw: list[float], now: datetime) -> None:
         end = pd.Timestamp(now).floor("15min")
         index = pd.date_range(end=end, periods=len(values), freq="15min", inclusive="both")
         self.series = pd.Series(values, index=index, dtype=float)
+        self.caps_kw = np.resize(caps_kw, len(values))
 
-    def pv_kw(self, der: str, since: datetime, until: datetime) -> Any:
+    def pv_record(self, der: str, since: datetime, until: datetime) -> PlantRecord:
         del der, since, until
-        return self.series
+        return plant_record(self.series, 15, cap_kw=self.caps_kw)
 
     def load_kw(self, since: datetime, until: datetime) -> Any:
         del since, until
@@ -41,7 +44,7 @@ class Kept:
 
 @settings(max_examples=150, deadline=None)
 @given(
-    method=st.sampled_from(RUNGS),
+    method=st.sampled_from(METHODS),
     now=moments,
     place=places,
     tilt=st.floats(0, 90),
@@ -51,7 +54,10 @@ class Kept:
     age_s=st.floats(-300, 7200),
     cap=st.none() | st.floats(0, 60_000),
     quality=st.sampled_from(Quality),
+    available=st.none() | any_power,
     pattern=st.lists(any_power, min_size=1, max_size=12),
+    caps=st.lists(st.just(float("inf")) | any_power, min_size=1, max_size=7),
+    confidence=st.sampled_from([0.6, 0.95, 1.0]),
 )
 def test_a_forecast_is_never_negative_and_never_above_its_upper_bound(
     method: Any,
@@ -64,7 +70,10 @@ def test_a_forecast_is_never_negative_and_never_above_its_upper_bound(
     age_s: float,
     cap: float | None,
     quality: Quality,
+    available: float | None,
     pattern: list[float],
+    caps: list[float],
+    confidence: float,
 ) -> None:
     pv = Pv(name="pv", bus="b", rated_kw=rated, tilt_deg=tilt, azimuth_deg=azimuth)
     site = Site(
@@ -82,13 +91,17 @@ def test_a_forecast_is_never_negative_and_never_above_its_upper_bound(
         p_kw=reading,
         q_kvar=0.0,
         cap_kw=cap,
+        available_kw=available,
         quality=quality,
     )
     snapshot = Snapshot(time=now, ders={"pv": measured}, load=LoadReading(time=now, p_kw=1.0))
-    history = Kept((pattern * 500)[:500], now)
-    found = FORECASTERS[method].predict(site, snapshot, history).pv["pv"]
-    assert 0.0 == found.lower_kw <= found.expected_kw <= found.upper_kw <= rated
-    assert found.method in RUNGS[RUNGS.index(method) :]
+    history = Kept((pattern * 200)[:200], caps, now)
+    forecaster = LadderForecaster(method, confidence=confidence)
+    found = forecaster.predict(site, snapshot, history).pv["pv"]
+    assert 0.0 <= found.lower_kw <= found.expected_kw <= found.upper_kw <= rated
+    assert list(found.quantiles_kw) == sorted(found.quantiles_kw)
+    assert 0.0 <= found.quantiles_kw[0] <= found.quantiles_kw[-1] <= found.upper_kw
+    assert found.method in METHODS[METHODS.index(method) :]
 
 
 @given(

@@ -23,8 +23,8 @@ from forecasting.clearsky import (
     clear_sky_mean_kw,
     sun_at,
 )
-from forecasting.features import lagged_kw, make_samples, paper_features
-from forecasting.irradiance import nominal_geometry, power_from_ghi_kw
+from forecasting.data.irradiance import nominal_geometry, power_from_ghi_kw
+from forecasting.paper.features import lagged_kw, make_samples, paper_features
 
 GOLDEN = PvGeometry(
     latitude_deg=39.74, longitude_deg=-105.18, tilt_deg=30.0, azimuth_deg=180.0, rated_kw=100.0

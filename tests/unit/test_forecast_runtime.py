@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from forecasting.data.sources import load_sources
+from forecasting.paper.train import train
 from forecasting.runtime import LiteModel, PaperLstm, ParityFault, check_parity, power_from_share_kw
 from forecasting.series import SeriesFault
-from forecasting.sources import load_sources
-from forecasting.train import train
 from models import Artefact, artefact
 
 SHIPPED = artefact("paper_lstm")

@@ -11,14 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ems.forecast import LadderForecaster
 from forecasting import worker
 from forecasting.clearsky import PvGeometry, clear_sky, clear_sky_kw
-from forecasting.lstm import TrainingFault
+from forecasting.data.sources import TrainingSource
+from forecasting.paper.lstm import TrainingFault
+from forecasting.paper.train import TrainingReport, train
 from forecasting.runtime import PaperLstm
 from forecasting.series import SeriesFault
-from forecasting.sources import TrainingSource
-from forecasting.train import TrainingReport, train
 from models import artefact
 
 # Not importorskip: that would import TensorFlow while tests are collected.
@@ -99,7 +98,6 @@ def test_training_writes_an_artefact_that_the_register_and_the_runtime_accept(
     found = artefact("tiny", report.out_dir.parent)
     assert report.sha256 == hashlib.sha256(found.content).hexdigest()
     assert PaperLstm(found).parity_error <= 1e-5
-    assert LadderForecaster(artefact_id="tiny", root=report.out_dir.parent).method == "lstm"
 
 
 def test_training_reports_every_epoch(trained: tuple[TrainingReport, Epochs]) -> None:
@@ -162,8 +160,8 @@ def test_training_never_brings_tensorflow_into_this_process(
 
 NAN_MODEL = """
 import numpy as np
-from forecasting.lstm import _build, _keras, export
-model = _build(_keras()[0])
+from forecasting.paper.lstm import _build, export, load_keras
+model = _build(load_keras()[0])
 model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
 export(model, np.ones((40, 5, 5), dtype=np.float32))
 """

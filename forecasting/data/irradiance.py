@@ -1,5 +1,8 @@
 """From global horizontal irradiance to PV power, for sites that measure no power.
 
+- `nominal_geometry(latitude_deg, longitude_deg) -> PvGeometry`
+- `power_from_ghi_kw(geometry, ghi_wm2, *, minutes=15) -> PowerSeries`
+
 Chain: GHI → direct and diffuse by Erbs et al. (1982), DOI 10.1016/0038-092X(82)90302-4 →
 plane of the array by Hay and Davies → power in proportion, 1000 W/m² giving the rating.
 """
@@ -9,7 +12,7 @@ import pandas as pd
 from pvlib import irradiance
 
 from forecasting.clearsky import PvGeometry, plane_of_array_wm2, power_kw, sun_at
-from forecasting.series import INTERVAL, PowerSeries
+from forecasting.series import RESOLUTIONS_MIN, PowerSeries
 
 _STEEPEST_DEG = 35.0
 
@@ -25,19 +28,31 @@ def nominal_geometry(latitude_deg: float, longitude_deg: float) -> PvGeometry:
     )
 
 
-def power_from_ghi_kw(geometry: PvGeometry, ghi_wm2: PowerSeries) -> PowerSeries:
-    """PV power from 15-minute means of GHI [kW].
+def power_from_ghi_kw(
+    geometry: PvGeometry, ghi_wm2: PowerSeries, *, minutes: int = 15
+) -> PowerSeries:
+    """PV power from means of GHI over 1, 5 or 15 minutes [kW].
+
+    The shorter the rows, the better: the split into direct and diffuse and the limit of the
+    inverter are not linear. So rows are turned into power first, then averaged.
 
     Args:
         geometry: The plant.
         ghi_wm2: Global horizontal irradiance, index UTC interval start; NaN for gaps [W/m²].
+        minutes: Distance of the rows [min].
 
     Returns:
         Means of power on the same index, within [0, rated]; NaN where the GHI is.
+
+    Raises:
+        ValueError: `minutes` is none of 1, 5 and 15, or the index has no time zone.
     """
+    if minutes not in RESOLUTIONS_MIN:
+        raise ValueError(f"minutes is {minutes}; expected one of {RESOLUTIONS_MIN}")
     starts = pd.DatetimeIndex(ghi_wm2.index)
-    # The sun of the middle of the interval stands for all of it.
-    sun = sun_at(geometry.latitude_deg, geometry.longitude_deg, starts + INTERVAL / 2)
+    # The sun of the middle of a row stands for all of it.
+    middle = starts + pd.Timedelta(minutes=minutes) / 2
+    sun = sun_at(geometry.latitude_deg, geometry.longitude_deg, middle)
     ghi = np.maximum(ghi_wm2.to_numpy(dtype=np.float64), 0.0)
     parts = irradiance.erbs(ghi, sun.apparent_zenith_deg, sun.day_of_year)
     plane = plane_of_array_wm2(

@@ -11,18 +11,23 @@ from typing import Any
 import numpy as np
 
 from forecasting.baselines import climatological_index, persistence_kw, smart_persistence_kw
-from forecasting.card import render_card
 from forecasting.clearsky import Floats, clear_sky_mean_kw
-from forecasting.features import FEATURES, Samples, make_samples
-from forecasting.lstm import Exported, Fitted, Progress, TrainingFault
+from forecasting.data.sources import SourceSeries, TrainingSource, read_sources
+from forecasting.paper.card import render_card
+from forecasting.paper.features import FEATURES, Samples, make_samples
+from forecasting.paper.lstm import Exported, Fitted, Progress, TrainingFault
 from forecasting.runtime import INPUT_SHAPE, LiteModel, power_from_share_kw
 from forecasting.series import INTERVAL, SeriesFault
-from forecasting.sources import SourceSeries, TrainingSource, read_sources
 from forecasting.worker import Task, fit_and_export
 from models.register import CARD, MANIFEST, MODEL, is_artefact_id
 
+KIND = "paper_lstm"
+
 TRAINING_SHARE = 0.70
 VALIDATION_SHARE = 0.15
+
+EPOCHS = 40
+"""Most epochs, when not said otherwise."""
 
 LEAST_SAMPLES = 400
 """Samples a source must give; about eight days of summer beyond the five of the lags."""
@@ -86,7 +91,8 @@ def train(
     out_dir: Path,
     *,
     seed: int = 1,
-    epochs: int = 40,
+    epochs: int = EPOCHS,
+    version: int = 1,
     progress: Progress = lambda _epoch, _epochs, _rmse: None,
 ) -> TrainingReport:
     """Train on one or several sources and write `out_dir` / model.tflite, manifest.json, card.md.
@@ -129,7 +135,7 @@ def train(
         scores=scores,
         duration_s=time.perf_counter() - began,
     )
-    _write(report, sources, fitted, exported)
+    _write(report, splits, version, fitted, exported)
     return report
 
 
@@ -202,23 +208,44 @@ def _score(split: _Split, exported: Exported) -> SourceScore:
 
 
 def _write(
-    report: TrainingReport, sources: Sequence[TrainingSource], fitted: Fitted, exported: Exported
+    report: TrainingReport,
+    splits: Sequence[_Split],
+    version: int,
+    fitted: Fitted,
+    exported: Exported,
 ) -> None:
-    manifest = _manifest(report, sources, fitted, exported)
+    manifest = _manifest(report, splits, version, fitted, exported)
     report.out_dir.mkdir(parents=True, exist_ok=True)
     (report.out_dir / MODEL).write_bytes(exported.content)
+    card = render_card(manifest)
+    (report.out_dir / CARD).write_text(card, encoding="utf-8")
+    manifest["files"] = {CARD: hashlib.sha256(card.encode()).hexdigest()}
     text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     (report.out_dir / MANIFEST).write_text(text, encoding="utf-8")
-    (report.out_dir / CARD).write_text(render_card(manifest), encoding="utf-8")
 
 
 def _manifest(
-    report: TrainingReport, sources: Sequence[TrainingSource], fitted: Fitted, exported: Exported
+    report: TrainingReport,
+    splits: Sequence[_Split],
+    version: int,
+    fitted: Fitted,
+    exported: Exported,
 ) -> dict[str, Any]:
     """Everything about the artefact but this machine: no paths, no clock."""
+    sources = [s.series.source for s in splits]
+    checksums = [hashlib.sha256(s.path.read_bytes()).hexdigest() for s in sources]
     return {
         "id": report.artefact_id,
+        "kind": KIND,
+        "version": version,
+        "file": MODEL,
         "sha256": report.sha256,
+        "training_window": {
+            split.series.source.name: _window(split, checksum)
+            for split, checksum in zip(splits, checksums, strict=True)
+        },
+        "metrics": {s.source: _metrics(s) for s in report.scores},
+        "versions": fitted.versions,
         "input": {"shape": list(INPUT_SHAPE), "features": list(FEATURES)},
         "output": "mean power of the 15-minute interval as a share of the rating",
         "training": {
@@ -232,15 +259,32 @@ def _manifest(
                 {
                     "name": s.name,
                     "file": s.path.name,
-                    "sha256": hashlib.sha256(s.path.read_bytes()).hexdigest(),
+                    "sha256": checksum,
                     "quantity": s.quantity,
                     "geometry": asdict(s.geometry),
                     "licence": s.licence,
                     "origin": s.origin,
                 }
-                for s in sources
+                for s, checksum in zip(sources, checksums, strict=True)
             ],
         },
         "scores": [asdict(s) for s in report.scores],
         "parity": exported.parity,
     }
+
+
+def _window(split: _Split, checksum: str) -> dict[str, Any]:
+    """What training and its early stop saw."""
+    geometry = split.series.source.geometry
+    return {
+        "first": f"{split.series.power_kw.index[0]:%Y-%m-%d}",
+        "last": f"{split.validation.starts[-1]:%Y-%m-%d}",
+        "sha256": checksum,
+        "latitude_deg": geometry.latitude_deg,
+        "longitude_deg": geometry.longitude_deg,
+    }
+
+
+def _metrics(score: SourceScore) -> dict[str, float]:
+    skill = 100.0 * (1.0 - score.lstm_pct / score.smart_persistence_pct)
+    return {"nrmse_pct": score.lstm_pct, "skill_pct": round(skill, 1)}

@@ -21,11 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from forecasting.clearsky import PvGeometry
-from forecasting.irradiance import nominal_geometry, power_from_ghi_kw
-from forecasting.series import PowerSeries, SeriesFault, read_series
+from forecasting.data.irradiance import nominal_geometry, power_from_ghi_kw
+from forecasting.record import PlantRecord, plant_record
+from forecasting.series import PowerSeries, SeriesFault, means, read_rows
 
 Quantity = Literal["power_kw", "power_w", "ghi_wm2"]
 
@@ -44,6 +46,30 @@ class TrainingSource:
     """Who measured it and where it was published."""
     column: str | None = None
     """Value column; None: the first known one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRows:
+    """A source as it was measured."""
+
+    source: TrainingSource
+    measured: PowerSeries
+    """In the source's own quantity, index UTC start of each row; NaN for gaps."""
+    minutes: int
+    """Distance of the rows [min]."""
+
+    def record(self, geometry: PvGeometry | None = None, *, late_rows: int = 0) -> PlantRecord:
+        """What the plant would have measured; irradiance may be turned into another plant's.
+
+        Args:
+            geometry: The plant that irradiance is turned into; the source's when not given.
+            late_rows: By how many rows the intervals begin after the grid, although they are
+                labelled as on it.
+        """
+        plant = geometry or self.source.geometry
+        power = _as_power_kw(self.measured, self.source, plant, self.minutes).iloc[late_rows:]
+        labels = pd.DatetimeIndex(power.index) - pd.Timedelta(minutes=self.minutes * late_rows)
+        return plant_record(pd.Series(power.to_numpy(), index=labels), self.minutes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,27 +158,46 @@ def _source(table: _Source, data_dir: Path, place: str, faults: list[str]) -> Tr
     )
 
 
-def read_sources(sources: tuple[TrainingSource, ...]) -> tuple[SourceSeries, ...]:
-    """Read all series as power.
+def read_source_rows(sources: tuple[TrainingSource, ...]) -> tuple[SourceRows, ...]:
+    """Read all series as they were measured.
 
     Raises:
         SeriesFault: some file is wrong; carries the faults of ALL files.
     """
     faults: list[str] = []
-    read: list[SourceSeries] = []
+    read: list[SourceRows] = []
     for source in sources:
         try:
-            series = read_series(source.path, column=source.column)
+            values, minutes = read_rows(source.path, column=source.column)
         except SeriesFault as fault:
             faults.extend(fault.faults)
         else:
-            read.append(SourceSeries(source=source, power_kw=_as_power_kw(series, source)))
+            read.append(SourceRows(source=source, measured=values, minutes=minutes))
     if faults:
         raise SeriesFault(tuple(faults))
     return tuple(read)
 
 
-def _as_power_kw(series: PowerSeries, source: TrainingSource) -> PowerSeries:
+def read_sources(sources: tuple[TrainingSource, ...]) -> tuple[SourceSeries, ...]:
+    """Read all series as 15-minute means of power.
+
+    Raises:
+        SeriesFault: some file is wrong; carries the faults of ALL files.
+    """
+    return tuple(
+        SourceSeries(
+            source=rows.source,
+            power_kw=_as_power_kw(
+                means(rows.measured, rows.minutes), rows.source, rows.source.geometry, 15
+            ),
+        )
+        for rows in read_source_rows(sources)
+    )
+
+
+def _as_power_kw(
+    values: PowerSeries, source: TrainingSource, geometry: PvGeometry, minutes: int
+) -> PowerSeries:
     if source.quantity == "ghi_wm2":
-        return power_from_ghi_kw(source.geometry, series)
-    return series / 1000.0 if source.quantity == "power_w" else series
+        return power_from_ghi_kw(geometry, values, minutes=minutes)
+    return values / 1000.0 if source.quantity == "power_w" else values

@@ -5,15 +5,16 @@ and the running service never calls them. Install it with the extra `train`.
 """
 
 import contextlib
+import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from forecasting.features import Samples
+from forecasting.paper.features import Samples
 from forecasting.runtime import INPUT_SHAPE, Float32s, LiteModel, check_parity
 
 Progress = Callable[[int, int, float], None]
@@ -76,7 +77,7 @@ def fit(
     Raises:
         TrainingFault: TensorFlow is not installed.
     """
-    keras, versions = _keras()
+    keras, versions = load_keras()
     # Layers are numbered per process, and their names end up in the artefact's checksum.
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
@@ -109,12 +110,14 @@ def fit(
     )
 
 
-def export(model: Any, examples: Float32s) -> Exported:
+def export(model: Any, examples: Float32s, *, vectors: int = _PARITY_VECTORS) -> Exported:
     """Convert a Keras model to LiteRT and prove that both answer alike.
 
     Args:
         model: The trained Keras model.
-        examples: Real inputs, shape (sample, 5, 5); 32 spread over them become parity vectors.
+        examples: Real inputs, shape (sample, *features); some spread over them become parity
+            vectors.
+        vectors: How many.
 
     Raises:
         ParityFault: the converted model answers otherwise, or NaN.
@@ -122,15 +125,18 @@ def export(model: Any, examples: Float32s) -> Exported:
     import tensorflow as tf  # noqa: PLC0415  training only, see above
 
     # from_concrete_functions silently gives a model that answers NaN on Keras 3.
-    # The converter prints; standard output belongs to the command's own result.
-    with contextlib.redirect_stdout(sys.stderr):
+    # The converter prints a page; what is wrong with the result, the parity gate tells.
+    with contextlib.redirect_stdout(io.StringIO()), _silenced():
         content = bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
-    picked = np.linspace(0, len(examples) - 1, min(_PARITY_VECTORS, len(examples))).astype(int)
+    picked = np.linspace(0, len(examples) - 1, min(vectors, len(examples))).astype(int)
     # Rounded first, so that what is stored is exactly what Keras was asked.
     inputs = np.round(examples[picked].astype(np.float64), 6)
-    outputs = np.asarray(model(inputs.astype(np.float32), training=False)).reshape(len(inputs))
-    parity = {"inputs": inputs.tolist(), "outputs": [float(v) for v in outputs]}
-    error = check_parity(LiteModel(content), parity)
+    outputs = np.asarray(model(inputs.astype(np.float32), training=False), dtype=np.float64)
+    if outputs.shape[1] == 1:
+        outputs = outputs[:, 0]
+    parity = {"inputs": inputs.tolist(), "outputs": outputs.tolist()}
+    shape = inputs.shape[1:]
+    error = check_parity(LiteModel(content, shape), parity, shape)
     return Exported(content=content, parity=parity, parity_error=error)
 
 
@@ -144,17 +150,33 @@ def _build(keras: Any) -> Any:
     return model
 
 
-def _keras() -> tuple[Any, dict[str, str]]:
+def load_keras() -> tuple[Any, dict[str, str]]:
     """Keras on TensorFlow, and their versions."""
     # Read at import: silences start-up messages, which would stand in the command's output.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     try:
-        import keras  # noqa: PLC0415  training only, see above
-        import tensorflow as tf  # noqa: PLC0415  training only, see above
+        with _silenced():
+            import keras  # noqa: PLC0415  training only, see above
+            import tensorflow as tf  # noqa: PLC0415  training only, see above
     except ImportError as fault:
         raise TrainingFault(
             f"training needs TensorFlow ({fault}); install it: pip install 'geems[train]'"
         ) from fault
     tf.config.experimental.enable_op_determinism()
     return keras, {"tensorflow": str(tf.__version__), "keras": str(keras.__version__)}
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Standard error of native code, which no setting silences, goes nowhere meanwhile."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)

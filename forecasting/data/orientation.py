@@ -1,0 +1,275 @@
+"""Where a plant really faces, and how large it is, fitted from what it measured.
+
+- `fit_plant(record, guess) -> PlantFit`: `.geometry` to use, `.fitted`, `.enough`,
+  `.agrees_with_guess`, `.note`, `.uncertainty`
+
+Under a cloudless sky power follows the geometry alone, and clear intervals can be told without
+knowing it: they are smooth, and high for their time of day. The fit is the plane that explains
+most of them (`plane_fit`): an interval off by several per cent of the rating counts as
+unexplained, however far off, so that clouds which slipped through do not pull.
+
+Modules lose power as they warm, over the day and the year, and the air may be clearer than the
+climate says. Left alone, both look like another tilt. So where it explains far more, each day has
+a scale of its own, and warmth and clearness are fitted along; they are not kept: forecasts start
+from the index of the last hour, which holds them.
+
+What it cannot tell: two fields of modules that face apart (it finds one plane between them), and
+modules under 10° of tilt hardly face anywhere, which matters as little.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from forecasting.clearsky import Floats, PvGeometry, sun_at
+from forecasting.data.clear_intervals import ClearIntervals, clear_intervals
+from forecasting.data.plane_fit import Plane, best_plane, one_scale, refined, step_error_pu
+from forecasting.record import PlantRecord
+from forecasting.series import INTERVAL
+
+# Days with clear hours below which nothing is fitted: 60 days of a cloudy Illinois winter have 20.
+_ENOUGH_DAYS = 12
+
+# A fit less sure than this is none [°]; across the direction the modules face, so that azimuth
+# counts little where they lie almost flat. A winter's low sun leaves tilt open by 10°, which is
+# no reason to keep an azimuth that is wrong by 100°.
+_UNSURE_DEG = 15.0
+
+# Days held out to judge the fit by: each third, so that both hold all seasons.
+_EACH = 3
+
+# Error of smart persistence on clear pairs of held-out days. Its root mean square must fall by a
+# tenth, and a share of the rating that is not nothing: 7° of tilt more or less move it by less.
+_BETTER, _BETTER_PU = 0.9, 0.002
+
+# Groups of days left out in turn for the uncertainty.
+_GROUPS = 6
+
+# Differences from the configuration that are told.
+_TOLD_AZIMUTH_DEG, _TOLD_TILT_DEG, _TOLD_SCALE = 15.0, 10.0, (0.5, 1.5)
+
+# No inverter gives twice its rating: more is another unit, or another plant.
+_MOST_OF_RATED = 2.0
+
+# The middle of the producing day lies within 25 minutes of solar noon for any orientation, horizon
+# and weather that was tried; a wrong time zone moves it by an hour, a wrong sign of the longitude
+# by many.
+_SHIFT_MIN = 35.0
+_SHIFT_DAYS = 5
+_DARK_SHARE = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uncertainty:
+    """Standard errors by leaving out groups of days; clear-sky models err about as much again."""
+
+    tilt_deg: float
+    azimuth_deg: float
+    scale: float
+    """[1]"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlantFit:
+    """What the history says of a plant."""
+
+    geometry: PvGeometry
+    """The one to use: the fit where it is better than the guess on days it has not seen."""
+    fitted: PvGeometry | None
+    """What was fitted, whether used or not; None where there was not enough to fit."""
+    enough: bool
+    """Whether the history held enough clear hours for a fit that is sure."""
+    agrees_with_guess: bool
+    """False where the history contradicts the configuration; `note` says how."""
+    note: str
+    """For the operator; one sentence or more."""
+    uncertainty: Uncertainty | None
+    """Of `fitted`."""
+    shift_min: float = 0.0
+    """How late the times run against the sun, where that is more than chance [min]."""
+    lasting: str = ""
+    """The part of `note` against place, times or rating, which no fitted orientation mends."""
+
+
+def fit_plant(record: PlantRecord, guess: PvGeometry) -> PlantFit:
+    """Fit tilt, azimuth and scale; well under a second for 60 days as for a year.
+
+    Args:
+        record: Measured power, with capped and unusable intervals censored; 60 days or more.
+        guess: As configured. Place and rating are believed, and checked against the sun.
+
+    Returns:
+        `geometry` is the guess itself unless the fit is enough and better on held-out days; the
+        scale is taken over whenever there is enough.
+    """
+    lit = record.available_kw[record.available_kw > 0]
+    if lit.size and float(np.quantile(lit, 0.99)) > _MOST_OF_RATED * guess.rated_kw:
+        note = f"power reaches {float(lit.max()):.4g} kW: check rated_kw, and that power is in kW"
+        return _unused(guess, note, agrees=False)
+    shift = _shift_min(record, guess)
+    if shift:
+        return _unused(guess, _shift_note(shift), agrees=False, shift_min=shift)
+    clear = clear_intervals(record, guess)
+    if clear.days < _ENOUGH_DAYS:
+        return _unused(
+            guess,
+            f"{clear.days} days with clear hours, {_ENOUGH_DAYS} needed: orientation as configured",
+        )
+    seen = np.arange(clear.days) % _EACH != _EACH - 1
+    first = best_plane(clear.only(seen[clear.day]))
+    plane = refined(clear, first)
+    unsure = _uncertainty(clear, plane, first.open_deg)
+    fitted = replace(
+        guess, tilt_deg=plane.tilt_deg, azimuth_deg=plane.azimuth_deg, scale=plane.scale
+    )
+    sideways = unsure.azimuth_deg * float(np.sin(np.radians(plane.tilt_deg)))
+    if max(unsure.tilt_deg, sideways) > _UNSURE_DEG:
+        return replace(
+            _unused(
+                guess, f"the clear hours leave {_told(fitted)} open by more than {_UNSURE_DEG:.0f}°"
+            ),
+            fitted=fitted,
+            uncertainty=unsure,
+        )
+    scaled = replace(
+        guess,
+        scale=one_scale(clear, guess.tilt_deg, guess.azimuth_deg, warm=plane.warm is not None),
+    )
+    better = _is_better(clear.only(~seen[clear.day]), first, scaled)
+    used = fitted if better else scaled
+    faults = _contradictions(used, guess, unsure)
+    note = "; ".join(faults) if faults else f"agrees with the configuration: {_told(used)}"
+    return PlantFit(
+        geometry=used,
+        fitted=fitted,
+        enough=True,
+        agrees_with_guess=not faults,
+        note=note,
+        uncertainty=unsure,
+        lasting=_scale_fault(used),
+    )
+
+
+def _unused(
+    guess: PvGeometry, note: str, *, agrees: bool = True, shift_min: float = 0.0
+) -> PlantFit:
+    return PlantFit(
+        geometry=guess,
+        fitted=None,
+        enough=False,
+        agrees_with_guess=agrees,
+        note=note,
+        uncertainty=None,
+        shift_min=shift_min,
+        lasting="" if agrees else note,
+    )
+
+
+def _shift_min(record: PlantRecord, guess: PvGeometry) -> float:
+    """How late the middle of the producing day is against solar noon; 0 within chance [min].
+
+    Means are taken on the circle of the day: times may be wrong by any number of hours.
+    """
+    power = record.available_kw
+    lit = power[power > 0]
+    if not lit.size:
+        return 0.0
+    producing = power > _DARK_SHARE * float(np.quantile(lit, 0.99))
+    day = np.arange(len(power)) // 96
+    known = np.bincount(day, weights=np.isfinite(power)) >= 90  # whole days only, but for an hour
+    use = producing & known[day]
+    if len(np.unique(day[use])) < _SHIFT_DAYS:
+        return 0.0
+    hour = _hour_angle_rad(record.starts[use] + INTERVAL / 2, guess)
+    mean = np.exp(1j * hour).mean()
+    late = float(np.degrees(np.angle(mean))) * 4.0  # 15° an hour
+    return late if abs(late) > _SHIFT_MIN else 0.0
+
+
+def _hour_angle_rad(times: pd.DatetimeIndex, place: PvGeometry) -> Floats:
+    """Angle of the sun past its noon, from its azimuth and height, shape (time,) [rad]."""
+    sun = sun_at(place.latitude_deg, place.longitude_deg, times)
+    zenith, azimuth = np.radians(sun.apparent_zenith_deg), np.radians(sun.azimuth_deg)
+    latitude = np.radians(place.latitude_deg)
+    west = -np.sin(zenith) * np.sin(azimuth)
+    north = np.sin(zenith) * np.cos(azimuth)
+    return np.asarray(
+        np.arctan2(west, np.cos(zenith) * np.cos(latitude) - north * np.sin(latitude))
+    )
+
+
+def _shift_note(shift_min: float) -> str:
+    half_hours = max(1, round(abs(shift_min) / 30.0))  # orientation moves it by less than one
+    word = "late" if shift_min > 0 else "early"
+    return (
+        f"power comes about {half_hours / 2:g} h {word} against the sun of the configured place: "
+        f"check the time zone of the measurements (UTC, start of the interval) and the sign of the "
+        f"longitude"
+    )
+
+
+def _uncertainty(clear: ClearIntervals, plane: Plane, open_deg: float) -> Uncertainty:
+    """Jackknife over groups of days; with what the models leave open of the tilt."""
+    group = np.arange(clear.days) % _GROUPS
+    parts = [refined(clear.only(group[clear.day] != g), plane) for g in range(_GROUPS)]
+
+    def error(values: list[float]) -> float:
+        off = np.asarray(values) - np.mean(values)
+        return float(np.sqrt((_GROUPS - 1) / _GROUPS * np.sum(off**2)))
+
+    return Uncertainty(
+        tilt_deg=float(np.hypot(error([p.tilt_deg for p in parts]), open_deg)),
+        azimuth_deg=error([_turn_deg(p.azimuth_deg, plane.azimuth_deg) for p in parts]),
+        scale=error([p.scale for p in parts]),
+    )
+
+
+def _is_better(unseen: ClearIntervals, plane: Plane, guess: PvGeometry) -> bool:
+    """Whether the fit explains clear days it has not seen better than the guess, by a margin."""
+    fit = step_error_pu(unseen, plane.tilt_deg, plane.azimuth_deg, plane.scale)
+    own = step_error_pu(unseen, guess.tilt_deg, guess.azimuth_deg, guess.scale)
+    if not fit.size:
+        return False
+    fit_rms, own_rms = float(np.sqrt(np.mean(fit**2))), float(np.sqrt(np.mean(own**2)))
+    return fit_rms < _BETTER * own_rms and own_rms - fit_rms > _BETTER_PU
+
+
+def _contradictions(used: PvGeometry, guess: PvGeometry, unsure: Uncertainty) -> list[str]:
+    """What the history says against the configuration, beyond chance."""
+    found = []
+    turn = _turn_deg(used.azimuth_deg, guess.azimuth_deg)
+    if abs(turn) > max(_TOLD_AZIMUTH_DEG, 2 * unsure.azimuth_deg):
+        found.append(
+            f"the modules seem to face {used.azimuth_deg:.0f}°, not {guess.azimuth_deg:.0f}° as "
+            f"configured: check azimuth_deg (clockwise from north)"
+        )
+    if abs(used.tilt_deg - guess.tilt_deg) > max(_TOLD_TILT_DEG, 2 * unsure.tilt_deg):
+        found.append(
+            f"the modules seem to be tilted by {used.tilt_deg:.0f}°, not {guess.tilt_deg:.0f}° as "
+            f"configured: check tilt_deg"
+        )
+    scale = _scale_fault(used)
+    return [*found, scale] if scale else found
+
+
+def _scale_fault(used: PvGeometry) -> str:
+    """What the history says against the rating; empty where it agrees."""
+    if _TOLD_SCALE[0] <= used.scale <= _TOLD_SCALE[1]:
+        return ""
+    return (
+        f"at 1000 W/m² the plant would give {used.scale:.2f} times its rating: check rated_kw, "
+        f"and that power is in kW"
+    )
+
+
+def _told(geometry: PvGeometry) -> str:
+    return (
+        f"tilt {geometry.tilt_deg:.0f}°, azimuth {geometry.azimuth_deg:.0f}°, "
+        f"scale {geometry.scale:.2f}"
+    )
+
+
+def _turn_deg(azimuth_deg: float, from_deg: float) -> float:
+    """Turn from one direction to another, −180…180 [°]."""
+    return (azimuth_deg - from_deg + 180.0) % 360.0 - 180.0

@@ -1,0 +1,1 @@
+"""The day ahead: sun and load of the 96 intervals to come."""

@@ -1,0 +1,163 @@
+"""What a measured file says against itself, and against what was said of its plant.
+
+Nothing is refused and nothing is left out for it: all is scored, and the reader is warned.
+
+- `sunless(rows) -> str`: nothing but zeros, or one value
+- `power_doubts(record, rows, nominal, fit, ...)`: units, rating, times, hemisphere, orientation
+- `ghi_doubts(rows)`: irradiance that no sky gives
+- `screening_doubts(record, geometry)`: outages, snow, meters that stand still, caps
+"""
+
+import numpy as np
+
+from forecasting.clearsky import Floats, PvGeometry, sun_at
+from forecasting.data.formats import unit_doubt
+from forecasting.data.orientation import PlantFit
+from forecasting.data.screening import Reason, screened
+from forecasting.record import PlantRecord
+from forecasting.series import INTERVAL, PowerSeries
+from forecasting.sky import light_of
+
+# The highest values but for spikes of the meter: one interval in a thousand.
+_HIGH = 0.999
+
+# Inverters hold their rating within 2 % or so; meters err by as much again.
+_ABOVE_RATING = 1.05
+
+# The darkest months at 60° of latitude still pass 300 W/m² at some noon of a longer record; bright
+# clouds beside the sun bring 1.2 times the 1360 W/m² above the air, and no more.
+_GHI_WM2 = (300.0, 1700.0)
+
+# Below it, screening tells of passing frost and of the dimmest days.
+_TOLD_SHARE = 0.01
+
+_LOOKS = {
+    Reason.OUTAGE: "an outage",
+    Reason.SNOW: "snow",
+    Reason.FLAT: "a meter that stands still",
+    Reason.CURTAILED: "a cap nobody told of",
+}
+
+# Producing: above 1 % of what is often reached, which a plant passes with the sun 3° high. The
+# other hemisphere is told of where it errs half as often, and on 1 % of all intervals less: a
+# quarter of an hour a day, as at 10° of latitude in midsummer.
+_PRODUCING_SHARE, _PRODUCING_DEG = 0.01, 3.0
+_HALF, _CLEARLY = 0.5, 0.01
+
+
+def sunless(rows: PowerSeries) -> str:
+    """Told where no value ever changes, or none is above zero; else empty."""
+    known = _known(rows)
+    if not known.size or (known.max() > 0.0 and known.max() > known.min()):
+        return ""
+    what = (
+        f"every value is {known.max():g}" if known.max() == known.min() else "no value is above 0"
+    )
+    return f"no sun in this file: {what}; the scores say nothing. Check its column of values"
+
+
+def ghi_doubts(rows: PowerSeries) -> list[str]:
+    """Irradiance whose highest values no sky gives, at most one sentence."""
+    known = _known(rows)
+    high = _high(known)
+    if _GHI_WM2[0] <= high <= _GHI_WM2[1]:
+        return []
+    told = (
+        f"the highest irradiance is {high:.4g} ({100 * _HIGH:.1f} % quantile), where "
+        f"{_GHI_WM2[0]:.0f} to {_GHI_WM2[1]:.0f} W/m² are usual: check unit and column"
+    )
+    return [told]
+
+
+def power_doubts(
+    record: PlantRecord,
+    rows: PowerSeries,
+    nominal: PvGeometry,
+    fit: PlantFit,
+    *,
+    is_orientation_given: bool,
+) -> list[str]:
+    """What power says against unit, rating, place, times and a given orientation.
+
+    Args:
+        record: All of it.
+        rows: As in the file [kW].
+        nominal: The plant as given.
+        fit: Of the first days of the record, from `nominal`.
+        is_orientation_given: Else it is fitted, and a difference contradicts nobody.
+    """
+    unit = unit_doubt(rows, nominal.rated_kw)
+    if unit:  # which the rating and the fit only say again
+        return [unit]
+    found = _above_rating(record.available_kw, nominal.rated_kw)
+    if is_orientation_given and not fit.agrees_with_guess:
+        found.append(f"{fit.note}; kept as given")
+    elif fit.lasting:
+        found.append(fit.lasting)
+    elif not fit.enough:
+        found.append(fit.note)
+    # Wrong times tell nothing of how long a day is.
+    return found if fit.shift_min else [*found, *_other_hemisphere(record, nominal)]
+
+
+def screening_doubts(record: PlantRecord, geometry: PvGeometry) -> list[str]:
+    """How much of daylight does not show the sky, at most one sentence."""
+    _, day = light_of(geometry, record.starts[0], len(record))
+    use = day & np.isfinite(record.available_kw)
+    reason = screened(record, geometry).reason[use]
+    shares = {word: float(np.mean(reason == why)) for why, word in _LOOKS.items() if use.any()}
+    total = sum(shares.values())
+    if total <= _TOLD_SHARE:
+        return []
+    most_first = sorted(shares.items(), key=lambda item: -item[1])
+    each = ", ".join(f"{100 * share:.1f} % {word}" for word, share in most_first if share > 0.0)
+    told = (
+        f"{100 * total:.1f} % of the daylight intervals look unlike the sky, scored as they are: "
+        f"{each}"
+    )
+    return [told]
+
+
+def _known(rows: PowerSeries) -> Floats:
+    values = rows.to_numpy(dtype=np.float64)
+    return np.asarray(values[np.isfinite(values)], dtype=np.float64)
+
+
+def _high(known: Floats) -> float:
+    """`_HIGH` quantile; of few values, the highest does not count."""
+    return float(np.quantile(known, _HIGH, method="lower")) if known.size else 0.0
+
+
+def _above_rating(power_kw: Floats, rated_kw: float) -> list[str]:
+    lit = power_kw[power_kw > 0.0]  # NaN compares false
+    if _high(lit) <= _ABOVE_RATING * rated_kw:
+        return []
+    share = float(np.mean(lit > rated_kw))
+    told = (
+        f"{100 * share:.1f} % of power lies above the rating of {rated_kw:g} kW: check "
+        f"--capacity-kw, and that power is in kW"
+    )
+    return [told]
+
+
+def _other_hemisphere(record: PlantRecord, place: PvGeometry) -> list[str]:
+    """Told where the days are as long as on the other side of the equator."""
+    power = record.available_kw
+    known = np.isfinite(power)
+    lit = power[power > 0.0]
+    if not lit.size:
+        return []
+    producing = power[known] > _PRODUCING_SHARE * float(np.quantile(lit, 0.99))
+
+    def wrong(latitude_deg: float) -> float:
+        sun = sun_at(latitude_deg, place.longitude_deg, record.starts[known] + INTERVAL / 2)
+        return float(np.mean(producing != (90.0 - sun.apparent_zenith_deg > _PRODUCING_DEG)))
+
+    here, mirrored = wrong(place.latitude_deg), wrong(-place.latitude_deg)
+    if mirrored >= _HALF * here or here - mirrored <= _CLEARLY:
+        return []
+    told = (
+        f"the days are as long as at a latitude of {-place.latitude_deg:g}°, not "
+        f"{place.latitude_deg:g}°: check the sign of --lat (north positive)"
+    )
+    return [told]

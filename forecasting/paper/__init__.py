@@ -1,0 +1,1 @@
+"""The published nine-feature LSTM, kept as the reference."""
