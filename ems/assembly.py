@@ -1,9 +1,11 @@
 """The one place where a site's parts are put together: settings in, a working site out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from zoneinfo import ZoneInfo
 
 from ems.constrain import largest_safe_share, reversion_violations
 from ems.cycle import run_cycle
@@ -33,9 +35,16 @@ class OpenSite:
     store: Store
     previous: CycleRecord | None = field(default=None)
     """The cycle before: what readings fall back on, and what the devices hold."""
+    learn: Callable[[datetime], None] = field(default=lambda _now: None)
+    """Called after each cycle: what takes a second and can wait until devices are written."""
 
     def run(self, now: datetime) -> CycleRecord:
-        """One cycle; the next one falls back on it."""
+        """One cycle; the next one falls back on it, and on what is learnt after it."""
+        record = self._cycle(now)
+        self.learn(now)
+        return record
+
+    def _cycle(self, now: datetime) -> CycleRecord:
         record = run_cycle(
             self.site, self.policy, self.tariff.price(now), self.ports, now, self.previous
         )
@@ -51,7 +60,7 @@ class OpenSite:
         holder = str(Holder.this_process())
         self.store.take_lease(self.site.name, holder, ONE_CYCLE_S, now)
         try:
-            return self.run(now)
+            return self._cycle(now)
         finally:
             self.store.release(self.site.name, holder)
 
@@ -81,6 +90,12 @@ def open_site(
         links = SunSpecField(site, addresses or settings.addresses())
         stack.callback(links.close)
         latest = store.latest()
+        forecaster = LadderForecaster(
+            settings.forecast.method,
+            models=settings.models_path(),
+            confidence=settings.dispatch.confidence,
+            zone=ZoneInfo(settings.site.timezone),
+        )
         yield OpenSite(
             site=site,
             policy=settings.to_policy(),
@@ -89,12 +104,18 @@ def open_site(
                 field=links,
                 network=feeder,
                 history=store,
-                forecaster=LadderForecaster(settings.forecast.method),
+                forecaster=forecaster,
                 journal=store,
-                outlook=TariffOutlook(settings.to_tariff()),
+                outlook=TariffOutlook(
+                    settings.to_tariff(),
+                    forecaster=forecaster,
+                    models=settings.models_path(),
+                    weather_file=settings.weather_path(),
+                ),
             ),
             store=store,
             previous=latest,
+            learn=partial(forecaster.learn, site, store),
         )
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from ems.domain import (
+    PLAUSIBLE,
     Der,
     DerReading,
     LoadReading,
@@ -22,10 +23,6 @@ from ems.domain import (
 from ems.errors import DeviceError
 from ems.ports import Field
 from ems.unmoved import reverted
-
-PLAUSIBLE = 1.25
-"""Power above this multiple of the rating is a fault of the measurement: cloud enhancement
-and overload stay below it."""
 
 
 def measure(
@@ -59,9 +56,11 @@ def _plausible(der: Der, answer: DerReading | DeviceError) -> DerReading | Devic
             return DeviceError(f"{name} reads {value}")
         if abs(value) > PLAUSIBLE * der.rated_kw:
             return DeviceError(f"{name} reads {value:.0f}, rated {der.rated_kw:.0f} kW")
-    soc = answer.soc_pct
+    soc, available = answer.soc_pct, answer.available_kw
     if soc is not None and not 0.0 <= soc <= 100.0:
-        return replace(answer, soc_pct=None)
+        answer = replace(answer, soc_pct=None)
+    if available is not None and not 0.0 <= available <= PLAUSIBLE * der.rated_kw:
+        answer = replace(answer, available_kw=None)
     return answer
 
 
@@ -103,6 +102,7 @@ def _by_itself(der: Der, last: DerReading, why: str) -> DerReading:
         p_kw=p_kw,
         q_kvar=0.0,
         cap_kw=to.cap_kw,
+        available_kw=None,
         soc_pct=None,
         quality=Quality.ASSUMED,
         note=why,

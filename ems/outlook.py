@@ -1,12 +1,14 @@
-"""What the day ahead is expected to bring, from what the service knows by itself.
+"""What the day ahead is expected to bring.
 
-No weather service is asked. Prices stand in the tariff. The sun is the clear sky of each plant
-times its clear-sky index: the present one, which four hours later has given way to that of the
-past days, because beyond that the present sky says nothing. The load is yesterday's.
+Prices stand in the tariff. The sun is a blend, by horizon, of the plant's own history and, where
+the site names a file of one, a weather forecast (`forecasting.day_ahead.horizon`); it starts from
+the forecast of the present interval. The load is the week's profile, corrected by today's error
+(`forecasting.day_ahead.load`); before a week is known, yesterday's.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,22 +17,16 @@ from numpy.typing import NDArray
 from ems.clock import INTERVAL
 from ems.domain import Forecast, Horizon, Pv, Site, Snapshot
 from ems.domain.ahead import HorizonForecast
+from ems.forecast import LadderForecaster
 from ems.lookahead import horizon_of, load_ahead
 from ems.ports import History
 from ems.tariff import Tariff
-from forecasting.baselines import climatological_index, climatology_kw
-from forecasting.clearsky import PvGeometry, clear_sky_mean_kw
+from forecasting.day_ahead.horizon import DayAhead, DayAheadPath
+from forecasting.day_ahead.weather import WeatherForecast, open_weather
+from forecasting.record import LEVELS, QuantileForecast
 
 DAY = 96
 """Intervals planned: one day."""
-PAST = timedelta(days=5)
-"""How far back the usual clear-sky index is taken from."""
-FADE = 16
-"""Intervals over which the present sky gives way to the usual one: four hours."""
-LOW_SUN_SHARE = 0.05
-"""Clear-sky power below which the present index is noise, as a share of the rating [1]."""
-INDEX_MAX = 1.2
-"""Highest clear-sky index that lasts [1]."""
 
 Floats = NDArray[np.float64]
 
@@ -38,52 +34,106 @@ Floats = NDArray[np.float64]
 class TariffOutlook:
     """Prices from a tariff, sun and load from history; implements `ems.ports.Outlook`."""
 
-    def __init__(self, tariff: Tariff, intervals: int = DAY) -> None:
-        """Look so many intervals ahead."""
+    def __init__(
+        self,
+        tariff: Tariff,
+        intervals: int = DAY,
+        *,
+        forecaster: LadderForecaster | None = None,
+        models: Path | None = None,
+        weather_file: Path | None = None,
+    ) -> None:
+        """Look so many intervals ahead.
+
+        Args:
+            tariff: prices.
+            intervals: how many, 1 to 96.
+            forecaster: who has read the history already; None: it is read here.
+            models: folder of the user's own artefacts.
+            weather_file: of a weather service; read again whenever it changes.
+        """
         self._tariff = tariff
         self._intervals = intervals
+        self._forecaster = forecaster or LadderForecaster("clear_sky")
+        self._models = models
+        self._day_ahead: DayAhead | None = None
+        self._weather = _WeatherFile(weather_file)
 
     def ahead(
-        self,
-        site: Site,
-        snapshot: Snapshot,  # noqa: ARG002 - the port's; the forecast holds what is used of it
-        forecast: Forecast,
-        history: History,
+        self, site: Site, snapshot: Snapshot, forecast: Forecast, history: History
     ) -> Horizon:
         """The intervals from that of `forecast` on.
 
         History that cannot be read or is no number counts as unknown: then the sky is the usual
         one of a place nothing is known of, and the load stays.
         """
+        weather, notes = self._weather.now()
+        pv_kw = {}
+        for pv in site.pvs:
+            path = self._path(pv, site, forecast, history, weather)
+            pv_kw[pv.name] = tuple(path.forecast.mean_kw.tolist())
+            notes += tuple(f"{pv.name}: {note}" for note in path.notes)
+        load_kw = self._load_kw(snapshot, forecast, history)
+        ahead = HorizonForecast(load_kw=load_kw, pv_kw=pv_kw)
+        return replace(horizon_of(forecast, ahead, self._tariff), notes=notes)
+
+    def _path(
+        self,
+        pv: Pv,
+        site: Site,
+        forecast: Forecast,
+        history: History,
+        weather: WeatherForecast | None,
+    ) -> DayAheadPath:
+        """Power a plant could make in each interval."""
+        if self._day_ahead is None:
+            self._day_ahead = DayAhead.load(user_root=self._models)
+        record, geometry = self._forecaster.seen(pv, site, forecast.start, history)
+        start, first = pd.Timestamp(forecast.start), forecast.pv[pv.name]
+        quantiles = first.quantiles_kw or (first.expected_kw,) * len(LEVELS)
+        return self._day_ahead.path(
+            record,
+            geometry,
+            start,
+            intervals=self._intervals,
+            next_interval=QuantileForecast(
+                starts=pd.DatetimeIndex([start]),
+                mean_kw=np.array([first.expected_kw]),
+                quantiles_kw=np.array([quantiles]),
+            ),
+            weather=weather,
+        )
+
+    def _load_kw(
+        self, snapshot: Snapshot, forecast: Forecast, history: History
+    ) -> tuple[float, ...]:
+        """Consumption of each interval [kW]."""
         n = self._intervals
-        pv_kw = {p.name: _pv_kw(p, site, forecast, history, n) for p in site.pvs}
-        load_kw = load_ahead(forecast.load_kw, _yesterday_kw(history, forecast.start, n), n)
-        return horizon_of(forecast, HorizonForecast(load_kw=load_kw, pv_kw=pv_kw), self._tariff)
+        found = self._forecaster.load_ahead(snapshot, history, intervals=n)
+        if found is not None:
+            return tuple(found.mean_kw.tolist())
+        return load_ahead(forecast.load_kw, _yesterday_kw(history, forecast.start, n), n)
 
 
-def _pv_kw(
-    pv: Pv, site: Site, forecast: Forecast, history: History, intervals: int
-) -> tuple[float, ...]:
-    """Power a plant could make in each interval [kW]."""
-    clear = _clear_kw(pv, site, forecast.start, intervals)
-    usual = climatology_kw(clear, _usual_index(pv, site, forecast.start, history), pv.rated_kw)
-    if clear[0] < LOW_SUN_SHARE * pv.rated_kw:
-        return tuple(usual.tolist())
-    index = min(forecast.pv[pv.name].expected_kw / float(clear[0]), INDEX_MAX)
-    lasting = np.clip(1.0 - np.arange(intervals) / FADE, 0.0, 1.0)
-    found = lasting * np.minimum(index * clear, pv.rated_kw) + (1.0 - lasting) * usual
-    return tuple(found.tolist())
+class _WeatherFile:
+    """A file that somebody else writes anew from time to time."""
 
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._written = 0
+        self._read: tuple[WeatherForecast | None, tuple[str, ...]] = (None, ())
 
-def _usual_index(pv: Pv, site: Site, start: datetime, history: History) -> float | None:
-    """Clear-sky index of the past days; None when too little was measured [1]."""
-    since, count = start - PAST, PAST // INTERVAL
-    try:
-        series = history.pv_kw(pv.name, since, start)
-        known = _aligned(series, since, count)
-    except Exception:  # noqa: BLE001  whatever ails the database, the cycle goes on
-        return None
-    return climatological_index(known, _clear_kw(pv, site, since, count), pv.rated_kw)
+    def now(self) -> tuple[WeatherForecast | None, tuple[str, ...]]:
+        """What it holds, or why it is not used."""
+        if self._path is None:
+            return None, ()
+        try:
+            written = self._path.stat().st_mtime_ns
+        except OSError as fault:
+            return None, (f"weather forecast not used: {self._path}: {fault.strerror}",)
+        if written != self._written:
+            self._written, self._read = written, open_weather(self._path)
+        return self._read
 
 
 def _yesterday_kw(history: History, start: datetime, intervals: int) -> tuple[float, ...] | None:
@@ -104,34 +154,3 @@ def _aligned(series: "pd.Series[float]", since: datetime, count: int) -> Floats:
     known = known[~known.index.duplicated(keep="last")].reindex(grid)
     values = known.to_numpy(dtype=np.float64)
     return np.where(np.isfinite(values), values, np.nan)
-
-
-def _clear_kw(pv: Pv, site: Site, start: datetime, count: int) -> Floats:
-    """Clear-sky mean of each interval, shape (count,) [kW]."""
-    shares = _clear_shares(
-        site.latitude_deg, site.longitude_deg, pv.tilt_deg, pv.azimuth_deg, start, count
-    )
-    return shares * pv.rated_kw
-
-
-@lru_cache(maxsize=256)
-def _clear_shares(
-    latitude_deg: float,
-    longitude_deg: float,
-    tilt_deg: float,
-    azimuth_deg: float,
-    start: datetime,
-    count: int,
-) -> Floats:
-    """Clear-sky mean of each interval as a share of the rating, shape (count,) [1].
-
-    As shares, so that plants of one orientation share the calculation.
-    """
-    unit = PvGeometry(
-        latitude_deg=latitude_deg,
-        longitude_deg=longitude_deg,
-        tilt_deg=tilt_deg,
-        azimuth_deg=azimuth_deg,
-        rated_kw=1.0,
-    )
-    return clear_sky_mean_kw(unit, pd.date_range(start, periods=count, freq=INTERVAL))

@@ -88,7 +88,7 @@ class Planning:
         Raises:
             SolverFault: no plan in time.
         """
-        self.notes, self._later = [], {}
+        self.notes, self._later = [*self.horizon.notes], {}
         found, plan = self._solve((), pins)
         fresh: set[int] = set()
         for k in range(ROUNDS + 1):

@@ -6,7 +6,7 @@ The shell hands in adapters; the stages know nothing else of the world.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pandas as pd
 
@@ -25,6 +25,9 @@ from ems.domain import (
     Snapshot,
 )
 from ems.errors import DeviceError
+
+if TYPE_CHECKING:  # pvlib comes with it, 1 s, and most commands make no forecast
+    from forecasting.record import PlantRecord
 
 
 class Field(Protocol):
@@ -77,16 +80,18 @@ class Network(Protocol):
 class History(Protocol):
     """What was measured before now."""
 
-    def pv_kw(self, der: str, since: datetime, until: datetime) -> "pd.Series[float]":
-        """15-minute means of PV power [kW].
+    def pv_record(self, der: str, since: datetime, until: datetime) -> "PlantRecord":
+        """What is known of the power a PV plant could make.
 
-        Index: UTC interval start, from `since` until just before `until`; NaN where
-        unknown and where a cap was in force.
+        Every interval from `since` until just before `until`; censored where a cap was in force.
         """
         ...
 
     def load_kw(self, since: datetime, until: datetime) -> "pd.Series[float]":
-        """15-minute means of the load [kW]; indexed alike, NaN where unknown."""
+        """15-minute means of the load [kW].
+
+        Index: UTC interval start, from `since` until just before `until`; NaN where unknown.
+        """
         ...
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pandas as pd
 
 from ems.domain import (
@@ -22,6 +23,7 @@ from ems.gateways.memory import MemoryField
 from ems.ports import History, Ports
 from ems.reproduce import LOAD_KW, MINUTE_840, PRICE_USD_PER_KWH, reference_site
 from feeders import Feeder
+from forecasting.record import PlantRecord
 
 NOW = MINUTE_840
 AUTO = Policy(control="auto")
@@ -70,9 +72,22 @@ class GivenForecast:
         )
 
 
+def available(series: "pd.Series[float]", since: datetime, until: datetime) -> PlantRecord:
+    """What a history that measured a series of 15-minute means, and never capped, tells."""
+    starts = pd.date_range(since, until, freq="15min", inclusive="left")
+    known = pd.Series(np.nan, index=starts) if series.empty else series.reindex(starts)
+    made = np.asarray(known, dtype=np.float64)
+    return PlantRecord(
+        starts=starts,
+        parts_kw=made[:, None].copy(),
+        floor_kw=made.copy(),
+        cap_kw=np.full(len(starts), np.inf),
+    )
+
+
 class NoHistory:
-    def pv_kw(self, der: str, since: datetime, until: datetime) -> "pd.Series[float]":  # noqa: ARG002
-        return pd.Series(dtype=float, index=pd.DatetimeIndex([], tz=UTC))
+    def pv_record(self, der: str, since: datetime, until: datetime) -> PlantRecord:  # noqa: ARG002
+        return available(pd.Series(dtype=float), since, until)
 
     def load_kw(self, since: datetime, until: datetime) -> "pd.Series[float]":  # noqa: ARG002
         return pd.Series(dtype=float, index=pd.DatetimeIndex([], tz=UTC))
@@ -106,6 +121,6 @@ def ports(
 
 
 __all__ = [
-    "AUTO", "LOAD_KW", "NOW", "PRICE_USD_PER_KWH", "GivenForecast", "Kept", "NoHistory", "ports",
-    "segment", "sky", "snapshot",
+    "AUTO", "LOAD_KW", "NOW", "PRICE_USD_PER_KWH", "GivenForecast", "Kept", "NoHistory",
+    "available", "ports", "segment", "sky", "snapshot",
 ]  # fmt: skip

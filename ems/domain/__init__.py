@@ -27,9 +27,9 @@ from ems.domain.decided import (
     Verified,
     Violation,
 )
-from ems.domain.expected import Forecast, PvForecast
+from ems.domain.expected import Forecast, PvForecast, band_kw, least_kw
 from ems.domain.explained import Counterfactual, Ledger, LedgerEntry, LimitPrice, Worth
-from ems.domain.measured import DerReading, LoadReading, Quality, Snapshot
+from ems.domain.measured import PLAUSIBLE, DerReading, LoadReading, Quality, Snapshot
 from ems.domain.mismatch import BusMismatch, Feedback, terminals
 from ems.domain.sent import (
     Advised,
@@ -46,6 +46,7 @@ from ems.domain.site import Bes, Der, DeviceAddress, Dg, Limits, Policy, Pv, Sit
 from feeders.values import DerPlacement, Injections, Linearisation, LoadFlow, Regulation
 
 __all__ = [
+    "PLAUSIBLE",
     "Advised",
     "Bes",
     "BusMismatch",
@@ -100,6 +101,8 @@ __all__ = [
     "Violation",
     "Worth",
     "at_worth",
+    "band_kw",
     "cost",
+    "least_kw",
     "terminals",
 ]

@@ -38,6 +38,8 @@ class Horizon:
     pv_kw: Mapping[str, tuple[float, ...]]
     """Power each PV plant could make, were it not capped [kW]."""
     terminal: TerminalSoc = "keep"
+    notes: tuple[str, ...] = ()
+    """What of the outlook was missing or not used, one line each."""
 
     def __post_init__(self) -> None:
         """Refuse series of unequal length, telling all of them."""

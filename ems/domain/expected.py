@@ -1,8 +1,16 @@
 """What the coming interval is expected to bring."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from statistics import NormalDist
+from typing import Final
+
+import numpy as np
+
+SUREST: Final = 0.999
+"""Confidence up to which the tail of the load is extrapolated: beyond a quarter of an hour in ten
+days, the two outermost quantiles say nothing [1]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,11 +19,14 @@ class PvForecast:
 
     expected_kw: float
     lower_kw: float
-    """Safe lower bound of the interval [kW]."""
+    """Lower bound of the interval, at the confidence asked for [kW]."""
     upper_kw: float
     """Safe upper bound of the interval; caps are verified up to here [kW]."""
     method: str
-    """`lstm`, `smart_persistence`, `clear_sky` or `given`."""
+    """`lstm`, `paper_lstm`, `smart_persistence`, `clear_sky` or `given`."""
+    quantiles_kw: tuple[float, ...] = ()
+    """Quantiles of its mean over the interval, at the `levels` of the forecast, ascending; empty
+    where the method has none [kW]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,3 +40,60 @@ class Forecast:
     """None: nominal power factors of the feeder's loads [kvar]."""
     notes: tuple[str, ...] = ()
     """Why a better method was not used, one line each."""
+    levels: tuple[float, ...] = ()
+    """Levels of all quantiles, ascending [1]."""
+    load_method: str = "measured"
+    """Where its quantiles come from: `profile`, the week's; `measured`, it has none. It is expected
+    to stay as measured either way."""
+    load_quantiles_kw: tuple[float, ...] = ()
+    """Quantiles of the load's mean over the interval, at `levels`; empty: not known [kW]."""
+    load_lower_kw: float | None = None
+    """Least load at the confidence asked for; None: as far below as the meter's band [kW]."""
+    load_upper_kw: float | None = None
+    """Most load at the confidence asked for; None: as far above as the meter's band [kW]."""
+    confidence: float = 1.0
+    """Share of intervals that stay above `lower_kw`, and as many below `load_upper_kw`; 1: there
+    may be no sun at all [1]."""
+
+
+def least_kw(levels: Sequence[float], quantiles_kw: Sequence[float], confidence: float) -> float:
+    """Available power that is exceeded with a confidence [kW].
+
+    Below the lowest level known, power falls in proportion to the level, down to none at
+    confidence 1: of the darkest intervals nothing is known but that power is not negative.
+
+    Args:
+        levels: of the quantiles, ascending, within (0, 1).
+        quantiles_kw: ascending; none known means no power.
+        confidence: above 0.5, at most 1 [1].
+    """
+    if not quantiles_kw:
+        return 0.0
+    return float(np.interp(1.0 - confidence, (0.0, *levels), (0.0, *quantiles_kw)))
+
+
+def band_kw(
+    levels: Sequence[float], quantiles_kw: Sequence[float], confidence: float
+) -> tuple[float, float]:
+    """Lowest and highest load with a confidence each [kW].
+
+    Beyond the outermost levels the tail goes on as a normal distribution's through the two
+    outermost quantiles of its side, up to `SUREST`. Load is never negative.
+
+    Args:
+        levels: of the quantiles, ascending, within (0, 1).
+        quantiles_kw: ascending, at least two.
+        confidence: above 0.5, at most 1 [1].
+    """
+    score = NormalDist().inv_cdf
+    sure = min(confidence, SUREST)
+    z = [score(level) for level in levels]
+
+    def at(level: float, outer: int, inner: int) -> float:
+        if levels[0] <= level <= levels[-1]:
+            return float(np.interp(level, levels, quantiles_kw))
+        slope = (quantiles_kw[outer] - quantiles_kw[inner]) / (z[outer] - z[inner])
+        return quantiles_kw[outer] + slope * (score(level) - z[outer])
+
+    lowest, highest = at(1.0 - sure, 0, 1), at(sure, -1, -2)
+    return max(lowest, 0.0), max(highest, 0.0)

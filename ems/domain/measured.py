@@ -7,6 +7,10 @@ from enum import StrEnum
 
 from feeders.values import Regulation
 
+PLAUSIBLE = 1.25
+"""Power above this multiple of the rating is a fault of the measurement: cloud enhancement
+and overload stay below it."""
+
 
 class Quality(StrEnum):
     """How far a measured value may be trusted."""
@@ -32,6 +36,8 @@ class DerReading:
     """State of charge; None for anything that is not a battery [%]."""
     cap_kw: float | None = None
     """Active-power cap in force in the device; None when it has none [kW]."""
+    available_kw: float | None = None
+    """PV: power it says it could make, were it not capped; None where it does not say [kW]."""
     rated_kw: float | None = None
     """Rating the device reports [kW]."""
     quality: Quality = Quality.GOOD

@@ -47,6 +47,8 @@ class MemoryField:
         self.cap_kw: dict[str, float | None] = {d.name: None for d in site.pvs}
         self.available_kw: dict[str, float] = {}
         """Power the sun offers each PV plant; its rating where none is given [kW]."""
+        self.tells_available = False
+        """Whether PV plants tell what the sun offers them."""
         self.written: list[Command] = []
         """Every command that was carried out, in order."""
         self.closed = False
@@ -93,6 +95,7 @@ class MemoryField:
             q_kvar=q_kvar,
             soc_pct=self.soc_pct.get(name),
             cap_kw=self.cap_kw.get(name),
+            available_kw=self.available_kw.get(name) if self.tells_available else None,
             rated_kw=self._ders[name].rated_kw,
         )
 

@@ -29,6 +29,8 @@ BUSY_PAUSE_S = 0.1
 MODELS_AT_MOST = 128
 """Longer chains are a device that answers nonsense."""
 THREE_PHASE_METER = 203
+STATUS = 122
+"""Extended measurements and status of the older inverter models; newer devices may have it too."""
 LOCAL_CONTROL = 1
 """LocRemCtl of model 715: somebody works on the device."""
 
@@ -53,14 +55,15 @@ class SunSpecDevice:
     # --- reading -------------------------------------------------------------------
 
     async def read_der(self, der: Der, now: datetime) -> DerReading:
-        """Measurements, state of charge and cap in force.
+        """Measurements, state of charge, cap in force, and available power where it is told.
 
         Raises:
             DeviceError: no answer, a model is missing, or P or Q is not measured.
         """
         wanted = (701, 702, 704, 713) if isinstance(der, Bes) else (701, 702, 704)
+        maybe = (STATUS,) if isinstance(der, Pv) else ()
         async with self._lock:
-            blocks = await self._fresh(lambda: self._blocks(wanted))
+            blocks = await self._fresh(lambda: self._blocks(wanted, maybe))
         measured, capacity = blocks[701], blocks[702]
         w_max = _w_max(capacity)
         return DerReading(
@@ -71,7 +74,8 @@ class SunSpecDevice:
             v_pu=_v_pu(measured, capacity),
             soc_pct=blocks[713].value("SoC") if 713 in blocks else None,
             cap_kw=None if w_max is None else held(blocks[704], w_max).cap_kw,
-            rated_kw=None if w_max is None else w_max / 1000,
+            available_kw=_kilo(blocks[STATUS].value("WAval")) if STATUS in blocks else None,
+            rated_kw=_kilo(w_max),
         )
 
     async def read_load(self, now: datetime) -> LoadReading:
@@ -87,7 +91,7 @@ class SunSpecDevice:
         return LoadReading(
             time=now,
             p_kw=self._measured(meter, "W") / 1000,
-            q_kvar=None if q_var is None else q_var / 1000,
+            q_kvar=_kilo(q_var),
         )
 
     def _measured(self, block: ModelBlock, name: str) -> float:
@@ -247,6 +251,10 @@ class SunSpecDevice:
             count = min(length, model(model_id).length, MAX_READ)
             blocks[model_id] = ModelBlock(model(model_id), await self._link.read(start, count))
         return blocks
+
+
+def _kilo(value: float | None) -> float | None:
+    return None if value is None else value / 1000
 
 
 def _w_max(capacity: ModelBlock) -> float | None:

@@ -39,7 +39,17 @@ class Misbehaviour(StrEnum):
 class FieldDevice:
     """One simulated DER: its behaviour, its registers, its reversion timers."""
 
-    def __init__(self, der: Der, start: datetime, soc_pct: float) -> None:
+    def __init__(
+        self, der: Der, start: datetime, soc_pct: float, *, tells_available: bool = False
+    ) -> None:
+        """In the state after power-up.
+
+        Args:
+            der: what it is.
+            start: the present.
+            soc_pct: state of charge of a battery [%].
+            tells_available: whether a PV plant has model 122 and tells what the sun offers.
+        """
         self.der = der
         self.behaviour = behaviour_of(der, soc_pct)
         self.blind = False
@@ -52,8 +62,11 @@ class FieldDevice:
         self._controls = _control_block(der, self._active)
         self._storage = _storage_block(der) if isinstance(der, Bes) else None
         self._ctl = _heartbeat_block()
+        tells = tells_available and isinstance(der, Pv)
+        self._status = _status_block(der) if tells else None
+        self._available_w = 0.0
         blocks = [_common_block(der), self._measured, _capacity_block(der), self._controls]
-        blocks += [b for b in (self._storage, self._ctl) if b is not None]
+        blocks += [b for b in (self._storage, self._status, self._ctl) if b is not None]
         accepts = _accepted(der, self._active)
         self.registers = RegisterMap(blocks, accepts, on_write=self._written)
 
@@ -76,6 +89,7 @@ class FieldDevice:
                     self._revert(block)
             hours = (now - self._now).total_seconds() / 3600
             self._now = now
+            self._available_w = min(available_kw, self.der.rated_kw) * 1000
             self.behaviour.step(hours, self.orders, available_kw)
 
     def show(self, v_pu: float) -> None:
@@ -103,6 +117,8 @@ class FieldDevice:
                 self._storage.set_value("SoC", None if self.blind else self.soc_pct)
                 energy_wh = self.soc_pct / 100 * _energy_wh(self.der)
                 self._storage.set_value("WHAvail", energy_wh)
+            if self._status is not None:
+                self._status.set_value("WAval", None if self.blind else self._available_w)
             beat = int((self._now - self._started).total_seconds()) % (1 << 31)
             self._ctl.set_raw("DERHb", beat)
 
@@ -231,6 +247,12 @@ def _storage_block(der: Bes) -> ModelBlock:
     block.set_raw("Pct_SF", -2)
     block.set_value("WHRtg", _energy_wh(der))
     block.set_raw("Sta", 0)
+    return block
+
+
+def _status_block(der: Der) -> ModelBlock:
+    block = ModelBlock(model(122))
+    block.set_raw("WAval_SF", smallest_scale_factor(der.rated_kw * 1000, UINT16_MAX))
     return block
 
 

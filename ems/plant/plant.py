@@ -7,7 +7,7 @@ happens. Time is simulated: nothing moves but in `advance_to`.
 import logging
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -47,6 +47,7 @@ class Plant:
         initial_soc_pct: float = 60.0,
         head_v_pu: float | None = None,
         reactive_share: float = 1.0,
+        tell_available: Collection[str] = (),
     ) -> None:
         """Compile the feeder and solve the state at `start`.
 
@@ -63,6 +64,7 @@ class Plant:
             head_v_pu: voltage behind the source impedance, where it is not the file's [pu].
             reactive_share: of the loads' nominal reactive power, what they really take: another
                 power factor than the file's [1].
+            tell_available: PV plants that have SunSpec model 122 and tell what the sun offers.
 
         Raises:
             feeders.FeederFault: the feeder does not compile, or lacks a bus.
@@ -79,7 +81,10 @@ class Plant:
         self._feeder = Feeder.open(feeder, site.placements)
         self._regulation: Regulation | None = None
         self._devices = {
-            d.name: FieldDevice(d, self.start_time, initial_soc_pct) for d in site.ders
+            d.name: FieldDevice(
+                d, self.start_time, initial_soc_pct, tells_available=d.name in tell_available
+            )
+            for d in site.ders
         }
         self._meter = LoadMeter(site.load_max_kw)
         at = terminals((d.bus for d in site.ders), self._feeder.nodes)

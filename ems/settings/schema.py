@@ -101,6 +101,17 @@ class Settings(BaseSettings):
         """The SQLite file."""
         return self._file.parent / self.store.path
 
+    def models_path(self) -> Path | None:
+        """Folder of the user's own models; None: those that ship."""
+        return self._beside(self.forecast.models)
+
+    def weather_path(self) -> Path | None:
+        """File of a weather service; None: none."""
+        return self._beside(self.forecast.weather_file)
+
+    def _beside(self, path: str | None) -> Path | None:
+        return None if path is None else self._file.parent / path
+
     def feeder_source(self) -> str:
         """A shipped feeder's name, or the absolute path of a .dss file."""
         return feeder_source(self.feeder.source, self._file.parent)

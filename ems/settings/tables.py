@@ -234,6 +234,9 @@ class DispatchTable(Table):
     fairness: Literal["least_cost", "equal_share", "proportional"] = "least_cost"
     """Who bears curtailment: whoever is cheapest; every plant of a group at the same fraction; or
     each by proportional fairness."""
+    confidence: float = Field(default=1.0, gt=0.5, le=1)
+    """How sure the low end of the sun and both ends of the load are, in the proofs: at 0.95 the sun
+    stays above it in 95 % of the intervals; 1: there may be no sun at all [1]."""
     look_ahead: bool = False
     """Plan the day ahead and send its first interval: storage moves by what its energy is worth
     over the day, not by `weight_usd_per_kwh`."""
@@ -262,8 +265,14 @@ class GridTable(Table):
 class ForecastTable(Table):
     """`[forecast]`: how the sun of the next interval is foretold."""
 
-    method: Literal["lstm", "smart_persistence", "clear_sky"] = "lstm"
-    """Best rung of the ladder; a cycle steps down by itself when history does not carry it."""
+    method: Literal["lstm", "paper_lstm", "smart_persistence", "clear_sky"] = "lstm"
+    """Best rung of the ladder; a cycle steps down by itself when history does not carry it.
+    `paper_lstm` is the published model, for comparison."""
+    models: str | None = Field(default=None, min_length=1)
+    """Folder of models of your own, relative to the site file; default: those that ship."""
+    weather_file: str | None = Field(default=None, min_length=1)
+    """CSV or Parquet file of a weather service, relative to the site file, for the look-ahead;
+    default: none."""
 
 
 class ControlTable(Table):

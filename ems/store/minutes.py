@@ -15,13 +15,18 @@ class _Sums:
 
     polls: int = 0
     capped: bool = False
+    cap_kw: float | None = None
+    """Lowest so far [kW]."""
     total: dict[str, float] = field(default_factory=dict)
     count: dict[str, int] = field(default_factory=dict)
 
     def add(self, reading: DerReading | LoadReading) -> None:
         self.polls += 1
-        self.capped |= getattr(reading, "cap_kw", None) is not None
-        for name in ("p_kw", "q_kvar", "v_pu", "soc_pct"):
+        if isinstance(reading, DerReading) and _hides_sun(reading):
+            self.capped = True
+            if reading.cap_kw is not None and math.isfinite(reading.cap_kw):
+                self.cap_kw = min(reading.cap_kw, math.inf if self.cap_kw is None else self.cap_kw)
+        for name in ("p_kw", "q_kvar", "v_pu", "soc_pct", "available_kw"):
             value = getattr(reading, name, None)
             if value is not None and math.isfinite(value):
                 self.total[name] = self.total.get(name, 0.0) + value
@@ -65,6 +70,8 @@ class MinuteMeans:
                 v_pu=sums.mean("v_pu"),
                 soc_pct=sums.mean("soc_pct"),
                 capped=sums.capped,
+                cap_kw=sums.cap_kw,
+                available_kw=sums.mean("available_kw"),
                 polls=sums.polls,
             )
             for device, sums in self._devices.items()
@@ -72,6 +79,12 @@ class MinuteMeans:
         ]
         self._minute, self._devices = None, {}
         return means
+
+
+def _hides_sun(reading: DerReading) -> bool:
+    """Whether a cap is in force, binding or not; one at the rating is none."""
+    cap, rated = reading.cap_kw, reading.rated_kw
+    return cap is not None and not (rated is not None and cap >= rated)
 
 
 def _minute(when: datetime) -> datetime:

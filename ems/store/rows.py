@@ -3,6 +3,8 @@
 SQLite keeps a NaN as NULL; the exact number stays in the record's JSON.
 """
 
+import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -63,6 +65,7 @@ def forecasts(record: CycleRecord, cycle_id: int) -> list[dict[str, Any]]:
             "lower_kw": pv.lower_kw,
             "upper_kw": pv.upper_kw,
             "method": pv.method,
+            "quantiles_kw": _quantiles(record.forecast.levels, pv.quantiles_kw),
         }
         for der, pv in record.forecast.pv.items()
     ]
@@ -70,11 +73,19 @@ def forecasts(record: CycleRecord, cycle_id: int) -> list[dict[str, Any]]:
         **common,
         "device": LOAD,
         "expected_kw": record.forecast.load_kw,
-        "lower_kw": None,
-        "upper_kw": None,
-        "method": "measured",
+        "lower_kw": record.forecast.load_lower_kw,
+        "upper_kw": record.forecast.load_upper_kw,
+        "method": record.forecast.load_method,
+        "quantiles_kw": _quantiles(record.forecast.levels, record.forecast.load_quantiles_kw),
     }
     return [*plants, load]
+
+
+def _quantiles(levels: Sequence[float], quantiles_kw: Sequence[float]) -> str | None:
+    """Column `quantiles_kw`: JSON, power by level; NULL where there are none."""
+    if not quantiles_kw:
+        return None
+    return json.dumps({f"{q:g}": kw for q, kw in zip(levels, quantiles_kw, strict=True)})
 
 
 def minute(mean: MinuteMean) -> dict[str, Any]:

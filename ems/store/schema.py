@@ -90,6 +90,7 @@ class ForecastRow(Base):
     lower_kw: Mapped[float | None]
     upper_kw: Mapped[float | None]
     method: Mapped[str]
+    quantiles_kw: Mapped[str | None]
 
 
 class MinuteRow(Base):
@@ -108,6 +109,8 @@ class MinuteRow(Base):
     v_pu: Mapped[float | None]
     soc_pct: Mapped[float | None]
     capped: Mapped[bool]
+    cap_kw: Mapped[float | None]
+    available_kw: Mapped[float | None]
     polls: Mapped[int]
     minutes: Mapped[int]
 

@@ -1,11 +1,13 @@
 """The database of one site: cycle records, minute means, missed runs, the lease."""
 
+import json
 import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from sqlalchemy import Connection, Engine, Select, func, insert, select
@@ -17,10 +19,13 @@ from ems.domain import CycleRecord, Setpoint
 from ems.errors import LeaseHeld
 from ems.store import rows
 from ems.store.engine import faults_named, open_engine, writing
-from ems.store.history import interval_means, minutes_of
+from ems.store.history import interval_means, minutes_of, plant_record_of
 from ems.store.lease import Holder, describe
 from ems.store.schema import CycleRow, ForecastRow, LeaseRow, MinuteRow, MissedRow, SetpointRow
 from ems.store.values import LOAD, KeptForecast, KeptSetpoint, Lease, MinuteMean, MissedRun
+
+if TYPE_CHECKING:
+    from forecasting.record import PlantRecord
 
 
 class Store:
@@ -154,6 +159,7 @@ class Store:
                     lower_kw=r.lower_kw,
                     upper_kw=r.upper_kw,
                     method=r.method,
+                    quantiles_kw=json.loads(r.quantiles_kw) if r.quantiles_kw else {},
                 )
                 for r in connection.execute(query)
             ]
@@ -200,26 +206,28 @@ class Store:
                 for r in connection.execute(query.order_by(row.time, row.device))
             ]
 
-    def pv_kw(self, der: str, since: datetime, until: datetime) -> "pd.Series[float]":
-        """15-minute means of power [kW] (the History port).
+    def pv_record(self, der: str, since: datetime, until: datetime) -> "PlantRecord":
+        """What is known of a plant's available power (the History port).
 
-        Index: UTC interval start, from the interval that holds `since` until just before
-        `until`; NaN where nothing was measured, and where a cap was in force at any minute:
-        what a capped plant produces does not tell what it could have.
+        From the interval that holds `since` until just before `until`, a start of an interval.
+        An interval in which any cap was in force tells no available power, unless the device
+        says it: what a capped plant makes does not tell what it could have.
         """
-        first = interval_start(since)
         with self._reading() as connection:
-            return interval_means(connection, der, first, until, with_capped=False)
+            return plant_record_of(connection, der, interval_start(since), until)
 
     def load_kw(self, since: datetime, until: datetime) -> "pd.Series[float]":
-        """15-minute means of the aggregate load [kW], indexed as `pv_kw` (the History port)."""
+        """15-minute means of the aggregate load [kW], indexed as `mean_kw` (the History port)."""
         return self.mean_kw(LOAD, since, until)
 
     def mean_kw(self, device: str, since: datetime, until: datetime) -> "pd.Series[float]":
-        """15-minute means of power [kW], indexed as `pv_kw`, with capped intervals kept."""
-        first = interval_start(since)
+        """15-minute means of power, capped or not [kW].
+
+        Index: UTC interval start, from the interval that holds `since` until just before
+        `until`; NaN where nothing was measured.
+        """
         with self._reading() as connection:
-            return interval_means(connection, device, first, until, with_capped=True)
+            return interval_means(connection, device, interval_start(since), until)
 
     # --- missed runs -----------------------------------------------------------------
 
@@ -305,7 +313,9 @@ def _nan(value: float | None) -> float:
 
 def _put(connection: Connection, means: Sequence[MinuteMean]) -> None:
     statement = upsert(MinuteRow)
-    fields = ("p_kw", "q_kvar", "v_pu", "soc_pct", "capped", "polls", "minutes")
+    fields = (
+        "p_kw", "q_kvar", "v_pu", "soc_pct", "capped", "cap_kw", "available_kw", "polls", "minutes",
+    )  # fmt: skip
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=["device", "time"],

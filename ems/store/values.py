@@ -1,6 +1,7 @@
 """What the database keeps beside the cycle records, as plain values."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from ems.domain import Setpoint
@@ -29,6 +30,10 @@ class MinuteMean:
     soc_pct: float | None = None
     capped: bool = False
     """Whether an active-power cap was in force at any poll, binding or not."""
+    cap_kw: float | None = None
+    """Lowest of these caps; None where none was, or where its height was not kept [kW]."""
+    available_kw: float | None = None
+    """PV: mean of what the device says it could make, were it not capped [kW]."""
     polls: int = 1
     """Number of polls in the mean."""
     minutes: int = 1
@@ -64,6 +69,9 @@ class KeptForecast:
     lower_kw: float | None
     upper_kw: float | None
     method: str
+    quantiles_kw: Mapping[str, float] = field(default_factory=dict)
+    """Quantiles of its mean over the interval, by level (`0.05`); empty where there are none
+    [kW]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,12 +10,14 @@ from ems.domain import (
     Bes,
     CycleRecord,
     Dispatch,
+    Forecast,
     Infeasible,
     LedgerEntry,
     LoadFlow,
     Outcome,
     Partial,
     Plan,
+    PvForecast,
     Refused,
     Sent,
     Site,
@@ -34,6 +36,9 @@ from ems.web.views import (
     SiteView,
     VoltageView,
 )
+
+LOW, HIGH = 0.10, 0.90
+"""Levels of the band that is shown."""
 
 Means = Mapping[str, float]
 """Mean power of each device over an interval [kW]."""
@@ -153,10 +158,29 @@ def _line(record: CycleRecord, measured_kw: Means) -> dict[str, Any]:
         "v_min_pu": v_min,
         "v_min_node": v_min_node,
         "pv_available_kw": sum(pv.expected_kw for pv in record.forecast.pv.values()),
+        "pv_available_low_kw": _available_at(record.forecast, LOW),
+        "pv_available_high_kw": _available_at(record.forecast, HIGH),
         "setpoints_kw": {der: s.p_kw for der, s in sent.setpoints.items()},
         "measured_kw": dict(measured_kw),
         "alarms": record.alarms,
     }
+
+
+def _available_at(forecast: Forecast, level: float) -> float | None:
+    """A quantile of every plant, added up; None where a plant has none [kW].
+
+    The plants of one feeder lie under the same clouds, so theirs go up and down together.
+    """
+    plants = forecast.pv.values()
+    if level not in forecast.levels or not all(pv.quantiles_kw for pv in plants):
+        return None
+    return sum(pv.quantiles_kw[forecast.levels.index(level)] for pv in plants)
+
+
+def _quantiles(forecast: Forecast, pv: PvForecast | None) -> dict[str, float]:
+    if pv is None or not pv.quantiles_kw:
+        return {}
+    return {f"{q:g}": kw for q, kw in zip(forecast.levels, pv.quantiles_kw, strict=True)}
 
 
 def _der(record: CycleRecord, site: Site, name: str, moved: LedgerEntry | None) -> DerView:
@@ -175,9 +199,12 @@ def _der(record: CycleRecord, site: Site, name: str, moved: LedgerEntry | None) 
         free_kw=free.p_kw if free else None,
         free_kvar=free.q_kvar if free else None,
         available_kw=forecast.expected_kw if forecast else None,
+        available_method=forecast.method if forecast else "",
+        available_quantiles_kw=_quantiles(record.forecast, forecast),
         measured_kw=reading.p_kw if reading else None,
         measured_kvar=reading.q_kvar if reading else None,
         measured_v_pu=reading.v_pu if reading else None,
+        measured_available_kw=reading.available_kw if reading else None,
         soc_pct=reading.soc_pct if reading else None,
         quality=reading.quality if reading else "assumed",
         limits=moved.limits if moved else (),

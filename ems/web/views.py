@@ -40,10 +40,16 @@ class DerView(View):
     free_kvar: Number
     available_kw: Number
     """PV only: power expected to be available, were there no cap [kW]."""
+    available_method: str
+    """How that was forecast; empty for anything that is not PV."""
+    available_quantiles_kw: dict[str, Number]
+    """Its quantiles by level (`0.05`); empty where there are none [kW]."""
     measured_kw: Number
     """Active power measured when the cycle began [kW]."""
     measured_kvar: Number
     measured_v_pu: Number
+    measured_available_kw: Number
+    """PV only: power the device says it could make; null where it does not say [kW]."""
     soc_pct: Number
     """State of charge; null for anything that is not a battery [%]."""
     quality: str
@@ -165,6 +171,10 @@ class DispatchSummary(View):
     v_min_node: str
     pv_available_kw: Number
     """Power all PV plants together were expected to have available [kW]."""
+    pv_available_low_kw: Number
+    """Where each of them has the power it exceeds in 9 of 10 intervals; null: not known [kW]."""
+    pv_available_high_kw: Number
+    """Where each of them has the power it exceeds in 1 of 10 intervals; null: not known [kW]."""
     setpoints_kw: dict[str, Number]
     """Active power asked of each DER [kW]."""
     measured_kw: dict[str, Number]
@@ -220,10 +230,12 @@ class ForecastView(View):
     """Name of the PV plant, or `load`."""
     expected_kw: Number
     lower_kw: Number
-    """Safe lower bound [kW]."""
+    """Lower bound that the proofs reckon with [kW]."""
     upper_kw: Number
-    """Safe upper bound; caps are verified up to here [kW]."""
+    """Upper bound; caps are verified up to here [kW]."""
     method: str
+    quantiles_kw: dict[str, Number]
+    """Quantiles of its mean over the interval, by level (`0.05`); empty: none [kW]."""
 
 
 class SetpointView(View):
@@ -260,6 +272,10 @@ class MeasurementView(View):
     soc_pct: Number
     capped: bool
     """Whether a cap was in force at any poll, binding or not."""
+    cap_kw: Number
+    """Lowest of these caps; null where none was, or its height is not known [kW]."""
+    available_kw: Number
+    """PV only: what the device says it could make, were it not capped [kW]."""
     polls: int
     minutes: int
     """Time the mean covers; more than 1 for imported history [min]."""

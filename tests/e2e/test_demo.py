@@ -60,6 +60,17 @@ def test_eight_cycles_on_real_sockets_keep_the_limit_that_would_have_been_broken
     assert all(c["why"] for c in result["cycles"])
 
 
+def test_hours_under_a_cap_hide_neither_the_sun_nor_what_the_limits_cost(tmp_path: Path) -> None:
+    """The plant is capped from the first cycle on; nothing is measured of what it could make."""
+    result = demo("--cycles", "12", cwd=tmp_path)
+    for cycle in result["cycles"]:
+        assert cycle["pv_cap_kw"] < cycle["pv_available_kw"]
+        assert cycle["pv_forecast"] == "lstm"
+        assert cycle["pv_expected_kw"] == pytest.approx(cycle["pv_available_kw"], rel=0.1)
+        assert cycle["compliance_usd_per_h"] > 100.0
+        assert len(cycle["pv_quantiles_kw"]) == len(result["quantile_levels"])
+
+
 @pytest.fixture
 def cloudy(tmp_path: Path) -> Path:
     """A week measured elsewhere: broken clouds, noon an hour off, a gap."""

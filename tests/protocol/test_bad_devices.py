@@ -109,6 +109,16 @@ def pv_device() -> FieldDevice:
     return device
 
 
+def test_available_power_that_is_not_implemented_is_none() -> None:
+    """Many devices have model 122 for its clock alone."""
+    device = FieldDevice(PV, NOW, 60, tells_available=True)
+    device.blind = True
+    device.step(NOW, 800)
+    device.show(1.0)
+    assert device._status is not None
+    assert device._status.value("WAval") is None
+
+
 def test_a_slow_device_costs_its_own_budget_and_delays_no_other(
     plant: Plant, hasty_field: SunSpecField
 ) -> None:

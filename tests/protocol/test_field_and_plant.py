@@ -87,6 +87,33 @@ def test_a_cap_in_force_is_read(field: SunSpecField) -> None:
     assert reading.cap_kw == 2000
 
 
+def test_a_plant_that_tells_what_the_sun_offers_is_read_under_its_cap_too(site: Site) -> None:
+    plant = Plant(
+        site, "segment13", GeneratedProfile(site, 1, NOW.date()), NOW, tell_available=["pv"]
+    )
+    field = SunSpecField(site, plant.start())
+    try:
+        field.write([cap(2000)])
+        plant.advance_to(plant.now)
+        readings = field.read(NOW)
+    finally:
+        field.close()
+        plant.close()
+    pv, bes = readings["pv"], readings["bes"]
+    assert isinstance(pv, DerReading)
+    assert isinstance(bes, DerReading)
+    assert pv.p_kw == 2000
+    # A register of 16 bits holds 10 MW in steps of 1 kW.
+    assert pv.available_kw == pytest.approx(plant.truth().pv_available_kw["pv"], abs=0.5)
+    assert bes.available_kw is None
+
+
+def test_a_plant_that_does_not_tell_has_no_available_power(field: SunSpecField) -> None:
+    reading = field.read(NOW)["pv"]
+    assert isinstance(reading, DerReading)
+    assert reading.available_kw is None
+
+
 @pytest.mark.parametrize("kw", [8000.0, None])
 def test_silence_makes_every_device_fall_back_by_itself(
     plant: Plant, field: SunSpecField, kw: float | None

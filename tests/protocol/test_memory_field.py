@@ -44,6 +44,14 @@ def test_devices_follow_what_is_written(memory: MemoryField) -> None:
     assert memory.written == [CAP, DG, replace(CAP, cap_kw=None)]
 
 
+def test_plants_tell_what_the_sun_offers_them_only_where_they_can(memory: MemoryField) -> None:
+    memory.available_kw["pv"] = 5000
+    assert reading(memory, "pv").available_kw is None
+    memory.tells_available = True
+    assert reading(memory, "pv").available_kw == 5000
+    assert reading(memory, "dg").available_kw is None
+
+
 def test_a_failing_device_disturbs_no_other_and_heals(memory: MemoryField) -> None:
     memory.fail("pv", Unreachable("gone"))
     assert isinstance(memory.read(NOW)["pv"], Unreachable)

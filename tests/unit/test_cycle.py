@@ -237,6 +237,17 @@ def test_a_measurement_that_cannot_be_true_is_refused_and_nothing_is_written_to_
     assert record.status == "degraded"
 
 
+@pytest.mark.parametrize(("said", "kept"), [(9000.0, 9000.0), (-1.0, None), (math.nan, None),
+                                           (99_999.0, None)])  # fmt: skip
+def test_available_power_that_cannot_be_true_counts_as_not_told(
+    world: Ports, field: MemoryField, said: float, kept: float | None
+) -> None:
+    field.tells_available = True
+    field.available_kw["pv"] = said
+    reading = cycle(world).snapshot.ders["pv"]
+    assert (reading.available_kw, reading.quality) == (kept, Quality.GOOD)
+
+
 def test_without_a_load_meter_the_last_value_then_the_lowest_load_is_taken(
     world: Ports, field: MemoryField
 ) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 from apscheduler.events import EVENT_JOB_SUBMITTED
 from hypothesis import given
@@ -322,7 +323,7 @@ def test_a_minute_with_a_cap_in_force_at_any_poll_counts_as_capped(make: Make) -
     bench.service.stop()
     means = bench.store.measurements(LONG_AGO, FAR, "pv")
     assert [m.capped for m in means] == [True, False]
-    assert bench.store.pv_kw("pv", NOON, NOON + INTERVAL).isna().all()
+    assert np.isnan(bench.store.pv_record("pv", NOON, NOON + INTERVAL).available_kw).all()
 
 
 def test_a_device_that_is_silent_or_says_nonsense_is_left_out_and_the_others_are_kept(
@@ -375,7 +376,7 @@ def test_the_last_finished_minute_is_kept_before_the_forecast_reads_history(make
     bench.service.poll()
     clock.move_to(NOON)
     seen: list[float] = []
-    bench.act = lambda: seen.extend(bench.store.pv_kw("pv", NOON - INTERVAL, NOON))
+    bench.act = lambda: seen.extend(bench.store.mean_kw("pv", NOON - INTERVAL, NOON))
     bench.service.cycle()
     assert seen == [5000.0]
 

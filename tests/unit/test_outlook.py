@@ -1,6 +1,7 @@
 """The day ahead from tariff, clear sky and history."""
 
 import math
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,12 +13,13 @@ import pytest
 
 from ems.clock import INTERVAL
 from ems.domain import Forecast, Horizon
-from ems.outlook import FADE, TariffOutlook
+from ems.outlook import TariffOutlook
 from ems.ports import History
 from ems.store import LOAD, Store
 from ems.tariff import flat, named
 from forecasting.clearsky import PvGeometry, clear_sky_mean_kw
-from tests.sites import NoHistory, segment, sky, snapshot
+from forecasting.record import PlantRecord
+from tests.sites import NoHistory, available, segment, sky, snapshot
 
 SITE = segment()
 MORNING = datetime(2019, 7, 15, 16, 0, tzinfo=UTC)
@@ -34,9 +36,10 @@ class Told(NoHistory):
     def __init__(self, pv: Any = None, load: Any = None) -> None:
         self.pv, self.load = pv, load
 
-    def pv_kw(self, der: str, since: datetime, until: datetime) -> Any:
-        del der
-        return super().pv_kw("pv", since, until) if self.pv is None else self.pv
+    def pv_record(self, der: str, since: datetime, until: datetime) -> PlantRecord:
+        if self.pv is None:
+            return super().pv_record(der, since, until)
+        return available(self.pv, since, until)
 
     def load_kw(self, since: datetime, until: datetime) -> Any:
         return super().load_kw(since, until) if self.load is None else self.load
@@ -58,7 +61,9 @@ def expected(start: datetime, kw: float) -> Forecast:
 
 def ahead(forecast: Forecast, history: History, outlook: TariffOutlook | None = None) -> Horizon:
     chosen = outlook or TariffOutlook(flat(0.2))
-    return chosen.ahead(SITE, snapshot(SITE, now=forecast.start), forecast, history)
+    return chosen.ahead(
+        SITE, snapshot(SITE, forecast.load_kw, now=forecast.start), forecast, history
+    )
 
 
 def test_prices_are_the_tariffs_at_the_start_of_each_of_96_intervals() -> None:
@@ -70,18 +75,21 @@ def test_prices_are_the_tariffs_at_the_start_of_each_of_96_intervals() -> None:
     assert len(set(found.price_usd_per_kwh)) > 1
 
 
-def test_the_present_sky_gives_way_to_the_usual_one_within_four_hours() -> None:
+def test_the_present_sky_gives_way_to_the_usual_one_over_the_day() -> None:
+    """It was always 80 % of the clear sky, and now it is 40 %: noon tomorrow will not be."""
     sun = clear(MORNING)
     found = ahead(expected(MORNING, 0.4 * sun[0]), Told(pv=measured(0.8, MORNING)))
-    index = np.array(found.pv_kw["pv"])[: FADE + 8] / sun[: FADE + 8]
+    light = sun > 1000.0
+    index = np.array(found.pv_kw["pv"])[light] / sun[light]
     assert index[0] == pytest.approx(0.4)
-    assert index[FADE // 2] == pytest.approx(0.6)
-    assert index[FADE:] == pytest.approx(0.8)
+    assert index[1] < 0.6
+    assert np.all(np.diff(index[:16]) > -0.02)
+    assert index[sun[light] == sun.max()] == pytest.approx(0.8, abs=0.15)
 
 
 def test_at_night_the_next_day_is_the_usual_one() -> None:
     found = ahead(expected(NIGHT, 0.0), Told(pv=measured(0.7, NIGHT)))
-    assert found.pv_kw["pv"] == pytest.approx(tuple(0.7 * clear(NIGHT)))
+    assert sum(found.pv_kw["pv"]) == pytest.approx(0.7 * clear(NIGHT).sum(), rel=0.1)
     assert found.pv_kw["pv"][0] == 0.0
 
 
@@ -89,12 +97,59 @@ def test_capped_and_missing_intervals_of_the_history_tell_nothing_of_the_sky() -
     series = measured(0.7, NIGHT)
     series[series > 5000.0] = math.nan
     found = ahead(expected(NIGHT, 0.0), Told(pv=series))
-    assert max(found.pv_kw["pv"]) == pytest.approx(0.7 * max(clear(NIGHT)))
+    assert max(found.pv_kw["pv"]) > 5500.0
 
 
 def test_power_ahead_is_never_beyond_the_rating() -> None:
     found = ahead(expected(MORNING, 10_000.0), Told(pv=measured(1.2, MORNING)))
     assert max(found.pv_kw["pv"]) <= 10_000.0
+
+
+def weather(path: Path, cover_pct: float, issued: datetime) -> None:
+    """A file that forecasts the same cloud cover for a day."""
+    times = pd.date_range(issued, periods=30, freq="h")
+    rows = [f"{t:%Y-%m-%dT%H:%MZ},{issued:%Y-%m-%dT%H:%MZ},{cover_pct}" for t in times]
+    path.write_text("\n".join(["time_utc,issued_utc,cloud_cover_pct", *rows]), encoding="utf-8")
+
+
+def test_a_weather_file_draws_the_day_to_itself_and_is_read_again_when_it_changes(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "weather.csv"
+    outlook = TariffOutlook(flat(0.2), weather_file=file)
+    history, forecast = Told(pv=measured(0.7, NIGHT)), expected(NIGHT, 0.0)
+    weather(file, 0.0, NIGHT - timedelta(hours=1))
+    clear_day = sum(ahead(forecast, history, outlook).pv_kw["pv"])
+    weather(file, 100.0, NIGHT - timedelta(hours=1))
+    os.utime(file, ns=(1, 1))
+    dull_day = sum(ahead(forecast, history, outlook).pv_kw["pv"])
+    assert dull_day < 0.6 * clear_day
+
+
+@pytest.mark.parametrize("text", [None, "", "time_utc,value\nyesterday,1"])
+def test_a_weather_file_that_cannot_be_used_is_told_and_the_plan_goes_on(
+    tmp_path: Path, text: str | None
+) -> None:
+    file = tmp_path / "weather.csv"
+    if text is not None:
+        file.write_text(text, encoding="utf-8")
+    found = ahead(
+        expected(NIGHT, 0.0), Told(pv=measured(0.7, NIGHT)),
+        TariffOutlook(flat(0.2), weather_file=file),
+    )  # fmt: skip
+    assert any(note.startswith("weather forecast not used") for note in found.notes)
+    assert max(found.pv_kw["pv"]) > 4000.0
+
+
+def test_with_a_week_of_load_the_plan_follows_the_weeks_profile() -> None:
+    """Every working day has a peak at noon; it is not yesterday, a Sunday, that is repeated."""
+    monday = datetime(2019, 7, 15, 7, 0, tzinfo=UTC)
+    index = pd.date_range(monday - timedelta(days=21), monday, freq=INTERVAL, inclusive="left")
+    working = index.day_of_week.to_numpy() < 5
+    peak = np.clip(np.sin((index.hour - 8) / 10 * np.pi), 0.0, None)
+    series = pd.Series(8000.0 + 4000.0 * peak * working, index=index)
+    found = ahead(replace(expected(monday, 0.0), load_kw=8000.0), Told(load=series))
+    assert max(found.load_kw) == pytest.approx(12_000.0, rel=0.1)
 
 
 def test_the_load_is_yesterdays_from_this_time_of_day_on() -> None:
@@ -115,7 +170,7 @@ def test_without_a_load_history_the_present_load_stays() -> None:
 class Broken:
     """A history whose database is gone."""
 
-    def pv_kw(self, der: str, since: datetime, until: datetime) -> Any:
+    def pv_record(self, der: str, since: datetime, until: datetime) -> Any:
         raise OSError(f"disk of {der} gone, {since} {until}")
 
     def load_kw(self, since: datetime, until: datetime) -> Any:
@@ -125,7 +180,7 @@ class Broken:
 @pytest.mark.parametrize("history", [Broken(), Told(pv="no series", load=[1.0])])
 def test_a_history_that_fails_leaves_the_clear_sky_and_the_present_load(history: History) -> None:
     found = ahead(expected(MORNING, 3000.0), history)
-    assert found.pv_kw["pv"][0] == 3000.0
+    assert found.pv_kw["pv"][0] == pytest.approx(3000.0)
     assert all(math.isfinite(kw) and kw >= 0.0 for kw in found.pv_kw["pv"])
     assert max(found.pv_kw["pv"]) > 3000.0
     assert set(found.load_kw) == {found.load_kw[0]}

@@ -106,6 +106,23 @@ def lost(old: object, new: object, at: str = "") -> list[str]:
     return [] if old == new else [at]
 
 
+def test_quantiles_and_available_power_come_back_as_they_were_written() -> None:
+    base = sample()
+    assert (base.forecast.levels, base.forecast.pv["pv"].quantiles_kw) == ((), ())
+    pv = replace(base.forecast.pv["pv"], quantiles_kw=(8000.1, 9000.2, 1 / 3 * 1e4))
+    forecast = replace(
+        base.forecast, pv={"pv": pv}, levels=(0.05, 0.5, 0.95), confidence=0.95,
+        load_method="profile", load_quantiles_kw=(13e3, 13.2e3, 13.4e3),
+        load_lower_kw=13e3, load_upper_kw=13.4e3,
+    )  # fmt: skip
+    reading = replace(base.snapshot.ders["pv"], available_kw=9123.4)
+    told = replace(base.snapshot, ders={**base.snapshot.ders, "pv": reading})
+    full = replace(base, forecast=forecast, snapshot=told)
+    found = from_json(to_json(full))
+    assert found.forecast == forecast
+    assert found.snapshot.ders["pv"].available_kw == 9123.4
+
+
 def test_the_ledger_comes_back_as_it_was_written() -> None:
     ledger = Ledger(
         sentence="pv held at 7.65 of 10.00 MW: B13 at its 1.10 pu limit.",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,10 @@ import pytest
 from sqlalchemy import event
 
 from ems.clock import INTERVAL
-from ems.domain import CycleRecord, Partial, Sent
+from ems.domain import CycleRecord, DerReading, Partial, Sent
 from ems.errors import BadInput
 from ems.record import from_json, to_json
-from ems.store import LOAD, MinuteMean, MissedRun, Store, StoreFault
+from ems.store import LOAD, MinuteMean, MinuteMeans, MissedRun, Store, StoreFault
 
 SAMPLE = Path(__file__).with_name("test_record_sample.json").read_text()
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -36,10 +37,8 @@ def sample(start: datetime = NOON, site: str = "segment13") -> CycleRecord:
     return replace(base, start=start, site=site, forecast=replace(base.forecast, start=start))
 
 
-def mean(minute: int, p_kw: float, *, device: str = "pv", capped: bool = False) -> MinuteMean:
-    return MinuteMean(
-        device=device, time=NOON + timedelta(minutes=minute), p_kw=p_kw, capped=capped
-    )
+def mean(minute: int, p_kw: float, *, device: str = "pv", **known: Any) -> MinuteMean:
+    return MinuteMean(device=device, time=NOON + timedelta(minutes=minute), p_kw=p_kw, **known)
 
 
 # --- cycle records -------------------------------------------------------------------
@@ -112,6 +111,21 @@ def test_forecasts_of_every_plant_and_of_the_load_are_kept(store: Store) -> None
     assert kept[LOAD].upper_kw is None
 
 
+def test_quantiles_of_sun_and_load_are_kept_by_level(store: Store) -> None:
+    base = sample()
+    pv = replace(base.forecast.pv["pv"], quantiles_kw=(8000.0, 9500.0))
+    forecast = replace(
+        base.forecast, pv={"pv": pv}, levels=(0.05, 0.5), load_quantiles_kw=(13_000.0, 13_200.0),
+        load_lower_kw=12_900.0, load_upper_kw=13_400.0, load_method="profile",
+    )  # fmt: skip
+    store.append(replace(base, forecast=forecast))
+    kept = {k.device: k for k in store.forecasts(NOON, NOON + INTERVAL)}
+    assert kept["pv"].quantiles_kw == {"0.05": 8000.0, "0.5": 9500.0}
+    assert kept[LOAD].quantiles_kw == {"0.05": 13_000.0, "0.5": 13_200.0}
+    assert (kept[LOAD].lower_kw, kept[LOAD].upper_kw) == (12_900.0, 13_400.0)
+    assert kept[LOAD].method == "profile"
+
+
 def test_a_nan_in_a_record_does_not_stop_it_from_being_kept(store: Store) -> None:
     base = sample()
     dispatch = replace(base.secured.dispatch, cost_usd_per_h=float("nan"))
@@ -152,7 +166,7 @@ def test_threads_append_and_read_at_once(store: Store) -> None:
 def test_interval_means_are_of_the_minutes_measured(store: Store) -> None:
     store.add_minute(*(mean(i, 100.0 + i) for i in range(15)))
     store.add_minute(mean(15, 7.0), mean(17, 9.0))
-    series = store.pv_kw("pv", NOON, NOON + 3 * INTERVAL)
+    series = store.mean_kw("pv", NOON, NOON + 3 * INTERVAL)
     assert list(series.index) == [NOON + i * INTERVAL for i in range(3)]
     assert isinstance(series.index, pd.DatetimeIndex)
     assert str(series.index.tz) == "UTC"
@@ -163,26 +177,34 @@ def test_an_interval_with_one_capped_minute_tells_nothing_of_what_was_available(
     store: Store,
 ) -> None:
     store.add_minute(mean(0, 100.0), mean(1, 50.0, capped=True), mean(15, 80.0))
-    np.testing.assert_array_equal(store.pv_kw("pv", NOON, NOON + 2 * INTERVAL), [np.nan, 80.0])
+    found = store.pv_record("pv", NOON, NOON + 2 * INTERVAL)
+    assert np.isnan(found.parts_kw[0]).all()
+    assert found.parts_kw[1, 0] == 80.0
+    np.testing.assert_array_equal(found.floor_kw, [75.0, 80.0])
     np.testing.assert_array_equal(store.mean_kw("pv", NOON, NOON + 2 * INTERVAL), [75.0, 80.0])
 
 
 def test_history_asked_from_within_an_interval_starts_at_its_start(store: Store) -> None:
     store.add_minute(mean(0, 100.0))
-    series = store.pv_kw("pv", NOON + timedelta(minutes=7), NOON + timedelta(minutes=16))
+    series = store.mean_kw("pv", NOON + timedelta(minutes=7), NOON + timedelta(minutes=16))
     assert list(series.index) == [NOON, NOON + INTERVAL]
     assert series.iloc[0] == 100.0
 
 
 def test_history_ends_just_before_its_end(store: Store) -> None:
     store.add_minute(mean(0, 1.0), mean(15, 2.0))
-    assert list(store.pv_kw("pv", NOON, NOON + INTERVAL)) == [1.0]
+    assert list(store.mean_kw("pv", NOON, NOON + INTERVAL)) == [1.0]
 
 
 def test_a_plant_never_measured_has_a_history_of_nan(store: Store) -> None:
-    series = store.pv_kw("pv", NOON, NOON + 4 * INTERVAL)
+    series = store.mean_kw("pv", NOON, NOON + 4 * INTERVAL)
     assert series.isna().all()
     assert series.dtype == np.float64
+    found = store.pv_record("pv", NOON, NOON + 4 * INTERVAL)
+    assert len(found) == 4
+    assert np.isnan(found.available_kw).all()
+    assert np.isnan(found.floor_kw).all()
+    assert np.isposinf(found.cap_kw).all()
 
 
 def test_a_later_mean_of_a_minute_replaces_the_first(store: Store) -> None:
@@ -216,14 +238,94 @@ def test_earlier_history_is_kept_and_found_like_measured_minutes(store: Store) -
     values = np.arange(len(index), dtype=float)
     values[7] = np.nan
     store.add_history("pv", pd.Series(values, index=index))
-    found = store.pv_kw("pv", NOON - timedelta(days=5), NOON)
-    np.testing.assert_array_equal(found, values)
+    found = store.pv_record("pv", NOON - timedelta(days=5), NOON)
+    assert found.parts_kw.shape == (480, 1)
+    np.testing.assert_array_equal(found.available_kw, values)
+
+
+@pytest.mark.parametrize(("minutes", "parts"), [(1, 15), (5, 3), (15, 1)])
+def test_an_interval_is_told_in_as_many_parts_as_were_measured(
+    store: Store, minutes: int, parts: int
+) -> None:
+    count = 4 * 15 // minutes
+    index = pd.date_range(NOON, periods=count, freq=f"{minutes}min")
+    values = np.arange(float(count))
+    store.add_history("pv", pd.Series(values, index=index))
+    found = store.pv_record("pv", NOON, NOON + 4 * INTERVAL)
+    np.testing.assert_array_equal(found.parts_kw, values.reshape(4, parts))
+
+
+def test_a_device_polled_every_five_minutes_tells_three_parts(store: Store) -> None:
+    store.add_minute(*(mean(i, float(i)) for i in range(0, 30, 5)))
+    found = store.pv_record("pv", NOON, NOON + 2 * INTERVAL)
+    np.testing.assert_array_equal(found.parts_kw, [[0.0, 5.0, 10.0], [15.0, 20.0, 25.0]])
+
+
+def test_an_imported_quarter_hour_stands_for_each_of_its_minutes(store: Store) -> None:
+    store.add_history("pv", pd.Series([7.0], index=pd.DatetimeIndex([NOON])))
+    store.add_minute(*(mean(i, 1.0) for i in range(15, 45)))
+    found = store.pv_record("pv", NOON, NOON + 3 * INTERVAL)
+    np.testing.assert_array_equal(found.parts_kw, [[7.0] * 15, [1.0] * 15, [1.0] * 15])
+
+
+def test_a_month_of_quarter_hours_with_one_of_minutes_is_told_in_quarter_hours(
+    store: Store,
+) -> None:
+    index = pd.date_range(NOON - 10 * INTERVAL, NOON, freq="15min", inclusive="left")
+    store.add_history("pv", pd.Series(7.0, index=index))
+    store.add_minute(*(mean(i, float(i)) for i in range(15)))
+    found = store.pv_record("pv", NOON - 10 * INTERVAL, NOON + INTERVAL)
+    np.testing.assert_array_equal(found.parts_kw, [[7.0]] * 11)
+
+
+def test_the_lowest_cap_of_an_interval_is_kept_and_one_of_unknown_height_is_unknown(
+    store: Store,
+) -> None:
+    store.add_minute(
+        mean(0, 100.0, capped=True, cap_kw=90.0),
+        mean(1, 100.0, capped=True, cap_kw=80.0),
+        mean(2, 100.0),
+        mean(15, 100.0, capped=True),
+        mean(16, 100.0, capped=True, cap_kw=80.0),
+        mean(30, 100.0),
+    )
+    found = store.pv_record("pv", NOON, NOON + 3 * INTERVAL)
+    np.testing.assert_array_equal(found.cap_kw, [80.0, np.nan, np.inf])
+
+
+def test_what_a_device_says_it_could_make_is_available_also_under_a_cap(store: Store) -> None:
+    store.add_minute(
+        *(mean(i, 60.0, capped=True, cap_kw=60.0, available_kw=95.0) for i in range(15)),
+        *(mean(i, 90.0, available_kw=91.0) for i in range(15, 30)),
+    )
+    found = store.pv_record("pv", NOON, NOON + 2 * INTERVAL)
+    np.testing.assert_array_equal(found.available_kw, [95.0, 91.0])
+    np.testing.assert_array_equal(found.floor_kw, [60.0, 90.0])
+    assert np.isposinf(found.cap_kw).all()
+
+
+@pytest.mark.parametrize("said", [0.0, 1000.0])
+def test_available_power_that_contradicts_what_is_made_uncapped_is_not_believed(
+    store: Store, said: float
+) -> None:
+    store.add_minute(
+        *(mean(i, 60.0, capped=True, cap_kw=60.0, available_kw=said) for i in range(15)),
+        *(mean(i, 90.0, available_kw=said) for i in range(15, 30)),
+    )
+    found = store.pv_record("pv", NOON, NOON + 2 * INTERVAL)
+    np.testing.assert_array_equal(found.available_kw, [np.nan, 90.0])
+    np.testing.assert_array_equal(found.cap_kw, [60.0, np.inf])
+
+
+def test_a_device_never_says_it_could_make_less_than_it_makes(store: Store) -> None:
+    store.add_minute(*(mean(i, 90.0, available_kw=89.0) for i in range(15)))
+    assert store.pv_record("pv", NOON, NOON + INTERVAL).available_kw[0] == 90.0
 
 
 def test_history_of_a_local_zone_is_kept_in_utc(store: Store) -> None:
     index = pd.date_range("2026-07-01 14:00", periods=2, freq="15min", tz="Europe/Zurich")
     store.add_history("pv", pd.Series([1.0, 2.0], index=index))
-    np.testing.assert_array_equal(store.pv_kw("pv", NOON, NOON + 2 * INTERVAL), [1.0, 2.0])
+    np.testing.assert_array_equal(store.mean_kw("pv", NOON, NOON + 2 * INTERVAL), [1.0, 2.0])
 
 
 @pytest.mark.parametrize(
@@ -289,6 +391,46 @@ def test_the_tables_migrated_to_are_those_the_code_uses(store: Store) -> None:
     with store._engine.connect() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), Base.metadata)
     assert differences == []
+
+
+def test_a_database_of_the_first_version_is_migrated_and_keeps_what_it_held(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "old.sqlite"
+    _first_version(path)
+    with sqlite3.connect(path) as raw:
+        raw.executemany(
+            "insert into minutes values ('pv', ?, ?, null, null, null, ?, 6, 1)",
+            [(int((NOON + i * INTERVAL).timestamp()) * 10**6, 50.0 + i, i) for i in range(2)],
+        )
+        raw.execute(
+            "insert into cycles (site, start, status, json) values ('segment13', 0, 'verified', ?)",
+            (SAMPLE,),
+        )
+    store = Store.open(path)
+    found = store.pv_record("pv", NOON, NOON + 2 * INTERVAL)
+    np.testing.assert_array_equal(found.available_kw, [50.0, np.nan])
+    np.testing.assert_array_equal(found.floor_kw, [50.0, 51.0])
+    np.testing.assert_array_equal(found.cap_kw, [np.inf, np.nan])
+    assert store.latest() is not None
+    store.append(sample())
+    assert len(store.forecasts(LONG_AGO, FAR)) == 2
+    store.close()
+
+
+def _first_version(path: Path) -> None:
+    """A database as the first version of GEEMS made it."""
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import create_engine
+
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", "ems:store/migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    engine.dispose()
 
 
 def test_a_database_of_a_newer_version_is_refused_untouched(tmp_path: Path) -> None:
@@ -367,3 +509,39 @@ def test_a_database_locked_by_another_program_is_one_clear_fault(tmp_path: Path)
     store.append(sample())
     other.close()
     store.close()
+
+
+# --- polls to minutes ----------------------------------------------------------------
+
+
+def polled(second: int, **reading: Any) -> DerReading:
+    now = NOON + timedelta(seconds=second)
+    given: dict[str, Any] = {"p_kw": 60.0, "q_kvar": 0.0, "rated_kw": 100.0}
+    return DerReading(der="pv", time=now, **(given | reading))
+
+
+def minute_of(*readings: DerReading) -> MinuteMean:
+    means = MinuteMeans()
+    for reading in readings:
+        means.add(reading.time, [reading])
+    (found,) = means.close()
+    return found
+
+
+def test_a_minute_keeps_its_lowest_cap_and_its_mean_available_power() -> None:
+    found = minute_of(
+        polled(0, cap_kw=80.0, available_kw=90.0),
+        polled(10, cap_kw=70.0, available_kw=96.0),
+        polled(20),
+    )
+    assert (found.capped, found.cap_kw, found.available_kw) == (True, 70.0, 93.0)
+
+
+def test_a_cap_at_the_rating_is_none() -> None:
+    assert not minute_of(polled(0, cap_kw=100.0)).capped
+    assert minute_of(polled(0, cap_kw=100.0, rated_kw=None)).capped
+
+
+def test_a_minute_without_cap_or_available_power_says_so() -> None:
+    found = minute_of(polled(0))
+    assert (found.capped, found.cap_kw, found.available_kw) == (False, None, None)

@@ -32,6 +32,8 @@ SAMPLE = Path(__file__).with_name("test_record_sample.json").read_text()
 NOW = datetime(2026, 7, 1, 14, 7, tzinfo=UTC)
 START = datetime(2026, 7, 1, 14, tzinfo=UTC)
 
+EARLY, LATE = "2026-07-01T00:00:00Z", "2026-07-02T00:00:00Z"
+
 SITE = Site(
     name="segment13",
     latitude_deg=36.7,
@@ -127,6 +129,39 @@ def test_the_latest_dispatch_tells_reason_status_limits_and_every_resource(
     assert (dg["setpoint_kvar"], dg["readback_kvar"], dg["free_kvar"]) == (-400.0, -400.0, 0.0)
     assert bes["soc_pct"] == 59.99
     assert pv["limits"] == ["B13.1"]
+
+
+def with_quantiles(record: CycleRecord) -> CycleRecord:
+    """The record of a forecaster that tells how sure it is."""
+    pv = replace(record.forecast.pv["pv"], quantiles_kw=(8500.0, 9600.0, 9950.0))
+    reading = replace(record.snapshot.ders["pv"], available_kw=9700.0)
+    return replace(
+        record,
+        forecast=replace(record.forecast, pv={"pv": pv}, levels=(0.1, 0.5, 0.9)),
+        snapshot=replace(record.snapshot, ders={**record.snapshot.ders, "pv": reading}),
+    )
+
+
+def test_how_sure_the_available_power_is_and_what_the_device_says_of_it_are_told(
+    served: Served,
+) -> None:
+    served.store.append(with_quantiles(sample()))
+    found = one(served.get("/dispatch/latest"))
+    pv, dg = found["ders"][0], found["ders"][1]  # type: ignore[index]  # a JSON array
+    assert pv["available_quantiles_kw"] == {"0.1": 8500.0, "0.5": 9600.0, "0.9": 9950.0}
+    assert (pv["available_method"], pv["measured_available_kw"]) == ("lstm", 9700.0)
+    assert (dg["available_method"], dg["available_quantiles_kw"]) == ("", {})
+    assert (found["pv_available_low_kw"], found["pv_available_high_kw"]) == (8500.0, 9950.0)
+    (kept,) = [
+        f for f in many(served.get("/forecasts", since=EARLY, until=LATE)) if f["device"] == "pv"
+    ]
+    assert kept["quantiles_kw"] == {"0.1": 8500.0, "0.5": 9600.0, "0.9": 9950.0}
+
+
+def test_a_record_without_quantiles_has_no_band(served: Served) -> None:
+    served.store.append(sample())
+    found = one(served.get("/dispatch/latest"))
+    assert found["pv_available_low_kw"] is found["pv_available_high_kw"] is None
 
 
 def test_the_voltage_of_every_node_is_told_with_and_without_network_limits(

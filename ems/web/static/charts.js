@@ -208,6 +208,7 @@ export class DayChart extends Chart {
   describe(i) {
     const r = this.rows[i];
     const powers = ["pv", "available", "dg", "bes", "load", "grid"].map((s) => `${NAMES[s]} ${format.power(r[s])}`);
+    if (r.low !== null && r.high !== null) powers[1] += ` (${format.power(r.low)}–${format.power(r.high)})`;
     return `${format.day(r.start)} ${format.clock(r.start)} UTC, ${r.status}: ${powers.join(" · ")} kW · highest voltage ${format.volts(r.voltage)} pu.`;
   }
 
@@ -217,11 +218,12 @@ export class DayChart extends Chart {
     this.start = this.begin();
     const [top, split, bottom] = [8, this.height - 118, this.height - 24];
     const x = scale(this.start, this.end, this.left, this.right);
-    const powers = this.rows.flatMap((r) => SERIES.map((s) => r[s])).filter((v) => v !== null);
+    const powers = this.rows.flatMap((r) => [...SERIES, "high"].map((s) => r[s])).filter((v) => v !== null);
     const high = Math.max(1, ...powers);
     const y = scale(Math.min(0, ...powers), high * 1.03, split, top);
     this.axis(svg, y, ticks(Math.min(0, ...powers), high * 1.03, 5), format.power);
     add(svg, "text", { x: this.left + 4, y: top + 10 }, "kW");
+    add(svg, "path", { class: "available-band", d: this.band(x, y) });
     for (const name of SERIES) {
       add(svg, "path", { class: `series ${name}`, d: this.steps(x, y, name) });
     }
@@ -263,6 +265,12 @@ export class DayChart extends Chart {
       const anchor = x(t) > this.right - 18 ? "end" : x(t) < this.left + 18 ? "start" : "middle";
       add(svg, "text", { x: x(t), y: this.height - 6, "text-anchor": anchor }, format.clock(new Date(t)));
     }
+  }
+
+  /** Where available power lies in 8 of 10 intervals, one box for each. */
+  band(x, y) {
+    return this.rows.filter((r) => r.low !== null && r.high !== null).map((r) =>
+      `M${x(+r.start)} ${y(r.low)}V${y(r.high)}H${x(+r.start + QUARTER)}V${y(r.low)}Z`).join("");
   }
 
   /** A value holds for its interval; a gap stays a gap. */

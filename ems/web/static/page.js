@@ -128,7 +128,7 @@ function derRow(d) {
   outcome.append(badge(element("span"), OUTCOMES[d.outcome] ?? ["", d.outcome]));
   if (d.reason) outcome.append(element("small", d.reason));
   const setpoint = cell("Setpoint, kW", format.power(d.setpoint_kw), "number");
-  if (isPv && d.available_kw !== null) setpoint.append(element("small", `of ${format.power(d.available_kw)} available`));
+  if (isPv && d.available_kw !== null) setpoint.append(element("small", `of ${format.power(d.available_kw)} available${band(d)}`));
   tr.append(
     name,
     setpoint,
@@ -140,6 +140,12 @@ function derRow(d) {
     outcome,
   );
   return tr;
+}
+
+/** Where available power lies in 8 of 10 intervals. */
+function band(d) {
+  const [low, high] = [d.available_quantiles_kw["0.1"], d.available_quantiles_kw["0.9"]];
+  return low === undefined || high === undefined ? "" : ` (${format.power(low)}–${format.power(high)})`;
 }
 
 function cell(label, text, className = "") {
@@ -171,6 +177,8 @@ function showDay(history, end) {
     start: new Date(s.start),
     status: s.status,
     available: site.ders.some((d) => d.kind === "pv") ? s.pv_available_kw : null,
+    low: s.pv_available_low_kw,
+    high: s.pv_available_high_kw,
     pv: total(s, "pv"),
     dg: total(s, "dg"),
     bes: total(s, "bes"),
@@ -180,7 +188,7 @@ function showDay(history, end) {
   }));
   day.show({ rows, limits: site.limits, end });
   $("day-table").tBodies[0].replaceChildren(...rows.toReversed().map((r) => {
-    const powers = [r.available, r.pv, r.dg, r.bes, r.load, r.grid].map(format.power);
+    const powers = [r.available, r.low, r.high, r.pv, r.dg, r.bes, r.load, r.grid].map(format.power);
     return row(format.clock(r.start), [r.status, ...powers, format.volts(r.voltage)]);
   }));
 }

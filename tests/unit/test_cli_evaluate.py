@@ -1,0 +1,155 @@
+"""`geems forecast evaluate`: its document, its table, its picture, and what it refuses."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from ems.cli import main
+from ems.cli.outcome import Exit
+from forecasting.judging.evaluate import NAMES
+from models import champion
+from tests.cloudy import ROOF, power_kw, write_csv
+
+Evaluate = Callable[..., "click.testing.Result"]
+
+PLACE = (
+    *("--lat", str(ROOF.latitude_deg), "--lon", str(ROOF.longitude_deg)),
+    *("--capacity-kw", str(ROOF.rated_kw), "--tilt", "30", "--azimuth", "180"),
+)
+SHORT = ("--calibration-days", "10")
+
+
+@pytest.fixture
+def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
+    """Runs the command in a folder that holds 24 days of a roof."""
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "roof.csv", power_kw(24, minutes=5))
+
+    def run(*arguments: str) -> click.testing.Result:
+        return CliRunner().invoke(main, ["forecast", "evaluate", *arguments])
+
+    return run
+
+
+def test_json_is_one_document_with_the_scores_of_every_model(evaluate: Evaluate) -> None:
+    result = evaluate("roof.csv", *PLACE, *SHORT, "--json")
+    assert result.exit_code == Exit.OK, result.stderr
+    document = json.loads(result.stdout)
+    assert (document["site"], document["resolution_min"]) == ("roof", 5)
+    assert document["n"] > 300
+    assert set(document["models"]) == set(NAMES)
+    assert set(document["models"]["geems"]) == {
+        *("nrmse_pct", "nmae_pct", "mbe_pct", "skill_pct", "pinball_pct"),
+        *("coverage50_pct", "coverage80_pct", "coverage90_pct"),
+    }
+    assert document["branches"]["lstm"] == document["n"]
+    assert "6/6" in result.stderr
+
+
+def test_the_table_marks_the_best_and_fits_eighty_columns(evaluate: Evaluate) -> None:
+    result = evaluate("roof.csv", *PLACE, *SHORT, "--resolution", "15min", "--site", "my roof")
+    assert result.exit_code == Exit.OK, result.stderr
+    assert "my roof" in result.stdout
+    assert "polls every 15 min" in result.stdout
+    rows = [
+        line for line in result.stdout.splitlines() if line.split()[:1] and line.split()[0] in NAMES
+    ]
+    assert [row.split()[0] for row in rows] == list(NAMES)
+    assert sum("*" in row.split()[1] for row in rows) >= 1
+    assert "…" not in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_a_picture_is_drawn_where_one_is_asked_for(evaluate: Evaluate, tmp_path: Path) -> None:
+    assert evaluate("roof.csv", *PLACE, *SHORT, "--plot", "roof.png").exit_code == Exit.OK
+    assert (tmp_path / "roof.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_everything_wrong_is_told_at_once(evaluate: Evaluate, tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text("time_utc,value\n2023-01-01T00:00Z,one\n", encoding="utf-8")
+    result = evaluate(
+        *("bad.csv", "--lat", "95", "--tilt", "-1", "--calibration-days", "0"),
+        *("--plot", "nowhere/roof.png", "--model", "no_such_model", "--json"),
+    )
+    assert result.exit_code == Exit.BAD_INPUT
+    faults = {fault["place"]: fault["problem"] for fault in json.loads(result.stdout)["faults"]}
+    assert set(faults) == {
+        *("bad.csv", "--lat", "--lon", "--capacity-kw", "--tilt", "--calibration-days"),
+        *("--plot", "--model"),
+    }
+    assert "not a number ('one')" in result.stderr
+
+
+def test_a_file_that_is_not_there_is_told_with_the_rest(evaluate: Evaluate) -> None:
+    result = evaluate("none.csv")
+    assert result.exit_code == Exit.BAD_INPUT
+    assert "none.csv: no such file" in result.stderr
+    assert "--lat: missing" in result.stderr
+
+
+def test_a_resolution_finer_than_the_file_is_refused(evaluate: Evaluate) -> None:
+    result = evaluate("roof.csv", *PLACE, *SHORT, "--resolution", "1min")
+    assert result.exit_code == Exit.BAD_INPUT
+    assert "--resolution: 1min is finer than roof.csv" in result.stderr
+
+
+def test_a_given_orientation_that_the_power_contradicts_is_warned_of(
+    evaluate: Evaluate, tmp_path: Path
+) -> None:
+    write_csv(tmp_path / "long.csv", power_kw(64, seed=4))
+    turned = (*PLACE[:-1], "270")
+    result = evaluate("long.csv", *turned, "--calibration-days", "60")
+    assert result.exit_code == Exit.OK, result.stderr
+    assert "! the modules seem to face" in result.stderr
+    assert "kept as given" in result.stderr
+
+
+def test_a_model_may_be_given_by_its_folder_and_a_changed_one_is_refused(
+    evaluate: Evaluate, tmp_path: Path
+) -> None:
+    shutil.copytree(champion("pv_pooled").artefact.path.parent, tmp_path / "mine")
+    manifest = tmp_path / "mine" / "manifest.json"
+    text = json.loads(manifest.read_text(encoding="utf-8"))
+    manifest.write_text(json.dumps({**text, "id": "mine"}), encoding="utf-8")
+    assert evaluate("roof.csv", *PLACE, *SHORT, "--model", "mine").exit_code == Exit.OK
+    model = tmp_path / "mine" / text.get("file", "model.tflite")
+    model.write_bytes(model.read_bytes()[:-1] + b"!")
+    result = evaluate("roof.csv", *PLACE, *SHORT, "--model", "mine")
+    assert result.exit_code == Exit.BAD_INPUT
+    assert "--model: " in result.stderr
+    assert "SHA-256" in result.stderr
+
+
+def test_a_model_judged_on_what_it_was_trained_on_is_said_to_be_flattered(
+    evaluate: Evaluate, tmp_path: Path
+) -> None:
+    shutil.copytree(champion("pv_pooled").artefact.path.parent, tmp_path / "mine")
+    manifest = tmp_path / "mine" / "manifest.json"
+    text = json.loads(manifest.read_text(encoding="utf-8"))
+    here = {"latitude_deg": ROOF.latitude_deg, "longitude_deg": ROOF.longitude_deg}
+    for last, flattered in (("2023-03-20", True), ("2023-03-17", False)):
+        span = {"first": "2023-01-01", "last": last, "sha256": "ab" * 32, **here}
+        changed = {**text, "id": "mine", "training_window": {"roof": span}}
+        manifest.write_text(json.dumps(changed), encoding="utf-8")
+        result = evaluate("roof.csv", *PLACE, *SHORT, "--model", "mine")
+        assert result.exit_code == Exit.OK, result.stderr
+        assert ("its scores flatter it" in result.stderr) is flattered
+
+
+def test_without_a_usable_champion_the_next_rung_is_judged_and_said_so(
+    evaluate: Evaluate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise ValueError("not a model")
+
+    monkeypatch.setattr("forecasting.pooled.PooledLstm", broken)
+    result = evaluate("roof.csv", *PLACE, *SHORT, "--json")
+    assert result.exit_code == Exit.OK
+    document = json.loads(result.stdout)
+    assert document["branches"]["lstm"] == 0
+    assert "geems goes without its model: not a model" in document["warnings"]
