@@ -33,6 +33,7 @@ from ems.plant import (
     run_plant,
 )
 from ems.settings import TEMPLATE, Settings, load_settings
+from forecasting.record import LEVELS
 
 log = logging.getLogger(__name__)
 
@@ -225,7 +226,10 @@ def _row(
     for name, at in decided.items():
         row[f"{name}_kw"] = round(at.p_kw, 1)
         row[f"{name}_kvar"] = round(at.q_kvar, 1)
-        if name in record.forecast.pv:
+        if (sky := record.forecast.pv.get(name)) is not None:
+            row[f"{name}_forecast"] = sky.method
+            row[f"{name}_expected_kw"] = round(sky.expected_kw, 1)
+            row[f"{name}_quantiles_kw"] = [round(kw, 1) for kw in sky.quantiles_kw]
             row[f"{name}_cap_kw"] = None if at.cap_kw is None else round(at.cap_kw, 1)
             row[f"{name}_available_kw"] = round(made.pv_available_kw[name], 1)
             row[f"{name}_made_kw"] = round(made.p_kw[name], 1)
@@ -233,6 +237,7 @@ def _row(
     return row | {
         "load_kw": round(record.snapshot.load.p_kw, 1),
         "cost_usd_per_h": round(record.secured.dispatch.cost_usd_per_h, 2),
+        "compliance_usd_per_h": round(record.ledger.compliance_usd_per_h, 2),
         "setpoints_written_and_read_back": sent,
         "setpoints": len(record.outcomes),
         "v_max_uncontrolled_pu": round(uncontrolled.highest()[1], 5),
@@ -253,6 +258,7 @@ def _summary(play: Play, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "site": play.site.name,
         "start": play.start.isoformat(),
         "limits_pu": [play.site.limits.v_min_pu, play.site.limits.v_max_pu],
+        "quantile_levels": list(LEVELS),
         "cycles": list(rows),
         "setpoints": sum(r["setpoints"] for r in rows),
         "setpoints_written_and_read_back": sum(r["setpoints_written_and_read_back"] for r in rows),

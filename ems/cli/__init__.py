@@ -14,6 +14,7 @@ from ems.cli.doctor import doctor
 from ems.cli.explain import explain
 from ems.cli.forecast import forecast
 from ems.cli.foreign import foreign_packages
+from ems.cli.models import models
 from ems.cli.operate import demo, plant, run, serve
 from ems.cli.outcome import document_usage, remember_json, report
 from ems.cli.reproduce import reproduce
@@ -70,6 +71,7 @@ def main(*, debug: bool) -> None:  # noqa: ARG001 - read by Geems.invoke
 
 
 for command in (
-    *(demo, init, validate, doctor, run, serve, explain, plant, reproduce, forecast, coordinate),
+    *(demo, init, validate, doctor, run, serve, explain, plant, reproduce, forecast, models),
+    coordinate,
 ):
     main.add_command(command)

@@ -20,6 +20,7 @@ from ems.cli.outcome import Exit, json_option, print_json
 
 if TYPE_CHECKING:
     from ems.domain import Forecast, Site, Snapshot
+    from models import Artefact
 
 LIBRARIES = (
     *("geems", "numpy", "pandas", "pyomo", "cyipopt-wheels", "opendssdirect.py"),
@@ -114,19 +115,35 @@ def _load_flow() -> Iterator[Finding]:
 
 
 def _forecaster() -> Iterator[Finding]:
-    from forecasting.runtime import PaperLstm
-    from models import ArtefactFault, listing
+    from ems.cli.models import models_folder
+    from models import ArtefactFault, champion, everything
 
-    shipped = listing()
-    for entry in shipped:
-        if isinstance(entry, ArtefactFault):
-            yield Finding(check="LiteRT", ok=False, detail=str(entry))
-        else:
-            error = PaperLstm(entry).parity_error
-            detail = f"{entry.id} loaded, answers as trained within {error:.0e}"
-            yield Finding(check="LiteRT", ok=True, detail=detail)
-    if not shipped:
+    folder = models_folder(None)
+    entries = everything(folder)
+    if not entries:
         yield Finding(check="LiteRT", ok=False, detail="no trained artefact ships with geems")
+    broken = [str(entry) for entry in entries if isinstance(entry, ArtefactFault)]
+    sound = [entry for entry in entries if not isinstance(entry, ArtefactFault)]
+    for kind in dict.fromkeys(entry.kind for entry in sound):
+        try:
+            broken += [n for n in champion(kind, folder).notes if n not in broken]
+        except ArtefactFault as fault:
+            broken.append(str(fault))
+    yield from (Finding(check="LiteRT", ok=False, detail=detail) for detail in broken)
+    yield from map(_loaded, sound)
+
+
+def _loaded(artefact: "Artefact") -> Finding:
+    """Whether an artefact answers as it did when it was trained."""
+    from forecasting.judging.contenders import parity_error
+    from forecasting.runtime import ParityFault
+
+    try:
+        error = parity_error(artefact)
+    except (ParityFault, ValueError, RuntimeError) as fault:
+        return Finding(check="LiteRT", ok=False, detail=f"{artefact.id}: {fault}")
+    answers = "checksums agree" if error is None else f"answers as trained within {error:.0e}"
+    return Finding(check="LiteRT", ok=True, detail=f"{artefact.id} loaded, {answers}")
 
 
 def _port(port: int) -> Iterator[Finding]:

@@ -1,0 +1,326 @@
+"""`geems forecast evaluate`: how good the forecasts are on a measured file."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ems.cli.outcome import json_option, print_json
+from ems.errors import BadInput, Fault
+
+if TYPE_CHECKING:
+    from forecasting.data.formats import Kind
+    from forecasting.judging.evaluate import Evaluation, Progress, Span
+    from forecasting.judging.judged import Asked
+    from forecasting.ladder import Model
+    from models import Artefact
+
+_COLUMNS = {
+    "nrmse_pct": ("nRMSE", 2),
+    "nmae_pct": ("nMAE", 2),
+    "mbe_pct": ("MBE", 2),
+    "skill_pct": ("skill", 1),
+    "pinball_pct": ("pinball", 2),
+    "coverage50_pct": ("in 50", 1),
+    "coverage80_pct": ("in 80", 1),
+    "coverage90_pct": ("in 90", 1),
+}
+"""Key of the document, title of the column, decimals: 80 characters hold the table."""
+
+_TARGETS = {"mbe_pct": 0.0, "coverage50_pct": 50.0, "coverage80_pct": 80.0, "coverage90_pct": 90.0}
+"""What the best comes nearest to; of the others skill is best high, errors low."""
+
+
+# Numbers are checked with the file, so that one call tells everything that is wrong.
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--lat", type=float, help="Latitude, north positive [°]. Needed.")
+@click.option("--lon", type=float, help="Longitude, east positive [°]. Needed.")
+@click.option("--capacity-kw", type=float, help="Rating of the plant [kW]. Needed.")
+@click.option(
+    "--tilt",
+    type=float,
+    help="Tilt of the modules [°]; for power give both this and --azimuth, or neither: fitted.",
+)
+@click.option(
+    "--azimuth", type=float, help="Where they face, clockwise from north [°]; as for --tilt."
+)
+@click.option(
+    "--kind", type=click.Choice(["power", "ghi"]), help="What is measured; default: by the column."
+)
+@click.option(
+    "--resolution",
+    type=click.Choice(["15min", "5min", "1min"]),
+    help="Judge with polls as far apart as this; default: as in the file.",
+)
+@click.option(
+    "--calibration-days",
+    type=int,
+    default=60,
+    show_default=True,
+    help="Days at the start that are never scored; the plant is fitted to them.",
+)
+@click.option(
+    "--test-span",
+    type=click.Choice(["last-third", "after-calibration"]),
+    default="last-third",
+    show_default=True,
+    help="What is scored.",
+)
+@click.option(
+    "--horizon",
+    type=click.Choice(["15min", "24h"]),
+    default="15min",
+    show_default=True,
+    help="24h: judge the path of the day ahead too.",
+)
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="PNG to draw.")
+@click.option("--site", help="Name to show; default: the file's.")
+@click.option("--model", help="Id or folder of the artefact; default: the champion.")
+@json_option
+def evaluate(
+    file: Path,
+    lat: float | None,
+    lon: float | None,
+    capacity_kw: float | None,
+    tilt: float | None,
+    azimuth: float | None,
+    kind: "Kind | None",
+    resolution: str | None,
+    calibration_days: int,
+    test_span: "Span",
+    horizon: str,
+    plot: Path | None,
+    site: str | None,
+    model: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Judge the forecast of the next 15 minutes on FILE, beside simpler ones.
+
+    FILE holds time_utc (interval start) and value, or what `geems forecast` reads elsewhere. Each
+    forecast uses only what was measured before its interval.
+    """
+    from forecasting.judging.judged import Asked
+
+    asked = Asked(
+        path=file,
+        latitude_deg=lat,
+        longitude_deg=lon,
+        capacity_kw=capacity_kw,
+        tilt_deg=tilt,
+        azimuth_deg=azimuth,
+        kind=kind,
+        minutes=None if resolution is None else int(resolution.removesuffix("min")),
+        calibration_days=calibration_days,
+        site=site,
+    )
+    found, warnings = _evaluation(asked, model, test_span, plot)
+    if plot is not None:
+        from forecasting.judging.plots import draw
+
+        draw(found, plot)
+    ahead = _day_ahead(found) if horizon == "24h" else {}
+    if as_json:
+        print_json({**found.to_json(), **ahead, "warnings": warnings})
+    else:
+        _print_table(found)
+        for score in ahead.values():
+            click.echo(_day_ahead_line(score))
+    for warning in warnings:
+        click.echo(f"! {warning}", err=True)
+
+
+def _evaluation(
+    asked: "Asked", model: str | None, span: "Span", plot: Path | None
+) -> "tuple[Evaluation, list[str]]":
+    """The evaluation and what to warn of.
+
+    Raises:
+        BadInput: Something is wrong with what was given; carries all faults.
+    """
+    from forecasting.judging.evaluate import evaluate as evaluate_record
+    from forecasting.judging.judged import Judged, judged
+    from forecasting.runtime import PaperLstm
+    from forecasting.series import SeriesFault
+    from models import champion
+
+    faults: list[Fault] = []
+    if plot is not None and not plot.resolve().parent.is_dir():
+        faults.append(Fault(place="--plot", problem=f"there is no folder {plot.parent}; make it"))
+    artefact, loaded, warnings = _model(model, faults)
+    case: Judged | None = None
+    try:
+        case = judged(asked)
+    except SeriesFault as fault:
+        faults.extend(map(_fault, fault.faults))
+    if case is None or faults:
+        raise BadInput(faults)
+    paper = PaperLstm(champion("paper_lstm").artefact)
+    try:
+        with _progress() as progress:
+            found = evaluate_record(
+                case,
+                model=loaded,
+                paper=paper,
+                calibration_days=asked.calibration_days,
+                span=span,
+                progress=progress,
+            )
+    except SeriesFault as fault:
+        raise BadInput(map(_fault, fault.faults)) from fault
+    if artefact is not None:
+        warnings.extend(_seen(artefact, asked, found))
+    return found, [*warnings, *found.warnings]
+
+
+def _day_ahead(found: "Evaluation") -> dict[str, dict[str, Any]]:
+    """Scores of the day ahead on the same span, for the document.
+
+    Raises:
+        BadInput: Nothing of it can be scored.
+    """
+    from dataclasses import asdict
+
+    import numpy as np
+
+    from forecasting.day_ahead.scores import judge_day_ahead
+
+    case = found.judged
+    first = int(np.flatnonzero(found.scored)[0])
+    try:
+        return {"day_ahead": asdict(judge_day_ahead(case.record, case.geometry, first=first))}
+    except ValueError as fault:
+        raise BadInput.at("--horizon 24h", str(fault)) from fault
+
+
+def _day_ahead_line(score: "Mapping[str, Any]") -> str:
+    return (
+        f"day ahead, mean of the hours 1–24: nRMSE {score['nrmse_pct']:.2f} % "
+        f"({score['ratio']:.2f} × smart persistence); "
+        f"{score['coverage80_pct']:.1f} % in the 80 % band"
+    )
+
+
+def _seen(artefact: "Artefact", asked: "Asked", found: "Evaluation") -> list[str]:
+    """A warning where the model was trained on what it is judged on."""
+    import hashlib
+
+    from forecasting.judging.seen import NoSpans, first_unseen, training_spans
+
+    geometry, first = found.judged.geometry, found.judged.record.starts[found.scored][0]
+    digest = hashlib.sha256(asked.path.read_bytes()).hexdigest() if asked.path.is_file() else None
+    try:
+        spans = training_spans(artefact.manifest)
+    except NoSpans as fault:
+        return [str(fault)]
+    new = first_unseen(spans, digest, geometry.latitude_deg, geometry.longitude_deg)
+    # Spans are told in whole days: training may have ended within the day that scoring begins.
+    if new is None or first.floor("D") + timedelta(days=1) >= new:
+        return []
+    flattered = (
+        f"'{artefact.id}' was trained on this sky until {new - timedelta(days=1):%Y-%m-%d}, and "
+        f"scoring begins on {first:%Y-%m-%d}: its scores flatter it"
+    )
+    return [flattered]
+
+
+def _model(
+    given: str | None, faults: "list[Fault]"
+) -> "tuple[Artefact | None, Model | None, list[str]]":
+    """The artefact asked for, or the champion; without a usable champion the ladder has none."""
+    from ems.cli.models import models_folder
+    from forecasting.pooled import PooledLstm
+    from forecasting.runtime import ParityFault
+    from models import ArtefactFault, artefact, champion, find
+
+    try:
+        if given is None:
+            chosen = champion("pv_pooled", models_folder(None))
+            return chosen.artefact, PooledLstm(chosen.artefact), list(chosen.notes)
+        if Path(given).is_dir():
+            folder = Path(given).resolve()
+            found = artefact(folder.name, folder.parent)
+        else:
+            found = find(given, models_folder(None))
+        return found, PooledLstm(found), []
+    except (ArtefactFault, ParityFault, ValueError, RuntimeError) as fault:
+        if given is None:
+            return None, None, [f"geems goes without its model: {fault}"]
+        faults.append(Fault(place="--model", problem=str(fault)))
+        return None, None, []
+
+
+def _fault(line: str) -> Fault:
+    """A line `PLACE: PROBLEM`, where the place is an option or a file."""
+    place, colon, problem = line.partition(": ")
+    return Fault(place=place, problem=problem) if colon else Fault(place="", problem=line)
+
+
+@contextmanager
+def _progress() -> "Iterator[Progress]":
+    """A bar on standard error."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("")
+
+        def tell(name: str, done: int, count: int) -> None:
+            bar.update(task, description=name, completed=done, total=count)
+
+        yield tell
+        bar.update(task, description="judged", completed=bar.tasks[0].total)
+
+
+def _print_table(found: "Evaluation") -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    document = found.to_json()
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 0))
+    table.add_column("", no_wrap=True)
+    for heading, _ in _COLUMNS.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    models: Mapping[str, Mapping[str, float]] = document["models"]
+    best = {key: _best({name: row[key] for name, row in models.items()}, key) for key in _COLUMNS}
+    for name, row in models.items():
+        cells = [
+            f"[bold]{row[key]:.{decimals}f}*[/bold]"
+            if name in best[key]
+            else f"{row[key]:.{decimals}f} "
+            for key, (_, decimals) in _COLUMNS.items()
+        ]
+        table.add_row(name, *cells)
+    console = Console()
+    console.print(f"{escape(document['site'])}: the next 15 minutes", highlight=False)
+    console.print(
+        f"{document['n']} daylight intervals from {document['first'][:10]} to "
+        f"{document['last'][:10]}, polls every {document['resolution_min']} min\n",
+        highlight=False,
+    )
+    console.print(table)
+    for line in (
+        "\n* best. Errors in % of the rating; skill: how much smaller the RMSE is, in %,",
+        "than that of smart persistence; in 50, 80, 90: truths within that band, in %.",
+    ):
+        console.print(line, highlight=False)
+    used = ", ".join(f"{name} {count}" for name, count in document["branches"].items() if count)
+    console.print(f"Rungs behind geems: {used}", highlight=False)
+
+
+def _best(values: "Mapping[str, float]", key: str) -> set[str]:
+    """Names of the best in a column; several where they are equal as shown."""
+    if key in _TARGETS:
+        loss = {name: abs(value - _TARGETS[key]) for name, value in values.items()}
+    else:
+        sign = -1.0 if key == "skill_pct" else 1.0
+        loss = {name: sign * value for name, value in values.items()}
+    least = min(loss.values())
+    return {name for name, value in loss.items() if value - least < 0.005}
