@@ -123,6 +123,33 @@ def clear_sky(latitude_deg: float, longitude_deg: float, times: pd.DatetimeIndex
     Raises:
         ValueError: `times` has no time zone.
     """
+    if times.tz is None or not _FEW < len(times) <= _MANY:
+        return _clear_sky(latitude_deg, longitude_deg, times)
+    # Aware times hold UTC inside, whatever their zone.
+    return _shared_sky(latitude_deg, longitude_deg, times.as_unit("ns").asi8.tobytes())
+
+
+# The plants of a site ask for the same instants one after the other: a day, a span of days, a month
+# in thirds. A few instants differ from plant to plant and are cheap; a year would fill memory.
+_FEW, _MANY = 90, 12_000
+
+
+@lru_cache(maxsize=16)  # 16 MB where all of them are months
+def _shared_sky(latitude_deg: float, longitude_deg: float, times_ns: bytes) -> ClearSky:
+    """The sky at instants since 1970, given as 64-bit numbers [ns]; read-only."""
+    times = pd.DatetimeIndex(np.frombuffer(times_ns, dtype=np.int64), tz="UTC")
+    found = _clear_sky(latitude_deg, longitude_deg, times)
+    sun = found.sun
+    shared = (
+        found.dni_wm2, found.ghi_wm2, found.dhi_wm2, sun.apparent_zenith_deg, sun.azimuth_deg,
+        sun.extraterrestrial_wm2, sun.day_of_year,
+    )  # fmt: skip
+    for values in shared:
+        values.flags.writeable = False
+    return found
+
+
+def _clear_sky(latitude_deg: float, longitude_deg: float, times: pd.DatetimeIndex) -> ClearSky:
     sun = sun_at(latitude_deg, longitude_deg, times)
     altitude_m = _altitude_m(latitude_deg, longitude_deg)
     airmass = atmosphere.get_absolute_airmass(

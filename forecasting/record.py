@@ -41,6 +41,10 @@ class PlantRecord:
     cap_kw: Floats
     """Lowest cap in force in the interval; infinity where none was, NaN where one was but its
     height is not known, shape (interval,) [kW]."""
+    made_kw: Floats | None = None
+    """Power made in each part, capped or not; NaN where unknown, shape as `parts_kw`. Under a cap
+    it shows the minutes in which clouds, not the cap, held the plant. None: nothing was capped,
+    or it is not known by part [kW]."""
 
     def __post_init__(self) -> None:
         """Refuse what is not on the grid, or of unequal length."""
@@ -53,6 +57,8 @@ class PlantRecord:
             raise ValueError("a plant's record must have every 15-minute interval: reindex it")
         if self.parts_kw.ndim != 2 or self.parts_kw.shape[1] not in PARTS:
             raise ValueError(f"parts of an interval: shape {self.parts_kw.shape}, expected {PARTS}")
+        if self.made_kw is not None and self.made_kw.shape != self.parts_kw.shape:
+            raise ValueError(f"made_kw: shape {self.made_kw.shape}, parts {self.parts_kw.shape}")
         if not (len(self.parts_kw) == n and self.floor_kw.shape == self.cap_kw.shape == (n,)):
             raise ValueError(
                 f"{n} starts, {len(self.parts_kw)} rows of parts, {len(self.floor_kw)} floors, "
@@ -84,6 +90,7 @@ class PlantRecord:
             parts_kw=self.parts_kw[s],
             floor_kw=self.floor_kw[s],
             cap_kw=self.cap_kw[s],
+            made_kw=None if self.made_kw is None else self.made_kw[s],
         )
 
 
@@ -123,6 +130,7 @@ def plant_record(
         parts_kw=np.where(np.isposinf(lowest_kw)[:, None], made, np.nan),
         floor_kw=np.where(known.any(axis=1), mean_kw, np.nan),
         cap_kw=lowest_kw,
+        made_kw=None if cap_kw is None else made,
     )
 
 

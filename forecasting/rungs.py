@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from forecasting.baselines import climatology_share, lag_shares, smart_persistence_share
-from forecasting.calibration.residuals import ResidualBins, residual_run
+from forecasting.calibration.residuals import ResidualBins
 from forecasting.clearsky import Floats, PvGeometry
 from forecasting.ladder import LadderForecast
 from forecasting.paper.features import LAG_DAYS, paper_features
 from forecasting.record import LEVELS, PlantRecord, QuantileForecast
 from forecasting.runtime import PaperLstm
 from forecasting.series import INTERVAL
-from forecasting.sky import SkySeen, sky_next, sky_seen
+from forecasting.sky import Newest, SkySeen, skies_next, sky_seen
 
 DAY = 96
 """Intervals of a day."""
@@ -60,17 +60,21 @@ class MeanLadder:
         sky = sky_seen(record, self._geometry)
         lags = lag_shares(sky)
         for (_, mean), bins in zip(self._rungs, self._bins, strict=True):
-            residual_run(mean(sky, lags, record.starts, self._geometry), sky, bins)
+            answer = mean(sky, lags, record.starts, self._geometry)
+            rows = sky.daylight & np.isfinite(sky.power) & np.isfinite(answer)
+            bins.learn_all((sky.power - answer)[rows], sky.group[rows], sky.clear[rows])
         self._pending = None
 
     def next(self, record: PlantRecord) -> LadderForecast:
         """Forecast the interval after the record's last, once its last is learnt from."""
         start = record.starts[-1] + INTERVAL
-        sky = sky_next(record, self._geometry)
-        self._learn_from(sky, start)
+        power_kw = record.available_kw
+        newest = Newest(record=record, available_kw=power_kw, geometry=self._geometry)
+        sky = skies_next([newest])
+        self._learn_from(newest, start)
         starts, last = pd.date_range(end=start, periods=len(sky), freq=INTERVAL), len(sky) - 1
         lags = np.full((len(sky), LAG_DAYS), np.nan)
-        lags[last] = self._lags_next(record)
+        lags[last] = self._lags_next(power_kw)
         means = [float(mean(sky, lags, starts, self._geometry)[last]) for _, mean in self._rungs]
         clear, group = float(sky.clear[last]), int(sky.group[last])
         used = next((i for i, m in enumerate(means) if np.isfinite(m)), len(means) - 1)
@@ -88,22 +92,22 @@ class MeanLadder:
             notes=() if used == 0 else (_NO_ANSWER.get(self._rungs[0][0], "it had no answer"),),
         )
 
-    def _lags_next(self, record: PlantRecord) -> Floats:
-        """Power five to one days before the interval after the record's last, shape (5,) [1]."""
-        rows = len(record) - DAY * np.arange(LAG_DAYS, 0, -1)
-        power = record.available_kw / self._geometry.rated_kw
+    def _lags_next(self, power_kw: Floats) -> Floats:
+        """Power five to one days before the interval after a record's last, shape (5,) [1]."""
+        rows = len(power_kw) - DAY * np.arange(LAG_DAYS, 0, -1)
+        power = power_kw / self._geometry.rated_kw
         return np.where(rows >= 0, power[np.maximum(rows, 0)], np.nan)
 
-    def _learn_from(self, sky: SkySeen, start: pd.Timestamp) -> None:
+    def _learn_from(self, newest: Newest, start: pd.Timestamp) -> None:
         """Learn from the interval forecast last, once it is over."""
         if self._pending is None:
             return
         then, group, clear, means = self._pending
-        row = len(sky) - 1 - (start - then) // INTERVAL
-        if not 0 <= row < len(sky) - 1:
+        back = (start - then) // INTERVAL
+        if not 0 < back <= min(len(newest.record), LAG_DAYS * DAY):
             return
         self._pending = None
-        truth = float(sky.power[row])
+        truth = newest.power_before(back)
         for mean, bins in zip(means, self._bins, strict=True):
             if np.isfinite(mean) and np.isfinite(truth):
                 bins.learn(truth - mean, group, clear)

@@ -190,11 +190,12 @@ def _day_ahead(found: "Evaluation") -> dict[str, dict[str, Any]]:
     from forecasting.day_ahead.scores import judge_day_ahead
 
     case = found.judged
-    first = int(np.flatnonzero(found.scored)[0])
+    first, begun = int(np.flatnonzero(found.scored)[0]), found.forecasts["geems"]
     try:
-        return {"day_ahead": asdict(judge_day_ahead(case.record, case.geometry, first=first))}
+        score = judge_day_ahead(case.record, case.geometry, first=first, next_intervals=begun)
     except ValueError as fault:
         raise BadInput.at("--horizon 24h", str(fault)) from fault
+    return {"day_ahead": asdict(score)}
 
 
 def _day_ahead_line(score: "Mapping[str, Any]") -> str:

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 
 from ems.domain import DerReading
-from ems.forecast.observed import AGAIN, is_present
+from ems.forecast.kept import INTERVAL_S, number_of, start_of
+from ems.forecast.observed import AGAIN
+from ems.forecast.present import is_present
 from forecasting.clearsky import (
     ClearSky,
     Floats,
@@ -19,8 +21,8 @@ from forecasting.clearsky import (
     clear_power_kw,
     clear_sky,
 )
-from forecasting.record import PlantRecord
 from forecasting.series import INTERVAL
+from forecasting.sky import light_of
 
 CLOUD_EDGE: Final = 1.25
 """How far a 15-minute mean may exceed the clear sky, by reflection from cloud edges [1]."""
@@ -32,7 +34,8 @@ _DISPROOF_SHARE = 0.01
 _AROUND = pd.TimedeltaIndex([timedelta(minutes=m) for m in (-5.0, -2.5, 0.0, 2.5, 5.0)])
 _INTERVAL_AROUND = pd.TimedeltaIndex([timedelta(minutes=m / 2) for m in range(-10, 41, 5)])
 
-_INTERVAL_S = 900
+_SPAN: Final = 8 * 96
+"""Intervals whose brightest sky is worked out at a time."""
 
 # Of the instants above: 2.5, 7.5 and 12.5 minutes after the start, the middles of its thirds.
 _MEAN_OF = [3, 5, 7]
@@ -48,14 +51,16 @@ class Disproof:
 
     note: str = ""
     """What disproved the site file; empty: nothing did."""
-    held: pd.Timestamp | None = None
-    """End of what was held against it; None: all that is known must be held, as at a start."""
+    held: int | None = None
+    """Number of the interval after what was held against it; None: all that is known must be held,
+    as at a start."""
 
     def hold(
         self,
         built: PvGeometry,
         fitted: PvGeometry,
-        record: PlantRecord,
+        made_kw: Floats,
+        first: int,
         reading: DerReading | None,
         now: datetime,
     ) -> None:
@@ -64,23 +69,24 @@ class Disproof:
         Args:
             built: the plant as its site file has it.
             fitted: as its history shows it; only its scale counts.
-            record: what was measured, as it was: screening takes power in the dark for an offset
-                of the meter, and with it the evidence.
+            made_kw: what was measured in each interval, as it was: screening takes power in the
+                dark for an offset of the meter, and with it the evidence; shape (interval,) [kW].
+            first: number of its first interval.
             reading: the present one.
             now: the present.
         """
-        since = None if self.held is None else self.held - AGAIN
-        if len(record):
-            self.held = record.starts[-1] + INTERVAL
+        since = first if self.held is None else max(self.held - AGAIN // INTERVAL, first)
+        self.held = first + len(made_kw)
         if self.note:
             return
         scaled = replace(built, scale=max(fitted.scale, 1.0))
-        for at, made_kw, brightest_kw in _made(scaled, record, since, reading, now):
+        held = _made(scaled, made_kw[since - first :], since, reading, now)
+        for at, found_kw, brightest_kw in held:
             then = min(built.rated_kw, CLOUD_EDGE * brightest_kw)
             # More than the rating contradicts the rating, not the place.
-            if min(made_kw, built.rated_kw) > then + _DISPROOF_SHARE * built.rated_kw:
+            if min(found_kw, built.rated_kw) > then + _DISPROOF_SHARE * built.rated_kw:
                 self.note = (
-                    f"measured {made_kw:.1f} kW at {at:%Y-%m-%d %H:%M} UTC where the brightest "
+                    f"measured {found_kw:.1f} kW at {at:%Y-%m-%d %H:%M} UTC where the brightest "
                     f"sky gives {then:.1f} kW, so its upper bound is the rating; check latitude, "
                     f"longitude, tilt and azimuth in the site file"
                 )
@@ -127,7 +133,7 @@ def sky_shares(geometry: PvGeometry, start: pd.Timestamp) -> tuple[float, float]
 
     As shares of the rating, so that plants of one orientation share the calculation.
     """
-    day, interval = divmod(int(start.timestamp()) // _INTERVAL_S, 96)
+    day, interval = divmod(number_of(start), 96)
     mean, brightest = _shares_of_day(replace(geometry, rated_kw=1.0), day)
     return float(mean[interval]), float(brightest[interval])
 
@@ -151,43 +157,57 @@ def _sky_of_day(latitude_deg: float, longitude_deg: float, day: int) -> ClearSky
 
 def _made(
     g: PvGeometry,
-    record: PlantRecord,
-    since: pd.Timestamp | None,
+    made_kw: Floats,
+    first: int,
     reading: DerReading | None,
     now: datetime,
 ) -> Iterator[tuple[pd.Timestamp, float, float]]:
-    """When, power made and brightest sky, of the intervals not held yet and of the present [kW]."""
-    # Less than the tolerance disproves nothing: so the nights cost nothing.
-    enough = record.floor_kw > _DISPROOF_SHARE * g.rated_kw
-    if since is not None:
-        enough &= record.starts >= since
-    unit, rows = replace(g, rated_kw=1.0), np.flatnonzero(enough)
-    for row, n in zip(rows.tolist(), _interval_number(record.starts[rows]), strict=True):
-        brightest_kw = float(_brightest_of_day(unit, n // 96)[n % 96]) * g.rated_kw
-        yield record.starts[row], float(record.floor_kw[row]), brightest_kw
-    if reading is not None and is_present(reading, now):
+    """When, power made and brightest sky, of what may be more than the sky allows [kW].
+
+    Of the intervals not held yet, and of the present.
+    """
+    unit = replace(g, rated_kw=1.0)
+    # Less than the tolerance disproves nothing: so the nights cost nothing. Nor does what is
+    # within the clear sky of the interval, which its brightest sky exceeds: so nor do most days.
+    rows = np.flatnonzero(made_kw > _DISPROOF_SHARE * g.rated_kw)
+    if len(rows):
+        clear, _ = light_of(unit, start_of(first + int(rows[0])), int(rows[-1] - rows[0]) + 1)
+        allowed = CLOUD_EDGE * clear[rows - rows[0]] * g.rated_kw
+        rows = rows[np.minimum(made_kw[rows], g.rated_kw) > allowed]
+    for row in rows.tolist():
+        brightest_kw = float(_edges_about(unit, first + row).max()) * g.rated_kw
+        yield start_of(first + row), float(made_kw[row]), brightest_kw
+    if reading is not None and is_present(reading, now) and _is_beyond(unit, g.rated_kw, reading):
         at = pd.Timestamp(reading.time).tz_convert("UTC")
         sky = clear_sky(g.latitude_deg, g.longitude_deg, at + _AROUND)
         yield at, reading.p_kw, float(brightest_power_kw(g, sky).max())
 
 
-def _interval_number(starts: pd.DatetimeIndex) -> list[int]:
-    """Intervals since 1970."""
-    since = starts - pd.Timestamp(0, tz="UTC")
-    return [int(n) for n in since // INTERVAL]
+def _is_beyond(unit: PvGeometry, rated_kw: float, reading: DerReading) -> bool:
+    """Whether a reading may be more than the sky allows within five minutes of it.
+
+    Between two instants, 7.5 minutes apart, the sky is at least as bright as at the duller one.
+    """
+    if reading.p_kw <= _DISPROOF_SHARE * rated_kw:
+        return False
+    interval, into_s = divmod(reading.time.timestamp(), INTERVAL_S)
+    edges = (
+        _edges_about(unit, int(interval))[:2]
+        if into_s < INTERVAL_S / 2
+        else (_edges_about(unit, int(interval))[1:])
+    )
+    return min(reading.p_kw, rated_kw) > CLOUD_EDGE * float(edges.min()) * rated_kw
 
 
-@lru_cache(maxsize=1024)  # a month of thirty orientations; one day is 0.8 kB
-def _brightest_of_day(unit: PvGeometry, day: int) -> Floats:
-    """Brightest sky of each interval of a UTC day, numbered from 1970, shape (96,) [1]."""
-    sky = _edges_of_day(unit.latitude_deg, unit.longitude_deg, day)
-    return np.asarray(brightest_power_kw(unit, sky).reshape(3, -1).max(axis=0))
+def _edges_about(unit: PvGeometry, interval: int) -> Floats:
+    """Brightest sky at begin, middle and end of an interval, by its number, shape (3,) [1]."""
+    span, at = divmod(interval, _SPAN)
+    return _brightest_of_span(unit, span)[2 * at : 2 * at + 3]
 
 
-@lru_cache(maxsize=64)  # a month of one place, for all its plants, and more; one is 16 kB
-def _edges_of_day(latitude_deg: float, longitude_deg: float, day: int) -> ClearSky:
-    """The sky at begin, middle and end of each interval of a UTC day, one after the other."""
-    first = pd.Timestamp(0, tz="UTC") + pd.Timedelta(days=day)
-    starts = pd.date_range(first, periods=96, freq=INTERVAL)
-    edges = pd.DatetimeIndex(starts.append([starts + INTERVAL / 2, starts + INTERVAL]))
-    return clear_sky(latitude_deg, longitude_deg, edges)
+@lru_cache(maxsize=2048)  # a month, two geometries of two hundred plants; one is 12 kB
+def _brightest_of_span(unit: PvGeometry, span: int) -> Floats:
+    """Brightest sky at the edges and middles of the intervals of eight days [1]."""
+    first = start_of(span * _SPAN)
+    edges = pd.date_range(first, periods=2 * _SPAN + 1, freq=INTERVAL / 2)
+    return brightest_power_kw(unit, clear_sky(unit.latitude_deg, unit.longitude_deg, edges))

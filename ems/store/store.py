@@ -3,7 +3,7 @@
 import json
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from ems.domain import CycleRecord, Setpoint
 from ems.errors import LeaseHeld
 from ems.store import rows
 from ems.store.engine import faults_named, open_engine, writing
-from ems.store.history import interval_means, minutes_of, plant_record_of
+from ems.store.history import interval_means, minutes_of, plant_record_of, plant_records_of
 from ems.store.lease import Holder, describe
 from ems.store.schema import CycleRow, ForecastRow, LeaseRow, MinuteRow, MissedRow, SetpointRow
 from ems.store.values import LOAD, KeptForecast, KeptSetpoint, Lease, MinuteMean, MissedRun
@@ -215,6 +215,13 @@ class Store:
         """
         with self._reading() as connection:
             return plant_record_of(connection, der, interval_start(since), until)
+
+    def pv_records(
+        self, ders: Sequence[str], since: datetime, until: datetime
+    ) -> "Mapping[str, PlantRecord]":
+        """`pv_record` of many plants, read at once (the FleetHistory port)."""
+        with self._reading() as connection:
+            return plant_records_of(connection, ders, interval_start(since), until)
 
     def load_kw(self, since: datetime, until: datetime) -> "pd.Series[float]":
         """15-minute means of the aggregate load [kW], indexed as `mean_kw` (the History port)."""

@@ -69,14 +69,16 @@ class Calibration:
         A quantile that lies with the truth at 0 or at the rating is left alone: there the bound
         decided, not the quantile.
         """
-        moved, own, met = self._moved(raw, group), self._own[group], self._met[group]
+        common, own, met = self._common, self._own[group], self._met[group]
         step = max(GROUP_STEP, _FIRST_STEP / (1.0 + met / _SETTLES) ** 0.5)
-        for k, (level, q) in enumerate(zip(LEVELS, moved, strict=True)):
+        # A replay comes here thousands of times for each plant, so nothing is called.
+        for k, q in enumerate(self._moved(raw, group)):
             if (truth >= 1.0 and q >= 1.0) or (truth <= 0.0 and q <= 0.0):
                 continue
-            push = level if truth > q else level - 1.0
-            self._common[k] = _bounded(self._common[k] + COMMON_STEP * push)
-            own[k] = _bounded(own[k] + step * push)
+            push = LEVELS[k] if truth > q else LEVELS[k] - 1.0
+            shift, shift_own = common[k] + COMMON_STEP * push, own[k] + step * push
+            common[k] = shift if -_WIDEST < shift < _WIDEST else _bounded(shift)
+            own[k] = shift_own if -_WIDEST < shift_own < _WIDEST else _bounded(shift_own)
         self._met[group] = met + 1
 
     def _moved(self, raw: Sequence[float], group: int) -> list[float]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from forecasting.clearsky import Floats
 from forecasting.record import LEVELS, PlantRecord, QuantileForecast
@@ -23,6 +24,9 @@ KEPT = 500
 # With fewer errors than this in its group a quantile of 5 % is a guess; those of all groups,
 # scaled by the sun, serve until then.
 _ENOUGH = 40
+
+# Keeps the ratio of an error to a clear sky that gives almost nothing in bounds.
+_LEAST_CLEAR = 1e-3
 
 START_ERRORS = (-0.17, -0.11, -0.04, 0.0, 0.04, 0.11, 0.17)
 """Quantiles of the error before anything was measured, as shares of the clear-sky power [1].
@@ -54,7 +58,22 @@ class ResidualBins:
     def learn(self, error: float, group: int, clear: float) -> None:
         """Take in what a daylight interval measured: truth − mean, as a share of the rating."""
         _push(self._newest[group], self._sorted[group], error)
-        _push(self._all_newest, self._all_sorted, error / max(clear, 1e-3))
+        _push(self._all_newest, self._all_sorted, error / max(clear, _LEAST_CLEAR))
+
+    def learn_all(self, errors: Floats, groups: NDArray[np.int64], clear: Floats) -> None:
+        """Take in many daylight intervals, oldest first, as `learn` does one after the other.
+
+        Args:
+            errors: Truth − mean of each, finite, shape (interval,), shares of the rating.
+            groups: Kind of situation of each.
+            clear: Clear sky of each, shares of the rating.
+        """
+        for group in np.unique(groups).tolist():
+            newest = _newest([*self._newest[group], *errors[groups == group].tolist()])
+            self._newest[group], self._sorted[group] = newest, sorted(newest)
+        scaled = (errors / np.maximum(clear, _LEAST_CLEAR)).tolist()
+        self._all_newest = _newest([*self._all_newest, *scaled])
+        self._all_sorted = sorted(self._all_newest)
 
     def to_json(self) -> dict[str, Any]:
         """Everything needed to go on, as JSON holds it."""
@@ -130,6 +149,10 @@ def _push(newest: deque[float], ascending: list[float], value: float) -> None:
     insort(ascending, value)
     if len(newest) > KEPT:
         del ascending[bisect_left(ascending, newest.popleft())]
+
+
+def _newest(values: list[float]) -> deque[float]:
+    return deque(values[-KEPT:])
 
 
 def _checked(values: Sequence[float]) -> deque[float]:

@@ -59,6 +59,11 @@ _SHIFT_MIN = 35.0
 _SHIFT_DAYS = 5
 _DARK_SHARE = 0.01
 
+# A fifth of the year is night up to the polar circle, and longer where it counts. Twenty hours of
+# power in a day have no middle that could be told.
+_DARK_QUANTILE = 0.2
+_LONGEST_DAY = 80
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uncertainty:
@@ -92,12 +97,17 @@ class PlantFit:
     """The part of `note` against place, times or rating, which no fitted orientation mends."""
 
 
-def fit_plant(record: PlantRecord, guess: PvGeometry) -> PlantFit:
+def fit_plant(
+    record: PlantRecord, guess: PvGeometry, *, raw: PlantRecord | None = None
+) -> PlantFit:
     """Fit tilt, azimuth and scale; well under a second for 60 days as for a year.
 
     Args:
         record: Measured power, with capped and unusable intervals censored; 60 days or more.
         guess: As configured. Place and rating are believed, and checked against the sun.
+        raw: The same as it was measured, which times are checked on: screening takes power in the
+            dark of the configured place for a fault of the meter, and so hides a wrong longitude.
+            None: `record` is not screened.
 
     Returns:
         `geometry` is the guess itself unless the fit is enough and better on held-out days; the
@@ -107,7 +117,7 @@ def fit_plant(record: PlantRecord, guess: PvGeometry) -> PlantFit:
     if lit.size and float(np.quantile(lit, 0.99)) > _MOST_OF_RATED * guess.rated_kw:
         note = f"power reaches {float(lit.max()):.4g} kW: check rated_kw, and that power is in kW"
         return _unused(guess, note, agrees=False)
-    shift = _shift_min(record, guess)
+    shift = _shift_min(record if raw is None else raw, guess)
     if shift:
         return _unused(guess, _shift_note(shift), agrees=False, shift_min=shift)
     clear = clear_intervals(record, guess)
@@ -175,9 +185,13 @@ def _shift_min(record: PlantRecord, guess: PvGeometry) -> float:
     lit = power[power > 0]
     if not lit.size:
         return 0.0
-    producing = power > _DARK_SHARE * float(np.quantile(lit, 0.99))
+    # A meter may show a little in the dark, always the same.
+    dark = max(float(np.nanquantile(power, _DARK_QUANTILE)), 0.0)
+    producing = power > dark + _DARK_SHARE * float(np.quantile(lit, 0.99))
     day = np.arange(len(power)) // 96
     known = np.bincount(day, weights=np.isfinite(power)) >= 90  # whole days only, but for an hour
+    # A meter that stands still, or the midnight sun, tells no time.
+    known &= np.bincount(day, weights=producing) <= _LONGEST_DAY
     use = producing & known[day]
     if len(np.unique(day[use])) < _SHIFT_DAYS:
         return 0.0

@@ -139,6 +139,9 @@ def _censored(record: PlantRecord, reason: NDArray[np.int8]) -> PlantRecord:
         parts_kw=np.where(unused[:, None], np.nan, record.parts_kw),
         floor_kw=np.where(wrong, np.nan, record.floor_kw),
         cap_kw=np.where(reason == Reason.CURTAILED, np.nan, record.cap_kw),
+        made_kw=None
+        if record.made_kw is None
+        else np.where(wrong[:, None], np.nan, record.made_kw),
     )
 
 

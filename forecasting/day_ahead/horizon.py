@@ -119,22 +119,15 @@ class DayAhead:
             weight = np.where(np.isfinite(said.index), weather_weight(), 0.0)
             index += weight * (np.nan_to_num(said.index) - index)
             notes += said.notes
-        # At night the first interval is 0 whatever is given, and tells nothing of the rest.
         given = None
-        if next_interval is not None and clear[0] > 0.0:
-            given = _first_row(next_interval, start, geometry, notes)
-        if given is not None:
-            index[0] += self._lasting() * _apart(given[0], index[0, 0], clear[0])
-        index = np.clip(index, 0.0, INDEX_MAX)
-        levels = self._index_levels(features, line.issues, index)[0]
-        if given is not None:
-            # What the next interval knows of its own spread fades as what it knows of the mean.
-            apart = [_apart(g, q, clear[0]) for g, q in zip(given[1:], levels[0], strict=True)]
-            levels = np.sort(levels + self._lasting()[:, None] * np.array(apart), axis=-1)
-        mean_kw, quantiles_kw = _powers(index[0], levels, clear, geometry.rated_kw)
-        if given is not None:
-            mean_kw[0] = given[0] * geometry.rated_kw
-            quantiles_kw[0] = given[1:] * geometry.rated_kw
+        if next_interval is not None:
+            given = _given(next_interval, pd.DatetimeIndex([start]), geometry)
+            if clear[0] > 0.0 and not np.isfinite(given).all():
+                notes.append(
+                    "the next interval's forecast has no answer: the day ahead stands alone"
+                )
+        mean, quantiles = self._shares(features, line.issues, index, clear[None], given)
+        mean_kw, quantiles_kw = mean[0] * geometry.rated_kw, quantiles[0] * geometry.rated_kw
         forecast = QuantileForecast(
             starts=pd.date_range(start, periods=intervals, freq=INTERVAL),
             mean_kw=mean_kw[:intervals],
@@ -143,7 +136,12 @@ class DayAhead:
         return DayAheadPath(forecast=forecast, branch=self.branch, notes=tuple(notes))
 
     def batch(
-        self, record: PlantRecord, geometry: PvGeometry, issue_indices: Sequence[int] | Ints
+        self,
+        record: PlantRecord,
+        geometry: PvGeometry,
+        issue_indices: Sequence[int] | Ints,
+        *,
+        next_intervals: QuantileForecast | None = None,
     ) -> DayAheadBatch:
         """The day ahead of many issues.
 
@@ -152,9 +150,12 @@ class DayAhead:
             geometry: The plant.
             issue_indices: Intervals of the record at whose start a day is forecast, ascending,
                 0 to its length, shape (issue,).
+            next_intervals: Forecasts of the first interval of each issue, as `next_interval` of
+                `path`; a row that is not finite stands for none.
 
         Raises:
-            ValueError: the indices do not ascend, or lie outside the record.
+            ValueError: the indices do not ascend, or lie outside the record, or `next_intervals`
+                are forecasts of other intervals.
         """
         asked = np.asarray(issue_indices, dtype=np.int64)
         if (
@@ -164,6 +165,9 @@ class DayAhead:
         ):
             raise ValueError(f"issues must ascend within 0 to {len(record)}, and be one at least")
         starts = record.starts[0] + asked * INTERVAL
+        given = None
+        if next_intervals is not None:
+            given = _given(next_intervals, pd.DatetimeIndex(starts), geometry)
         line = timeline(record, geometry, starts[0], starts[-1])
         features = Features(line)
         rows = line.issues[asked - asked[0]]
@@ -173,11 +177,47 @@ class DayAhead:
             part = slice(first, first + _CHUNK)
             clear = line.clear[rows[part, None] + np.arange(DAY)]
             index = self._mean_index(features, rows[part])
-            levels = self._index_levels(features, rows[part], index)
-            mean_kw[part], quantiles_kw[part] = _powers(index, levels, clear, geometry.rated_kw)
+            mean_kw[part], quantiles_kw[part] = self._shares(
+                features, rows[part], index, clear, None if given is None else given[part]
+            )
         return DayAheadBatch(
-            starts=pd.DatetimeIndex(starts), mean_kw=mean_kw, quantiles_kw=quantiles_kw
+            starts=pd.DatetimeIndex(starts),
+            mean_kw=mean_kw * geometry.rated_kw,
+            quantiles_kw=quantiles_kw * geometry.rated_kw,
         )
+
+    def _shares(
+        self, features: Features, issues: Ints, index: Floats, clear: Floats, given: Floats | None
+    ) -> tuple[Floats, Floats]:
+        """Mean and quantiles of power from the expected index, in shares of the rating.
+
+        Args:
+            features: What is known.
+            issues: Rows of the issues, shape (issue,).
+            index: Expected index, shape (issue, interval) [1].
+            clear: Clear-sky power, shape (issue, interval) [1].
+            given: Mean and quantiles of the first interval, NaN where there are none, shape
+                (issue, 1 + level) [1].
+        """
+        lasting = self._lasting()
+        # At night the first interval is 0 whatever is given, and tells nothing of the rest.
+        told = np.zeros(len(issues), dtype=np.bool_)
+        if given is not None:
+            told = np.isfinite(given).all(axis=1) & (clear[:, 0] > 0.0)
+            apart = _apart(given[:, :1], index[:, :1], clear[:, :1])
+            index = index + lasting * np.where(told[:, None], apart, 0.0)
+        index = np.clip(index, 0.0, INDEX_MAX)
+        levels = self._index_levels(features, issues, index)
+        if given is not None:
+            # What the next interval knows of its own spread fades as what it knows of the mean.
+            apart = _apart(given[:, 1:], levels[:, 0], clear[:, :1])
+            shift = lasting[:, None] * np.where(told[:, None], apart, 0.0)[:, None]
+            levels = np.where(told[:, None, None], np.sort(levels + shift, axis=-1), levels)
+        mean = np.clip(index * clear, 0.0, 1.0)
+        quantiles = np.clip(levels * clear[..., None], 0.0, 1.0)
+        if given is not None:
+            mean[told, 0], quantiles[told, 0] = given[told, 0], given[told, 1:]
+        return mean, quantiles
 
     def _mean_index(self, features: Features, issues: Ints) -> Floats:
         if self._blend is not None:
@@ -233,26 +273,21 @@ def _shipped() -> DayAhead:
     return DayAhead.load()
 
 
-def _first_row(
-    given: QuantileForecast, start: pd.Timestamp, geometry: PvGeometry, notes: list[str]
-) -> Floats | None:
-    """Mean and quantiles of the next interval in shares of the rating, shape (1 + level,)."""
-    if not len(given.starts) or given.starts[0] != start:
-        raise ValueError(f"next_interval is not the forecast of the interval at {start}")
-    row = np.concatenate([given.mean_kw[:1], given.quantiles_kw[0]]) / geometry.rated_kw
-    if not np.isfinite(row).all():
-        notes.append("the next interval's forecast has no answer: the day ahead stands alone")
-        return None
-    return np.concatenate([np.clip(row[:1], 0.0, 1.0), np.sort(np.clip(row[1:], 0.0, 1.0))])
+def _given(given: QuantileForecast, starts: pd.DatetimeIndex, geometry: PvGeometry) -> Floats:
+    """Mean and quantiles of first intervals in shares of the rating, shape (issue, 1 + level)."""
+    if len(given.starts) < len(starts) or (given.starts[: len(starts)] != starts).any():
+        raise ValueError(f"next_interval is not the forecast of the interval at {starts[0]}")
+    used = slice(len(starts))
+    shares = np.column_stack([given.mean_kw[used], given.quantiles_kw[used]]) / geometry.rated_kw
+    shares = np.clip(shares, 0.0, 1.0)  # NaN stays
+    shares[:, 1:] = np.sort(shares[:, 1:], axis=1)
+    return shares
 
 
-def _apart(given: float, own_index: float, clear: float) -> float:
-    """How far a given power lies from an own index, as an index; nothing where the sun is low."""
-    trusted = min(clear / LOW_SUN_SHARE, 1.0)
-    return float(trusted * (given - own_index * clear) / max(clear, LOW_SUN_SHARE))
+def _apart(given: Floats, own_index: Floats, clear: Floats) -> Floats:
+    """How far given powers lie from own indices, as an index; nothing where the sun is low.
 
-
-def _powers(index: Floats, levels: Floats, clear: Floats, rated_kw: float) -> tuple[Floats, Floats]:
-    """Mean and quantiles of power, within [0, rated], 0 at night [kW]."""
-    quantiles = np.clip(levels * clear[..., None], 0.0, 1.0) * rated_kw
-    return np.clip(index * clear, 0.0, 1.0) * rated_kw, quantiles
+    Arrays of shape (issue, any), the clear sky of shape (issue, 1); shares of the rating [1].
+    """
+    trusted = np.minimum(clear / LOW_SUN_SHARE, 1.0)
+    return np.asarray(trusted * (given - own_index * clear) / np.maximum(clear, LOW_SUN_SHARE))

@@ -16,7 +16,7 @@ from forecasting.baselines import smart_persistence_kw
 from forecasting.clearsky import Floats, PvGeometry
 from forecasting.day_ahead.features import DAY, Ints
 from forecasting.day_ahead.horizon import DayAhead, DayAheadBatch
-from forecasting.record import LEVELS, PlantRecord
+from forecasting.record import LEVELS, PlantRecord, QuantileForecast
 from forecasting.scores import BANDS
 from forecasting.sky import SkySeen, sky_seen
 
@@ -109,6 +109,7 @@ def judge_day_ahead(
     day_ahead: DayAhead | None = None,
     *,
     first: int | None = None,
+    next_intervals: QuantileForecast | None = None,
 ) -> DayAheadScore:
     """Forecast and score the days ahead of a record's test span.
 
@@ -117,6 +118,8 @@ def judge_day_ahead(
         geometry: The plant.
         day_ahead: What forecasts; the artefact that ships when not given.
         first: Interval the test span begins with; the last third when not given.
+        next_intervals: Forecast of every interval of the record, from what was known at its
+            start: the service lets a day ahead begin with it. None: the day ahead alone.
 
     Raises:
         ValueError: nothing can be scored: no daylight interval of the span was measured.
@@ -128,7 +131,8 @@ def judge_day_ahead(
     every, daytime = _Sums(), _Sums()
     for at in range(0, len(issues), _CHUNK):
         part = issues[at : at + _CHUNK]
-        days = forecaster.batch(record, geometry, part)
+        begun = None if next_intervals is None else _rows(next_intervals, part)
+        days = forecaster.batch(record, geometry, part, next_intervals=begun)
         targets = part[:, None] + np.arange(DAY)
         scored = sky.daylight[targets]
         truth = np.where(scored, sky.power[targets] * geometry.rated_kw, np.nan)
@@ -140,6 +144,14 @@ def judge_day_ahead(
     if not every.n.any():
         raise ValueError("no measured daylight interval in the test span: give a longer record")
     return _score(every, daytime, geometry.rated_kw)
+
+
+def _rows(forecast: QuantileForecast, at: Ints) -> QuantileForecast:
+    return QuantileForecast(
+        starts=forecast.starts[at],
+        mean_kw=forecast.mean_kw[at],
+        quantiles_kw=forecast.quantiles_kw[at],
+    )
 
 
 def _kept_index(sky: SkySeen, issues: Ints, targets: Ints) -> Floats:

@@ -1,24 +1,32 @@
 """From an artefact of the register to the forecast the service would make with it."""
 
+import numpy as np
+
 from forecasting import baselines
 from forecasting.baselines import Method
 from forecasting.calibration.conformal import calibrated
 from forecasting.clearsky import PvGeometry
+from forecasting.day_ahead.blend import Blend
+from forecasting.day_ahead.horizon import DayAhead
 from forecasting.judging.challenge import ChallengeFault, Contender
 from forecasting.judging.seen import training_spans
-from forecasting.record import PlantRecord, QuantileForecast
+from forecasting.record import LEVELS, PlantRecord, QuantileForecast
 from forecasting.runtime import PaperLstm
 from models import Artefact
 
-JUDGED = ("paper_lstm", "pv_pooled")
-"""Kinds that forecast the next interval, and so can be judged here."""
+JUDGED = ("paper_lstm", "pv_pooled", "pv_day_ahead")
+"""Kinds that can be judged here."""
+
+DAY_AHEAD_INTERVALS = 91
+"""A day ahead that is judged is issued so often, and answers until the next. So each interval is
+forecast once, and as 91 and 96 share no factor, in 91 days each time of day from each distance."""
 
 
 def contender(artefact: Artefact) -> Contender:
     """A model ready to be judged, calibrated on line as in service.
 
     Raises:
-        ChallengeFault: its kind does not forecast the next interval.
+        ChallengeFault: nothing is known of its kind.
         ParityFault: the runtime does not answer what Keras answered.
         ValueError: it holds no usable model, or does not say what it was trained on.
     """
@@ -34,8 +42,10 @@ def contender(artefact: Artefact) -> Contender:
 def method_of(artefact: Artefact) -> Method:
     """The forecast of an artefact; it is loaded and its parity vectors are run.
 
+    That of a day ahead is a row of days, each issued when the one before ends.
+
     Raises:
-        ChallengeFault: its kind does not forecast the next interval.
+        ChallengeFault: nothing is known of its kind.
         ParityFault: the runtime does not answer what Keras answered.
         ValueError: it holds no usable model.
     """
@@ -43,9 +53,10 @@ def method_of(artefact: Artefact) -> Method:
         return baselines.paper_lstm(PaperLstm(artefact))
     if artefact.kind == "pv_pooled":
         return _pooled(artefact)
+    if artefact.kind == "pv_day_ahead":
+        return _day_ahead(artefact)
     raise ChallengeFault(
-        f"'{artefact.id}' is of kind {artefact.kind}; only kinds that forecast the next interval "
-        f"are judged: {', '.join(JUDGED)}"
+        f"'{artefact.id}' is of kind {artefact.kind}; kinds that are judged: {', '.join(JUDGED)}"
     )
 
 
@@ -74,5 +85,21 @@ def _pooled(artefact: Artefact) -> Method:
 
     def method(record: PlantRecord, geometry: PvGeometry) -> QuantileForecast:
         return calibrated(model.series(record, geometry), record, geometry)
+
+    return method
+
+
+def _day_ahead(artefact: Artefact) -> Method:
+    """Alone: without a weather forecast, and without that of the next interval."""
+    model = DayAhead(Blend.from_artefact(artefact))
+
+    def method(record: PlantRecord, geometry: PvGeometry) -> QuantileForecast:
+        n, often = len(record), DAY_AHEAD_INTERVALS
+        days = model.batch(record, geometry, np.arange(0, n, often))
+        return QuantileForecast(
+            starts=record.starts,
+            mean_kw=days.mean_kw[:, :often].reshape(-1)[:n],
+            quantiles_kw=days.quantiles_kw[:, :often].reshape(-1, len(LEVELS))[:n],
+        )
 
     return method

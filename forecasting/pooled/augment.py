@@ -66,7 +66,12 @@ def other_losses(record: PlantRecord, rated_kw: float, rng: Generator) -> PlantR
         changed = power_kw * factor * (1.0 - heat * np.clip(power_kw / rated_kw, 0.0, 1.0))
         return np.minimum(changed, rated_kw)
 
-    return replace(record, parts_kw=lost(record.parts_kw), floor_kw=lost(record.floor_kw))
+    return replace(
+        record,
+        parts_kw=lost(record.parts_kw),
+        floor_kw=lost(record.floor_kw),
+        made_kw=None if record.made_kw is None else lost(record.made_kw),
+    )
 
 
 def capped(record: PlantRecord, rated_kw: float, rng: Generator) -> PlantRecord:
@@ -103,6 +108,7 @@ def with_cap(record: PlantRecord, told_kw: Floats, acting_kw: Floats) -> PlantRe
         parts_kw=np.where(free[:, None], record.parts_kw, np.nan),
         floor_kw=np.where(free, record.floor_kw, np.where(known.any(axis=1), mean, np.nan)),
         cap_kw=np.where(free, record.cap_kw, told_kw),
+        made_kw=made,
     )
 
 
@@ -118,4 +124,5 @@ def gappy(record: PlantRecord, rng: Generator) -> PlantRecord:
         record,
         parts_kw=np.where(lost[:, None], np.nan, record.parts_kw),
         floor_kw=np.where(lost, np.nan, record.floor_kw),
+        made_kw=None if record.made_kw is None else np.where(lost[:, None], np.nan, record.made_kw),
     )

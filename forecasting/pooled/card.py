@@ -13,7 +13,7 @@ different seeds), LiteRT, SHA-256 `{sha256}`.
 It answers by how much smart persistence is wrong. It sees the last three hours in steps of 15
 minutes (clear-sky index, thirds of each interval where they were measured, caps and what was made
 under them), the clear sky of the coming interval, the sun, and the last two days at this time. It
-learns in power, not in the index, and where a synthetic cap binds an error weighs three times.
+learns in power, not in the index, and where a synthetic cap binds an error weighs six times.
 
 ## How good it is
 
@@ -32,10 +32,13 @@ pinball loss in percent of the rating; coverage of the 80 % band before calibrat
 ## Under a cap
 
 A cap of 45 % of the rating for five hours on 40 % of the days; the record is censored while it is
-in force, floor and cap are known. Over the intervals in which more than the cap was available:
+in force, floor and cap are known, with 5-minute polls also what was made in each part. Over the
+intervals in which more than the cap was available, and twelve drawings of the days; with the
+ratio stands its standard deviation among drawings. Bias in percent of the rating, and of what was
+available:
 
-| source | resolution | intervals | bias | nRMSE | with the uncapped record | ratio |
-|---|---|---|---|---|---|---|
+| source | resolution | intervals | bias | of available | nRMSE | uncapped record | ratio |
+|---|---|---|---|---|---|---|---|
 {caps}
 
 ## What it was trained on
@@ -115,8 +118,9 @@ def _caps(curtailment: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Itera
         for resolution, s in found.items():
             ratio = s["nrmse_pct"] / s["oracle_nrmse_pct"]
             yield (
-                f"| {site} | {resolution} | {s['n']} | {s['bias_pct']:+.1f} % "
-                f"| {s['nrmse_pct']:.2f} | {s['oracle_nrmse_pct']:.2f} | {ratio:.2f} |"
+                f"| {site} | {resolution} | {s['n']} | {s['mbe_pct']:+.1f} % "
+                f"| {s['bias_pct']:+.1f} % | {s['nrmse_pct']:.2f} | {s['oracle_nrmse_pct']:.2f} "
+                f"| {ratio:.2f} ± {s['ratio_spread']:.2f} |"
             )
 
 

@@ -22,7 +22,7 @@ LAG_FEATURES = (
     "known", "k", "clear", "thirds_known", "k_first_third", "k_middle_third", "k_last_third",
     "capped", "k_floor", "k_cap", "below_cap",
 )  # fmt: skip
-"""What stands in each step. The thirds are differences from the whole."""
+"""What stands in each step. The thirds are differences from the whole, `k` or `k_floor`."""
 
 TARGET_FEATURES = (
     "base", "step", "clear", "clear_change", "sin_elevation", "sun_east", "sun_before_plant",
@@ -30,6 +30,7 @@ TARGET_FEATURES = (
     "yesterday_known", "k_yesterday", "k_change_yesterday",
     "before_known", "k_before", "k_change_before",
     "std_hour", "std_lags", "last_third", "low_sun", "k_before_gap", "std_before_gap", "bound",
+    "last_below_cap",
 )  # fmt: skip
 """What stands behind the steps; `base` and `step` are what the network's answer is added to."""
 
@@ -81,13 +82,14 @@ def _lag_table(seen: Observed, clear: Floats, clear_thirds: Floats, first: int, 
     cut = slice(first, end)
     clear, clear_thirds, floor = clear[cut], clear_thirds[cut], seen.floor[cut]
     k = _index(seen.available[cut], clear)
-    inside = _index(seen.thirds[cut], clear_thirds) - k[:, None]
     capped = np.isfinite(floor)
+    k_floor = _index(floor, clear)
+    inside = _index(seen.thirds[cut], clear_thirds) - np.where(capped, k_floor, k)[:, None]
     headroom = np.where(capped, np.minimum(seen.cap[cut], _K_MAX), np.nan)
     below = capped & (floor < headroom - _BELOW_CAP)
     columns = [
         np.isfinite(k), k, clear, np.isfinite(inside).all(axis=1), *inside.T,
-        capped, _index(floor, clear), _index(headroom, clear), below,
+        capped, k_floor, _index(headroom, clear), below,
     ]  # fmt: skip
     return _zero(np.stack(columns, axis=1))
 
@@ -127,7 +129,10 @@ def _target_table(
     columns += [spread(k[:, -4:], known[:, -4:]), spread(k, known)]
     columns += [last[:, _AT["k_last_third"]], low]
     bound = windows[:, :, _AT["capped"]] * (1.0 - windows[:, :, _AT["below_cap"]])
-    columns += [before_mean, before_std, bound.mean(axis=1)]
+    # What the last third shows is what is available where it stayed below the cap.
+    below = seen.thirds[at - 1, -1] < np.minimum(seen.cap[at - 1], _K_MAX) - _BELOW_CAP
+    below &= last[:, _AT["capped"]] > 0.0
+    columns += [before_mean, before_std, bound.mean(axis=1), below]
     return np.stack(columns, axis=1)
 
 

@@ -28,7 +28,7 @@ class Observed:
     available: Floats
     """Mean available power; NaN where unknown, shape (interval,) [1]."""
     thirds: Floats
-    """The same of each third, shape (interval, 3) [1]."""
+    """The same of each third; under a cap what was made in it, shape (interval, 3) [1]."""
     floor: Floats
     """Power made under a cap; NaN where no cap was or nothing was measured, (interval,) [1]."""
     cap: Floats
@@ -41,6 +41,7 @@ def observed(
     cap_kw: Floats,
     rated_kw: float,
     *,
+    made_kw: Floats | None = None,
     front: int = HISTORY,
     one: bool = False,
 ) -> Observed:
@@ -49,29 +50,36 @@ def observed(
     With `front` unknown intervals before them; `one`: only the interval after them is forecast.
     Whatever is not finite becomes unknown; what is negative, as a meter at night, becomes 0.
     """
-    raw = parts_kw / rated_kw
-    parts = np.clip(np.where(np.isfinite(raw), raw, np.nan), 0.0, 2.0)
-    known = np.isfinite(parts)
-    filled = np.where(known, parts, 0.0)
+    filled, known = _known(parts_kw, rated_kw)
     total = known.sum(axis=1)
     mean = filled.sum(axis=1) / np.maximum(total, 1)
-    enough = total * 3 >= parts.shape[1] * 2
+    enough = total * 3 >= parts_kw.shape[1] * 2
     # Thirds are wanted of the steps alone.
-    late = slice(max(len(parts) - LAGS, 0) if one else 0, None)
-    thirds = np.full((len(parts), 3), np.nan)
-    thirds[late] = _thirds(filled[late], known[late])
+    late = slice(max(len(parts_kw) - LAGS, 0) if one else 0, None)
     capped = ~np.isposinf(cap_kw)
+    thirds = np.full((len(parts_kw), 3), np.nan)
+    thirds[late] = np.where(capped[late, None], np.nan, _thirds(filled[late], known[late]))
+    if made_kw is not None and capped[late].any():
+        made = _thirds(*_known(made_kw[late], rated_kw))
+        thirds[late] = np.where(capped[late, None], made, thirds[late])
     floor = np.clip(floor_kw / rated_kw, 0.0, 2.0)
     floor = np.where(capped & np.isfinite(floor), floor, np.nan)
     cap = np.clip(cap_kw / rated_kw, 0.0, None)
     return Observed(
         front=front,
         available=_after(front, np.where(enough & ~capped, mean, np.nan)),
-        thirds=_after(front, np.where(capped[:, None], np.nan, thirds)),
+        thirds=_after(front, thirds),
         floor=_after(front, floor),
         # A cap of unknown height may bind at whatever was made.
         cap=_after(front, np.where(np.isnan(cap), np.nan_to_num(floor), cap), np.inf),
     )
+
+
+def _known(power_kw: Floats, rated_kw: float) -> tuple[Floats, NDArray[np.bool_]]:
+    """Shares of the rating, 0 where unknown, and where they are known; both as `power_kw`."""
+    raw = power_kw / rated_kw
+    known = np.isfinite(raw)
+    return np.clip(np.where(known, raw, 0.0), 0.0, 2.0), known
 
 
 def _thirds(filled: Floats, known: NDArray[np.bool_]) -> Floats:

@@ -102,6 +102,7 @@ def _asked(
         record.floor_kw[cut],
         record.cap_kw[cut],
         geometry.rated_kw,
+        made_kw=None if record.made_kw is None else record.made_kw[cut],
         front=front,
         one=len(targets) == 1,
     )

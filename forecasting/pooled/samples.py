@@ -30,7 +30,7 @@ INTERVAL_MIN = 15
 
 # Where a cap binds, the forecast alone decides how far it is lifted; below it the plant shows
 # within minutes what is available.
-_WHERE_A_CAP_BINDS = 3.0
+_WHERE_A_CAP_BINDS = 6.0
 
 # A little below the 5° that are scored, so that the edge is learned from both sides.
 _LEAST_ELEVATION_DEG = 2.0
@@ -132,7 +132,13 @@ def _samples(
     first = interval_number(record.starts[0]) - HISTORY
     sky = plant_sky(geometry, first, len(record) + HISTORY + 1, late_min=late_min)
     targets = np.arange(len(record))
-    seen = observed(record.parts_kw, record.floor_kw, record.cap_kw, geometry.rated_kw)
+    seen = observed(
+        record.parts_kw,
+        record.floor_kw,
+        record.cap_kw,
+        geometry.rated_kw,
+        made_kw=record.made_kw,
+    )
     high = sky.elevation_deg[HISTORY:-1] > _LEAST_ELEVATION_DEG
     targets = targets[high & np.isfinite(truth) & answerable(seen, targets)]
     if not len(targets):
@@ -166,4 +172,7 @@ def without_thirds(samples: Samples, share: float, rng: Generator) -> Samples:
 _FINE = ("thirds_known", "k_first_third", "k_middle_third", "k_last_third")
 _OF_THIRDS = [
     step * len(LAG_FEATURES) + LAG_FEATURES.index(name) for step in range(LAGS) for name in _FINE
-] + [LAGS * len(LAG_FEATURES) + TARGET_FEATURES.index("last_third")]
+] + [
+    LAGS * len(LAG_FEATURES) + TARGET_FEATURES.index(name)
+    for name in ("last_third", "last_below_cap")
+]

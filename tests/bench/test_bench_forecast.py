@@ -3,14 +3,20 @@
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 
 from ems.domain import DerReading, Limits, LoadReading, Pv, Quality, Site, Snapshot
 from ems.forecast import LadderForecaster
+from ems.ports import History
+from ems.store import Store
 from forecasting.pooled import PooledLstm
 from forecasting.record import PlantRecord
 from models import artefact
@@ -19,6 +25,8 @@ from tests.pooled_skies import ROOF, roof_record
 
 RUNS = 300
 PLANTS = 100
+DAY = 96
+QUARTER = timedelta(minutes=15)
 
 # Memory once everything the service has imported anyway is there, then with the forecaster.
 GROWTH = """
@@ -75,8 +83,14 @@ class Measured:
 
     def pv_record(self, der: str, since: datetime, until: datetime) -> PlantRecord:
         del der
-        begin, end = self.record.starts.searchsorted([pd.Timestamp(since), pd.Timestamp(until)])
-        return self.record.part(int(begin), int(end))
+        first = self.record.starts[0].to_pydatetime()
+        begin, end = (t - first for t in (since, until))
+        return self.record.part(begin // QUARTER, end // QUARTER)
+
+    def pv_records(
+        self, ders: Sequence[str], since: datetime, until: datetime
+    ) -> Mapping[str, PlantRecord]:
+        return dict.fromkeys(ders, self.pv_record("", since, until))
 
     def load_kw(self, since: datetime, until: datetime) -> "pd.Series[float]":
         del since, until
@@ -98,34 +112,70 @@ def fleet_of(plants: int) -> Site:
     )
 
 
+def resident_mb() -> float:
+    return psutil.Process().memory_info().rss / 1e6
+
+
+def cycles(
+    site: Site, history: History, record: PlantRecord, rows: range
+) -> dict[str, float | int | str]:
+    """The forecast stage in consecutive intervals of a record that every plant measured."""
+    forecaster, spent, cpu = LadderForecaster(), [], []
+    before_mb = resident_mb()
+    for at in rows:
+        now = record.starts[at].to_pydatetime() + timedelta(seconds=5)
+        # Polled one after the other, so that no two plants share an instant.
+        readings = {
+            p.name: DerReading(
+                der=p.name,
+                time=now - timedelta(milliseconds=20 * i),
+                p_kw=float(record.floor_kw[at - 1]),
+                q_kvar=0.0,
+            )
+            for i, p in enumerate(site.pvs)
+        }
+        load = LoadReading(time=now, p_kw=100.0, q_kvar=0.0, quality=Quality.GOOD)
+        snapshot = Snapshot(time=now, ders=readings, load=load)
+        began, cpu_began = time.perf_counter(), time.process_time()
+        forecaster.predict(site, snapshot, history)
+        spent.append(time.perf_counter() - began)
+        cpu.append(time.process_time() - cpu_began)
+        if at == rows[0]:
+            first_mb = resident_mb()
+    plants = len(site.pvs)
+    return {
+        "plants": plants,
+        "first_ms": 1e3 * spent[0],
+        "median_ms": median_ms(spent[1:]),
+        "each_ms": median_ms(spent[1:]) / plants,
+        "each_cpu_ms": median_ms(cpu[1:]) / plants,
+        "worst_ms": 1e3 * max(spent[1:]),
+        "first_mb": first_mb - before_mb,
+        "then_mb": resident_mb() - first_mb,
+    }
+
+
 def test_bench_a_cycle_of_the_service() -> None:
-    history = Measured(record=roof_record(days=40, minutes=5))
-    first, made_kw = 34 * 96 + 20, history.record.floor_kw
-    rows = []
-    for plants, cycles in ((1, 96), (PLANTS, 24)):
-        site, forecaster = fleet_of(plants), LadderForecaster()
-        spent, cpu = [], []
-        for at in range(first, first + cycles):
-            now = history.record.starts[at].to_pydatetime() + timedelta(seconds=5)
-            # Polled one after the other, so that no two plants share an instant.
-            readings = {
-                p.name: DerReading(
-                    der=p.name,
-                    time=now - timedelta(milliseconds=20 * i),
-                    p_kw=float(made_kw[at - 1]),
-                    q_kvar=0.0,
-                )
-                for i, p in enumerate(site.pvs)
-            }
-            load = LoadReading(time=now, p_kw=100.0, q_kvar=0.0, quality=Quality.GOOD)
-            snapshot = Snapshot(time=now, ders=readings, load=load)
-            began, cpu_began = time.perf_counter(), time.process_time()
-            forecaster.predict(site, snapshot, history)
-            spent.append(time.perf_counter() - began)
-            cpu.append(time.process_time() - cpu_began)
-        row = {"plants": plants, "median_ms": median_ms(spent[1:]), "cpu_ms": median_ms(cpu[1:])}
-        rows.append({**row, "worst_ms": 1e3 * max(spent[1:]), "first_ms": 1e3 * spent[0]})
+    """First cycle, in which each plant learns from its month, and those after it."""
+    record, rows = roof_record(days=40, minutes=5), []
+    first = 34 * DAY + 20
+    for plants, count in ((1, 96), (10, 96), (PLANTS, 48)):
+        site = fleet_of(plants)
+        told = cycles(site, Measured(record=record), record, range(first, first + count))
+        rows.append({"history": "in memory", **told})
     tell("forecast_predict", rows)
+
+
+def test_bench_a_cycle_of_the_service_on_its_database(tmp_path: Path) -> None:
+    """Polls every minute of a day, of a hundred plants; no month to learn from."""
+    site, record = fleet_of(PLANTS), roof_record(days=1, minutes=1)
+    minutes_kw = record.parts_kw.ravel()
+    index = pd.date_range(record.starts[0], periods=len(minutes_kw), freq="min")
+    with closing(Store.open(tmp_path / "bench.db")) as store:
+        for pv in site.pvs:
+            store.add_history(pv.name, pd.Series(minutes_kw, index=index))
+        told = cycles(site, store, record, range(40, 64))
+    tell("forecast_predict_sqlite", [{"history": "SQLite, 1 min", **told}])
 
 
 def test_bench_a_year_at_once() -> None:

@@ -1,5 +1,6 @@
 """A challenger is promoted only for a win that is no luck, on data new to both."""
 
+import json
 from dataclasses import replace
 from functools import lru_cache
 
@@ -8,8 +9,14 @@ import pandas as pd
 import pytest
 
 from forecasting.clearsky import Floats, PvGeometry
+from forecasting.day_ahead.horizon import DayAhead
 from forecasting.judging.challenge import ChallengeFault, Contender, Trial, challenge
-from forecasting.judging.contenders import contender, method_of, parity_error
+from forecasting.judging.contenders import (
+    DAY_AHEAD_INTERVALS,
+    contender,
+    method_of,
+    parity_error,
+)
 from forecasting.judging.paired import DayLosses, gain, rmse
 from forecasting.judging.seen import NoSpans, TrainingSpan, training_spans
 from forecasting.judging.verdict import Verdict
@@ -290,11 +297,51 @@ def test_the_pooled_model_is_judged_with_its_bands_calibrated_as_in_service(
     assert parity_error(pooled) == 1e-7
 
 
-def test_a_kind_that_does_not_forecast_the_next_interval_is_not_judged() -> None:
+def test_a_day_ahead_is_judged_on_days_that_follow_each_other_from_all_hours() -> None:
+    shipped = artefact("pv_day_ahead")
+    found = contender(shipped)
+    assert (found.id, found.kind, found.sha256) == ("pv_day_ahead", "pv_day_ahead", shipped.sha256)
+    known = record(6)
+    answer = found.method(known, ROOF)
+    assert len(answer.mean_kw) == len(known)
+    assert np.isfinite(answer.quantiles_kw).all()
+    begin = 2 * DAY_AHEAD_INTERVALS
+    (day,) = DayAhead.load().batch(known, ROOF, [begin]).mean_kw
+    np.testing.assert_allclose(answer.mean_kw[begin:][:DAY_AHEAD_INTERVALS], day[:91], atol=1e-9)
+
+
+def test_a_day_ahead_that_is_judged_sees_nothing_after_its_issue() -> None:
+    method = method_of(artefact("pv_day_ahead"))
+    known, begin = record(6), 3 * DAY_AHEAD_INTERVALS
+    later = replace(known, parts_kw=known.parts_kw.copy())
+    later.parts_kw[begin:] = np.random.default_rng(3).uniform(0, 20, later.parts_kw[begin:].shape)
+    until = begin + DAY_AHEAD_INTERVALS
+    np.testing.assert_array_equal(
+        method(known, ROOF).mean_kw[:until], method(later, ROOF).mean_kw[:until]
+    )
+
+
+def test_a_better_day_ahead_replaces_the_champion() -> None:
+    shipped = artefact("pv_day_ahead")
+    document = json.loads(shipped.content)
+    for weights in ("mean", "spread"):
+        document[weights] = (0.6 * np.array(document[weights])).tolist()
+    worse = Artefact(
+        id="worse",
+        path=shipped.path,
+        manifest={**shipped.manifest, "id": "worse", "sha256": "ab" * 32},
+        content=json.dumps(document).encode(),
+    )
+    verdict = judged(contender(worse), contender(shipped))
+    assert verdict.won, verdict.sentence
+    assert not judged(contender(shipped), contender(worse)).won
+
+
+def test_a_kind_nothing_is_known_of_is_not_judged() -> None:
     shipped = artefact("paper_lstm")
-    manifest = {**shipped.manifest, "kind": "pv_day_ahead"}
+    manifest = {**shipped.manifest, "kind": "pv_tomorrow"}
     ahead = Artefact(id="ahead", path=shipped.path, manifest=manifest, content=b"")
-    with pytest.raises(ChallengeFault, match="of kind pv_day_ahead"):
+    with pytest.raises(ChallengeFault, match="of kind pv_tomorrow"):
         method_of(ahead)
     assert parity_error(ahead) is None
 

@@ -131,6 +131,41 @@ def test_the_first_interval_is_the_given_one_and_draws_the_next_ones_less_and_le
     sane(found, ROOF)
 
 
+def test_a_batch_begins_with_given_intervals_as_a_single_day_does() -> None:
+    record, issues = cloudy(60), [NOON, NOON + 3, NOON + 40]
+    starts = record.starts[issues]
+    parts = [given(start, 2.0, 0.5) for start in starts]
+    parts[1] = given(starts[1], float("nan"))
+    told = QuantileForecast(
+        starts=starts,
+        mean_kw=np.concatenate([p.mean_kw for p in parts]),
+        quantiles_kw=np.concatenate([p.quantiles_kw for p in parts]),
+    )
+    model = DayAhead.load()
+    found = model.batch(record, ROOF, issues, next_intervals=told)
+    for i, (start, part) in enumerate(zip(starts, parts, strict=True)):
+        alone = model.path(record, ROOF, start, next_interval=part).forecast
+        np.testing.assert_allclose(found.mean_kw[i], alone.mean_kw, atol=1e-9)
+        np.testing.assert_allclose(found.quantiles_kw[i], alone.quantiles_kw, atol=1e-9)
+    with pytest.raises(ValueError, match="not the forecast of the interval"):
+        model.batch(record, ROOF, [NOON + 1], next_intervals=told)
+
+
+def test_a_better_first_interval_makes_the_day_ahead_score_better() -> None:
+    record = cloudy(90)
+    truth = np.nan_to_num(record.available_kw)
+    known = QuantileForecast(
+        starts=record.starts, mean_kw=truth, quantiles_kw=np.repeat(truth[:, None], 7, axis=1)
+    )
+    alone, begun = (
+        judge_day_ahead(record, ROOF),
+        judge_day_ahead(record, ROOF, next_intervals=known),
+    )
+    assert begun.smart_nrmse_pct == alone.smart_nrmse_pct
+    assert begun.hours[0].nrmse_pct < alone.hours[0].nrmse_pct
+    assert begun.ratio < alone.ratio
+
+
 def test_a_given_interval_without_an_answer_is_a_note() -> None:
     record = cloudy(60)
     start = record.starts[NOON]

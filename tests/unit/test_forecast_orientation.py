@@ -8,6 +8,7 @@ import pytest
 
 from forecasting.clearsky import PvGeometry, clear_sky_mean_kw
 from forecasting.data.orientation import PlantFit, fit_plant
+from forecasting.data.screening import screened
 from forecasting.record import PlantRecord, plant_record
 from tests.cloudy import holed, sky_index
 
@@ -136,6 +137,25 @@ def test_a_longitude_of_the_wrong_sign_is_told() -> None:
     true = replace(plant(30.0, 180.0), longitude_deg=-105.0)
     fit = fit_plant(measured(true), replace(true, longitude_deg=105.0))
     assert "sign of the longitude" in fit.note
+
+
+def test_a_longitude_of_the_wrong_sign_is_told_although_screening_took_away_what_shows_it() -> None:
+    true = replace(plant(30.0, 180.0), longitude_deg=-105.0)
+    wrong, raw = replace(true, longitude_deg=105.0), measured(true)
+    record = screened(raw, wrong).record
+    assert fit_plant(record, wrong).shift_min == 0.0
+    fit = fit_plant(record, wrong, raw=raw)
+    assert "sign of the longitude" in fit.note
+    assert not fit.agrees_with_guess
+
+
+def test_a_meter_that_shows_a_little_in_the_dark_or_stands_still_is_no_wrong_time_zone() -> None:
+    true = plant(30.0, 180.0)
+    raw = measured(true)
+    parts = raw.parts_kw + 0.03 * true.rated_kw
+    parts[96 * 20 + 40 : 96 * 30] = 0.5 * true.rated_kw
+    raw = replace_parts(raw, parts)
+    assert fit_plant(screened(raw, true).record, true, raw=raw).shift_min == 0.0
 
 
 @pytest.mark.parametrize("azimuth", [60.0, 300.0])

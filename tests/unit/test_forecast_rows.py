@@ -1,5 +1,6 @@
 """Series at their own resolution, from text and from Parquet, and irradiance turned into power."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,21 @@ def test_rows_that_are_missing_stay_missing_and_make_a_record(tmp_path: Path) ->
     record = plant_record(rows, minutes)
     assert len(record) == 96
     assert np.isnan(record.available_kw[34:43]).all()
+
+
+def test_a_record_under_a_cap_keeps_what_was_made_in_each_part() -> None:
+    power = pd.Series(np.arange(6.0), index=times(6))
+    cap = np.array([np.inf, np.inf, np.inf, np.inf, 4.0, 4.0])
+    record = plant_record(power, 5, cap_kw=cap)
+    assert np.isnan(record.parts_kw[1]).all()
+    assert record.made_kw is not None
+    assert record.made_kw.tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
+    second = record.part(1, 2).made_kw
+    assert second is not None
+    assert second.tolist() == [[3.0, 4.0, 5.0]]
+    assert plant_record(power, 5).made_kw is None
+    with pytest.raises(ValueError, match="made_kw: shape"):
+        replace(record, parts_kw=record.parts_kw[:, :1])
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/Denver", None])

@@ -19,7 +19,9 @@ NOON = 7 * 96 + 44
 
 def features(record: PlantRecord, *targets: int) -> Float32s:
     sky = plant_sky(ROOF, interval_number(record.starts[0]) - HISTORY, len(record) + HISTORY + 1)
-    seen = observed(record.parts_kw, record.floor_kw, record.cap_kw, ROOF.rated_kw)
+    seen = observed(
+        record.parts_kw, record.floor_kw, record.cap_kw, ROOF.rated_kw, made_kw=record.made_kw
+    )
     return rows(seen, sky, ROOF.azimuth_deg, np.array(targets))
 
 
@@ -126,6 +128,28 @@ def test_a_cap_of_unknown_height_may_bind_at_what_was_made() -> None:
     x = features(capped(np.nan, 1.0), NOON)
     assert step(x, "capped") == 1.0
     assert step(x, "below_cap") == 0.0
+
+
+def under_a_cap_of_two(*thirds_kw: float) -> PlantRecord:
+    """The interval before noon, in which clouds came or went below the cap."""
+    made = RECORD.parts_kw.copy()
+    made[NOON - 1] = thirds_kw
+    return replace(capped(2.0, float(np.mean(thirds_kw))), made_kw=made)
+
+
+def test_under_a_cap_the_thirds_show_what_was_made() -> None:
+    x = features(under_a_cap_of_two(2.0, 2.0, 0.5), NOON)
+    assert step(x, "known") == 0.0
+    assert step(x, "thirds_known") == 1.0
+    assert step(x, "k_first_third") > 0.0 > step(x, "k_last_third")
+    assert target(x, "last_third") == step(x, "k_last_third")
+    assert step(features(capped(2.0, 1.5), NOON), "thirds_known") == 0.0
+
+
+def test_a_last_third_below_the_cap_shows_what_is_available() -> None:
+    assert target(features(under_a_cap_of_two(2.0, 2.0, 0.5), NOON), "last_below_cap") == 1.0
+    assert target(features(under_a_cap_of_two(0.5, 2.0, 2.0), NOON), "last_below_cap") == 0.0
+    assert target(features(RECORD, NOON), "last_below_cap") == 0.0
 
 
 def test_power_made_where_no_cap_was_says_nothing_more() -> None:

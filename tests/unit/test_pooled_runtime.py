@@ -12,6 +12,7 @@ import pytest
 
 from forecasting.clearsky import clear_sky_mean_kw
 from forecasting.pooled import PooledLstm
+from forecasting.pooled.augment import with_cap
 from forecasting.record import LEVELS, PlantRecord, QuantileForecast
 from forecasting.runtime import ParityFault
 from models import Artefact, artefact
@@ -116,6 +117,7 @@ def hostile(seed: int) -> PlantRecord:
         parts_kw=spoilt((n, parts)),
         floor_kw=spoilt((n,)),
         cap_kw=spoilt((n,)),
+        made_kw=spoilt((n, parts)),
     )
 
 
@@ -163,6 +165,17 @@ def test_a_cap_that_binds_raises_what_is_expected_above_it() -> None:
         replace(RECORD, parts_kw=parts, floor_kw=floor, cap_kw=cap).part(0, NOON), ROOF
     )
     assert answer.mean_kw[0] > 1.5 * cap_kw
+
+
+def test_under_a_cap_the_parts_of_the_record_count_alike_alone_and_in_a_series() -> None:
+    cap_kw = np.where(np.arange(len(RECORD)) >= NOON - 8, 1.5, np.inf)
+    held = with_cap(RECORD, cap_kw, cap_kw)
+    series = MODEL.series(held, ROOF)
+    coarse = MODEL.series(replace(held, made_kw=None), ROOF)
+    assert not np.allclose(series.mean_kw[NOON : NOON + 8], coarse.mean_kw[NOON : NOON + 8])
+    for at in (NOON, NOON + 3):
+        one = MODEL.next(held.part(0, at), ROOF)
+        np.testing.assert_allclose(one.mean_kw[0], series.mean_kw[at], atol=1e-4)
 
 
 def bare(**manifest: Any) -> Artefact:

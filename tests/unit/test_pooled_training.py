@@ -215,6 +215,9 @@ def test_synthetic_caps_censor_features_and_keep_the_floor() -> None:
     assert (held.floor_kw[under] <= record.floor_kw[under] + 1e-9).all()
     told = np.isfinite(held.cap_kw)
     assert (held.floor_kw[told] <= held.cap_kw[told] + 1e-9).all()
+    assert held.made_kw is not None
+    assert (held.made_kw[told] <= held.cap_kw[told, None] + 1e-9).all()
+    np.testing.assert_allclose(held.made_kw[told].mean(axis=1), held.floor_kw[told])
     assert np.isnan(held.cap_kw).any()
 
 
