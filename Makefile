@@ -13,7 +13,7 @@ export OMP_NUM_THREADS := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock clean run-install dev-install
+.PHONY: help demo test check bench lock clean run-install dev-install volttron-install
 
 help:
 	@echo "make demo    install, run eight cycles on the simulated plant; on a terminal serve its page"
@@ -27,7 +27,7 @@ demo: run-install
 	@if test -n "$(DEMO)"; then $(BIN)/geems demo $(DEMO); else \
 	  $(BIN)/geems demo --cycles 8 --speed max && if test -t 0 && test -t 1; then $(BIN)/geems demo; fi; fi
 
-test: check
+test: check volttron-install
 	$(BIN)/python -m pytest $(TESTS)
 
 check: dev-install
@@ -60,6 +60,14 @@ $(VENV)/.run $(VENV)/.dev: $(VENV)/.%: .lock/%.txt pyproject.toml | $(BIN)/pytho
 	@echo "installing the packages of $< (a minute or a few, the first time)"
 	@$(PIP) install --require-hashes --only-binary :all: -r $<
 	@$(PIP) install --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+# The driver for VOLTTRON is tested beside VOLTTRON's own driver framework.
+volttron-install: $(VENV)/volttron/.made
+
+$(VENV)/volttron/.made: .lock/volttron.txt | $(BIN)/python
+	@$(BIN)/python -m venv $(VENV)/volttron
+	@$(VENV)/volttron/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --only-binary :all: -r $<
 	@touch $@
 
 $(BIN)/python:
