@@ -1,22 +1,21 @@
-"""One Modbus TCP connection to one device.
+"""Requests to one Modbus unit, and what its answers mean.
 
-No request is ever repeated behind the caller's back, and a connection on which an answer
-is missing is dropped: a late answer must not be taken for the next one.
+A connection on which an answer is missing is dropped: a late answer must not be taken for the
+next one.
 """
 
-import logging
+import asyncio
 
-from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.constants import ExcCodes
-from pymodbus.exceptions import ModbusException
-from pymodbus.pdu import ModbusPDU
 
 from ems.domain import DeviceAddress
 from ems.errors import DeviceError, Unreachable
+from ems.gateways import wire
+from ems.gateways.line import Line, LineFault
+from ems.gateways.wire import READ_HOLDING, NoAnswer, NotModbus, Request
 
-# Every failure comes back as a DeviceError; without a handler of its own the library
-# would also print it on standard error.
-logging.getLogger("pymodbus").addHandler(logging.NullHandler())
+BUSY_PAUSE_S = 0.1
+"""Wait before a device that said it is busy is asked again [s]."""
 
 
 class ExceptionAnswer(DeviceError):
@@ -36,24 +35,43 @@ class ExceptionAnswer(DeviceError):
         return self.code in (1, 2, 3)
 
     @property
+    def nobody(self) -> bool:
+        """A gateway has no path to the unit, or the unit did not answer it."""
+        return self.code in (10, 11)
+
+    @property
     def busy(self) -> bool:
         """Acknowledge or busy: worth asking again."""
         return self.code in (5, 6)
 
 
-class ModbusLink:
-    """Requests to one device, one at a time."""
+class Foreign(DeviceError):
+    """Whoever answers speaks no Modbus, and will not for another unit."""
 
-    def __init__(self, name: str, address: DeviceAddress) -> None:
-        self.place = f"{name} at {address.host}:{address.port}"
+
+class ModbusLink:
+    """Requests to one unit over a line that others may share."""
+
+    def __init__(self, name: str, address: DeviceAddress, line: Line | None = None) -> None:
+        """Open nothing yet.
+
+        Args:
+            name: of the device, for messages.
+            address: where it answers.
+            line: shared with others; None for one of its own.
+        """
+        self.place = f"{name} at {address}"
         """How messages name the device."""
-        self._address = address
-        self._client: AsyncModbusTcpClient | None = None
+        self.line = Line(address) if line is None else line
+        self.line.units += 1
+        self.busy = False
+        """Whether it last said that it is busy."""
+        self._unit = address.unit
 
     @property
     def connected(self) -> bool:
         """Whether the connection stands, as far as is known."""
-        return self._client is not None and self._client.connected
+        return self.line.connected
 
     async def connect(self) -> None:
         """Open a new connection; the old one, if any, is dropped.
@@ -61,70 +79,59 @@ class ModbusLink:
         Raises:
             Unreachable: nobody answers there.
         """
-        self.drop()
-        # reconnect_delay=0: the library's own reconnecting backs off up to five minutes.
-        self._client = AsyncModbusTcpClient(
-            self._address.host,
-            port=self._address.port,
-            timeout=self._address.timeout_s,
-            retries=0,  # a repeated write may act twice
-            reconnect_delay=0,
-        )
-        if not await self._client.connect():
-            self.drop()
-            raise Unreachable(f"{self.place}: no connection")
+        try:
+            await self.line.connect()
+        except LineFault as fault:
+            raise Unreachable(f"{self.place}: {fault}") from fault
 
     def drop(self) -> None:
         """Close the connection without ceremony."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        self.line.drop()
 
-    async def read(self, address: int, count: int) -> list[int]:
-        """Holding registers.
+    async def read(self, address: int, count: int, function: int = READ_HOLDING) -> list[int]:
+        """Holding registers, or with function 4 input registers.
 
         Raises:
-            Unreachable: no connection, or no answer.
+            Unreachable: no connection, or it was lost.
             ExceptionAnswer: the device refuses.
+            DeviceError: what came is no answer to this.
         """
-        client = self._ready()
-        try:
-            answer = await client.read_holding_registers(
-                address, count=count, device_id=self._address.unit
-            )
-        except ModbusException as fault:
-            raise self._lost(fault) from fault
-        self._check(answer)
-        if len(answer.registers) != count:
-            self.drop()
-            raise DeviceError(
-                f"{self.place}: asked {count} registers from {address}, got {len(answer.registers)}"
-            )
-        return list(answer.registers)
+        return wire.registers(await self._ask(wire.read(self._unit, function, address, count)))
 
     async def write(self, address: int, registers: list[int]) -> None:
         """Write holding registers, function code 16.
 
         Raises:
-            Unreachable: no connection, or no answer; what the device did is not known.
+            Unreachable: no connection, or it was lost; what the device did is not known.
             ExceptionAnswer: the device refuses.
+            DeviceError: what came is no answer to this; what the device did is not known.
         """
-        client = self._ready()
+        await self._ask(wire.write(self._unit, address, registers))
+
+    async def _ask(self, request: Request) -> bytes:
+        """Ask, and ask again while the device says it is busy: only then is that safe."""
+        while True:
+            try:
+                pdu = await self._answer(request)
+            except ExceptionAnswer as fault:
+                if not fault.busy:
+                    raise
+                self.busy = True
+                await asyncio.sleep(BUSY_PAUSE_S)
+            else:
+                self.busy = False
+                return pdu
+
+    async def _answer(self, request: Request) -> bytes:
         try:
-            answer = await client.write_registers(address, registers, device_id=self._address.unit)
-        except ModbusException as fault:
-            raise self._lost(fault) from fault
-        self._check(answer)
-
-    def _ready(self) -> AsyncModbusTcpClient:
-        if self._client is None or not self._client.connected:
-            raise Unreachable(f"{self.place}: not connected")
-        return self._client
-
-    def _lost(self, fault: ModbusException) -> Unreachable:
-        self.drop()
-        return Unreachable(f"{self.place}: no answer ({fault})")
-
-    def _check(self, answer: ModbusPDU) -> None:
-        if answer.isError():
-            raise ExceptionAnswer(self.place, int(answer.exception_code))
+            pdu = await self.line.ask(request)
+        except LineFault as fault:
+            raise Unreachable(f"{self.place}: {fault}") from fault
+        except NotModbus as fault:
+            raise Foreign(f"{self.place}: {fault}") from fault
+        except NoAnswer as fault:
+            raise DeviceError(f"{self.place}: {fault}") from fault
+        code = wire.refusal(pdu)
+        if code is not None:
+            raise ExceptionAnswer(self.place, code)
+        return pdu

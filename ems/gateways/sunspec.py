@@ -1,13 +1,26 @@
-"""All devices of a site over SunSpec Modbus TCP."""
+"""All devices of a site over Modbus: SunSpec or registers named one by one; TCP, TLS or serial."""
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from ems.domain import Command, DerReading, DeviceAddress, LoadReading, Readback, Site
-from ems.errors import BadInput, DeviceError, Fault, GeemsError
+from ems.domain import (
+    Bes,
+    Command,
+    Der,
+    DerReading,
+    DeviceAddress,
+    LoadReading,
+    Pv,
+    Readback,
+    Site,
+)
+from ems.domain.address import lacking
+from ems.errors import BadInput, DeviceError, Fault, GeemsError, RefusedWrite
+from ems.gateways.line import Line, client_context
 from ems.gateways.sunspec_device import SunSpecDevice
+from ems.gateways.writer import claim, give_back
 from ems.protocols.loop_thread import LoopThread
 
 LOAD = "load"
@@ -16,10 +29,11 @@ T = TypeVar("T")
 
 
 class SunSpecField:
-    """The field of a site, one link per device, all in parallel (`ems.ports.Field`).
+    """The field of a site, all links in parallel (`ems.ports.Field`).
 
+    Units behind one host and port, or on one serial line, share a connection and take turns on it.
     May be called from several threads. A device that does not answer costs its own
-    `timeout_s` and delays no other.
+    `timeout_s` and delays no other; on a shared connection it goes last.
     """
 
     def __init__(self, site: Site, addresses: Mapping[str, DeviceAddress]) -> None:
@@ -30,7 +44,8 @@ class SunSpecField:
             addresses: one per DER name, and one for the meter under `LOAD`.
 
         Raises:
-            BadInput: a DER or the meter has no address, or an address no DER.
+            BadInput: a DER or the meter has no address, or an address no DER; a register map lacks
+                what its device needs; a file for TLS cannot be used.
         """
         wanted = {*site.names, LOAD}
         faults = [Fault(place=n, problem="has no address") for n in sorted(wanted - {*addresses})]
@@ -38,10 +53,18 @@ class SunSpecField:
             Fault(place=n, problem="has an address, but the site has no such DER")
             for n in sorted({*addresses} - wanted)
         ]
+        self._ders = {d.name: d for d in site.ders}
+        for name, address in addresses.items():
+            faults += _address_faults(name, address, self._ders.get(name))
         if faults:
             raise BadInput(faults)
-        self._ders = {d.name: d for d in site.ders}
-        self._devices = {name: SunSpecDevice(name, a) for name, a in addresses.items()}
+        self._addresses = dict(addresses)
+        self._writes_to: set[str] = set()
+        lines: dict[tuple[str, int], Line] = {}
+        self._devices = {
+            name: SunSpecDevice(name, a, lines.setdefault(a.line, Line(a)))
+            for name, a in addresses.items()
+        }
         self._loop = LoopThread("geems-field")
 
     def read(self, now: datetime) -> Mapping[str, DerReading | DeviceError]:
@@ -66,9 +89,23 @@ class SunSpecField:
         names = [c.der for c in commands]
         if len(set(names)) != len(names) or not set(names) <= set(self._ders):
             raise ValueError(f"commands must name DERs of the site, each once: {names}")
-        return self._all(
-            {c.der: self._devices[c.der].write(self._ders[c.der], c) for c in commands}
-        )
+        others = {name: why for name in names if (why := self._claimed(name))}
+        mine = [c for c in commands if c.der not in others]
+        refused = {
+            name: RefusedWrite(f"{name}: {why}; nothing was written")
+            for name, why in others.items()
+        }
+        written = self._all({c.der: self._devices[c.der].write(self._ders[c.der], c) for c in mine})
+        return {**refused, **written}
+
+    def _claimed(self, name: str) -> str:
+        """Be the only process here that writes to a device; why not, where another is."""
+        if name in self._writes_to:
+            return ""
+        why = claim(self._addresses[name])
+        if not why:
+            self._writes_to.add(name)
+        return why
 
     def close(self) -> None:
         """End all connections. May be called twice."""
@@ -76,6 +113,8 @@ class SunSpecField:
             return
         self._loop.run(self._drop_all())
         self._loop.close()
+        for name in self._writes_to:
+            give_back(self._addresses[name])
 
     async def _drop_all(self) -> None:
         for device in self._devices.values():
@@ -96,3 +135,29 @@ class SunSpecField:
             return await asyncio.gather(*(one(n, a) for n, a in work.items()))
 
         return dict(zip(work, self._loop.run(together()), strict=True))
+
+
+def _kind(der: Der | None) -> str:
+    if der is None:
+        return "load"
+    return "pv" if isinstance(der, Pv) else "bes" if isinstance(der, Bes) else "dg"
+
+
+def _address_faults(name: str, address: DeviceAddress, der: Der | None) -> list[Fault]:
+    """What is wrong with one address, as far as that shows without asking."""
+    faults = []
+    if address.registers is not None:
+        reactive = der is not None and der.q_max_kvar > 0
+        missing = lacking(_kind(der), address.registers, reactive=reactive)
+        faults += [Fault(place=name, problem=f"its registers lack {m}") for m in missing]
+    if address.tls is not None:
+        try:
+            client_context(address.tls)
+        except OSError as fault:
+            faults.append(
+                Fault(
+                    place=name,
+                    problem=f"TLS cannot be set up with ca_file, cert_file and key_file ({fault})",
+                )
+            )
+    return faults

@@ -1,52 +1,49 @@
-"""One SunSpec device: its model chain, its measurements, its verified writes."""
+"""One device: its connection, its measurements, its verified writes.
+
+What differs between generations of devices lies in their faces (`der7xx`, `der1xx`, `plain`).
+"""
 
 import asyncio
-import math
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from ems.domain import Bes, Command, Der, DerReading, DeviceAddress, LoadReading, Pv, Readback
+from ems.domain import Command, Der, DerReading, DeviceAddress, LoadReading, Readback
 from ems.errors import DeviceError, RefusedWrite, Unreachable
+from ems.gateways.der1xx import INVERTERS, Der1xx
+from ems.gateways.der7xx import CAPACITY, CONTROLS, MEASURED, Der7xx
+from ems.gateways.face import Face, Orders
+from ems.gateways.image import Chain, Image, Moved, Span, discover, fetch
+from ems.gateways.line import Line
 from ems.gateways.modbus import ExceptionAnswer, ModbusLink
-from ems.protocols.sunspec import (
-    BASE_ADDRESSES,
-    END_OF_CHAIN,
-    MARKER,
-    MAX_READ,
-    ModelBlock,
-    RegisterWrite,
-    encode,
-    held,
-    mismatches,
-    model,
-)
+from ems.gateways.plain import Plain
+from ems.protocols.sunspec import BASE_ADDRESSES
 
 T = TypeVar("T")
-BUSY_PAUSE_S = 0.1
-"""Wait before a device that said it is busy is asked again [s]."""
-MODELS_AT_MOST = 128
-"""Longer chains are a device that answers nonsense."""
-THREE_PHASE_METER = 203
-STATUS = 122
-"""Extended measurements and status of the older inverter models; newer devices may have it too."""
-LOCAL_CONTROL = 1
-"""LocRemCtl of model 715: somebody works on the device."""
 
 
 class SunSpecDevice:
     """The EMS's end of the link to one device. Every call keeps the time budget.
 
-    Each phase of a call (reading; writing; reading back) has the address's `timeout_s`.
+    Each phase of a call (reading; writing; reading back) has the address's `timeout_s`. Waiting
+    for a line that others use does not count.
     """
 
-    def __init__(self, name: str, address: DeviceAddress) -> None:
+    def __init__(self, name: str, address: DeviceAddress, line: Line | None = None) -> None:
+        """Open no connection yet.
+
+        Args:
+            name: in the site file.
+            address: where it answers.
+            line: shared with other units; None for one of its own.
+        """
         self.name = name
-        self._link = ModbusLink(name, address)
-        self._budget_s = address.timeout_s
-        self._chain: dict[int, tuple[int, int]] = {}  # model: (address, registers)
-        self._lock = asyncio.Lock()
+        self._link = ModbusLink(name, address, line)
+        self._address = address
+        self._face: Face | None = None
+        self._merged = True
+        self._beats = True
+        self._turn = _Turn(self._link.line)
 
     def close(self) -> None:
         """Drop the connection."""
@@ -60,23 +57,10 @@ class SunSpecDevice:
         Raises:
             DeviceError: no answer, a model is missing, or P or Q is not measured.
         """
-        wanted = (701, 702, 704, 713) if isinstance(der, Bes) else (701, 702, 704)
-        maybe = (STATUS,) if isinstance(der, Pv) else ()
-        async with self._lock:
-            blocks = await self._fresh(lambda: self._blocks(wanted, maybe))
-        measured, capacity = blocks[701], blocks[702]
-        w_max = _w_max(capacity)
-        return DerReading(
-            der=self.name,
-            time=now,
-            p_kw=self._measured(measured, "W") / 1000,
-            q_kvar=self._measured(measured, "Var") / 1000,
-            v_pu=_v_pu(measured, capacity),
-            soc_pct=blocks[713].value("SoC") if 713 in blocks else None,
-            cap_kw=None if w_max is None else held(blocks[704], w_max).cap_kw,
-            available_kw=_kilo(blocks[STATUS].value("WAval")) if STATUS in blocks else None,
-            rated_kw=_kilo(w_max),
-        )
+        async with self._turn:
+            return await self._fresh(
+                lambda face: face.to_read(der), lambda face, image: face.reading(der, image, now)
+            )
 
     async def read_load(self, now: datetime) -> LoadReading:
         """Consumption the meter shows.
@@ -84,24 +68,10 @@ class SunSpecDevice:
         Raises:
             DeviceError: no answer, the model is missing, or P is not measured.
         """
-        async with self._lock:
-            blocks = await self._fresh(lambda: self._blocks((THREE_PHASE_METER,)))
-        meter = blocks[THREE_PHASE_METER]
-        q_var = meter.value("VAR")
-        return LoadReading(
-            time=now,
-            p_kw=self._measured(meter, "W") / 1000,
-            q_kvar=_kilo(q_var),
-        )
-
-    def _measured(self, block: ModelBlock, name: str) -> float:
-        value = block.value(name)
-        if value is None:
-            raise DeviceError(
-                f"{self._link.place}: {name} of model {block.model.id} reads as not available "
-                "(NaN); its measurement or the scale factor is missing"
+        async with self._turn:
+            return await self._fresh(
+                lambda face: face.to_read_load(), lambda face, image: face.load(image, now)
             )
-        return value
 
     # --- writing -------------------------------------------------------------------
 
@@ -113,164 +83,170 @@ class SunSpecDevice:
             Unreachable: no answer; what the device holds is not known.
             DeviceError: the device holds something else than was asked.
         """
-        if (command.p_kw is None) != isinstance(der, Pv):
-            kind = "takes a cap, not a setpoint" if isinstance(der, Pv) else "takes a setpoint"
-            raise RefusedWrite(f"{self.name} {kind}: nothing was written")
-        async with self._lock:
-            writes, w_max = await self._prepare(command)
-            doubt = await self._send(writes)
+        async with self._turn:
+            orders = await self._fresh(
+                lambda face: face.to_command(der),
+                lambda face, image: face.orders(der, image, command),
+            )
+            doubt = await self._send(orders)
             try:
-                controls = (await self._fresh(lambda: self._blocks((704,))))[704]
-            except DeviceError as fault:
+                return await self._fresh(
+                    lambda face: face.to_confirm(der),
+                    lambda face, image: self._confirmed(face, der, orders, image, doubt),
+                )
+            except (Unreachable, ExceptionAnswer) as fault:
                 raise Unreachable(
                     f"written, but not read back, so what it holds is not known: {doubt or fault}"
                 ) from fault
-        differing = mismatches(writes, controls)
+
+    def _confirmed(
+        self, face: Face, der: Der, orders: Orders, image: Image, doubt: str
+    ) -> Readback:
+        differing = [d for order in orders.writes for d in order.differing(image)]
+        if orders.meaning != face.meaning(der, image):
+            differing.append(
+                "its scale factors or ratings changed while it was written, so what the registers "
+                "order is not what was asked"
+            )
         if differing:
-            points = "; ".join(str(m) for m in differing)
             because = f" (after: {doubt})" if doubt else ""
-            raise DeviceError(f"{self._link.place}: model 704 holds {points}{because}")
-        return held(controls, w_max).readback()
-
-    async def _prepare(self, command: Command) -> tuple[tuple[RegisterWrite, ...], float]:
-        """The registers to write, in the device's own scale factors."""
-        blocks = await self._fresh(lambda: self._blocks((702, 704), maybe=(715,)))
-        if 715 in blocks and blocks[715].raw("LocRemCtl") == LOCAL_CONTROL:
-            raise RefusedWrite(
-                f"{self._link.place}: under local control (715.LocRemCtl), nothing was written; "
-                "release it at the device"
+            raise DeviceError(
+                f"{self._link.place}: holds, in {face.controls}, {'; '.join(differing)}{because}"
             )
-        w_max = _w_max(blocks[702])
-        if w_max is None:
-            raise RefusedWrite(
-                f"{self._link.place}: 702.WMax and WMaxRtg read as not available (NaN), "
-                "nothing was written"
-            )
-        try:
-            return encode(command, blocks[704], w_max), w_max
-        except ValueError as fault:
-            raise RefusedWrite(f"{self._link.place}: {fault}; nothing was written") from fault
+        return face.held(der, image)
 
-    async def _send(self, writes: tuple[RegisterWrite, ...]) -> str:
+    async def _send(self, orders: Orders) -> str:
         """Write block by block. Returns why the outcome is in doubt, empty where it is not.
 
         Raises:
             RefusedWrite: the device refused the first block, so nothing was written.
         """
-        start, _ = self._chain[704]
-        for i, write in enumerate(writes):
-            try:
-                async with asyncio.timeout(self._budget_s):
-                    await self._write_patiently(start + write.offset, list(write.registers))
-            except ExceptionAnswer as fault:
-                if i == 0 and fault.nothing_done:
-                    raise RefusedWrite(
-                        f"{fault} on {write.block.enable}…{write.block.timer}, nothing was written"
-                    ) from fault
-                return f"{fault} on {write.block.enable}…{write.block.timer}"
-            except (TimeoutError, Unreachable) as fault:
-                self._link.drop()
-                return str(fault) or f"no answer within {self._budget_s:g} s"
+        written = 0
+        try:
+            async with asyncio.timeout(self._address.timeout_s):
+                for order in orders.writes:
+                    await self._link.write(order.start, list(order.registers))
+                    written += 1
+                await self._beat(orders)
+        except ExceptionAnswer as fault:
+            refused = f"{fault} on {orders.writes[written]}"
+            if written == 0 and fault.nothing_done:
+                raise RefusedWrite(f"{refused}, nothing was written") from fault
+            return refused
+        except TimeoutError:
+            self._link.drop()
+            return self._late
+        except DeviceError as fault:  # lost, or answered by something else
+            self._link.drop()
+            return str(fault)
         return ""
 
-    async def _write_patiently(self, address: int, registers: list[int]) -> None:
-        """Write; ask again while the device says it is busy (only then is that safe)."""
-        while True:
-            try:
-                await self._link.write(address, registers)
-            except ExceptionAnswer as fault:
-                if not fault.busy:
-                    raise
-                await asyncio.sleep(BUSY_PAUSE_S)
-            else:
-                return
+    async def _beat(self, orders: Orders) -> None:
+        """Tell the device that its controller lives; one that does not care is not told again."""
+        if orders.heartbeat is None or not self._beats:
+            return
+        try:
+            await self._link.write(orders.heartbeat.start, list(orders.heartbeat.registers))
+        except ExceptionAnswer:
+            self._beats = False
 
-    # --- connection and chain --------------------------------------------------------
+    # --- connection and face ---------------------------------------------------------
 
-    async def _fresh(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do some reading within the budget, over a connection that stands.
+    async def _fresh(
+        self,
+        spans: Callable[[Face], Sequence[Span]],
+        made: Callable[[Face, Image], T],
+    ) -> T:
+        """Make something of registers read within the budget, over a connection that stands.
 
-        A connection kept from the last call may have died unseen: then once more on a new
-        one.
+        A connection kept from the last call may have died unseen, and a device may have got
+        another chain: then once more, from the beginning.
+
+        Raises:
+            DeviceError: no answer, or one that is of no use.
         """
         try:
-            async with asyncio.timeout(self._budget_s):
-                if self._link.connected:
-                    with suppress(Unreachable):
-                        return await work()
-                await self._link.connect()
-                self._chain = await self._discover()
-                return await work()
-        except TimeoutError as fault:
+            async with asyncio.timeout(self._address.timeout_s):
+                made_of_it = await self._twice(lambda: self._made(spans, made))
+        except (TimeoutError, Unreachable) as fault:
+            self._turn.rank = 1
             self._link.drop()
-            raise Unreachable(
-                f"{self._link.place}: no answer within {self._budget_s:g} s"
-            ) from fault
+            if isinstance(fault, Unreachable):
+                raise
+            raise Unreachable(f"{self._link.place}: {self._late}") from fault
+        self._turn.rank = 0
+        return made_of_it
 
-    async def _discover(self) -> dict[int, tuple[int, int]]:
-        """Where each model of the chain lies. Of a repeated model the first counts."""
-        address = await self._base()
-        chain: dict[int, tuple[int, int]] = {}
-        for _ in range(MODELS_AT_MOST):
-            model_id, length = await self._link.read(address, 2)
-            if model_id == END_OF_CHAIN:
-                break
-            chain.setdefault(model_id, (address, length + 2))
-            address += length + 2
-        return chain
+    @property
+    def _late(self) -> str:
+        said = "busy for" if self._link.busy else "no answer within"
+        return f"{said} {self._address.timeout_s:g} s{self._link.line.hint}"
 
-    async def _base(self) -> int:
-        """First register behind the marker."""
-        for base in BASE_ADDRESSES:
-            try:
-                marker = await self._link.read(base, len(MARKER))
-            except ExceptionAnswer:
-                continue
-            if tuple(marker) == MARKER:
-                return base + len(MARKER)
-        tried = ", ".join(str(b) for b in BASE_ADDRESSES)
-        raise DeviceError(
-            f"{self._link.place}: not a SunSpec device, no `SunS` at {tried}; "
-            "check host, port and unit"
-        )
+    async def _twice(self, work: Callable[[], Awaitable[T]]) -> T:
+        standing = self._link.connected
+        try:
+            return await work()
+        except Unreachable:
+            if not standing:
+                raise
+        except Moved:
+            self._face = None
+        except ExceptionAnswer as fault:
+            # What could be read once cannot any more; or one read may not span two models.
+            if self._face is None or not fault.nothing_done:
+                raise
+            self._face = None
+            self._merged = False
+        return await work()
 
-    async def _blocks(
-        self, wanted: tuple[int, ...], maybe: tuple[int, ...] = ()
-    ) -> dict[int, ModelBlock]:
-        """Read models; those of `maybe` only where the device has them."""
-        missing = [m for m in wanted if m not in self._chain]
-        if missing:
-            found = ", ".join(str(m) for m in self._chain)
-            raise DeviceError(
-                f"{self._link.place}: lacks SunSpec model {', '.join(map(str, missing))} "
-                f"(it has {found})"
-            )
-        blocks: dict[int, ModelBlock] = {}
-        for model_id in (*wanted, *(m for m in maybe if m in self._chain)):
-            start, length = self._chain[model_id]
-            count = min(length, model(model_id).length, MAX_READ)
-            blocks[model_id] = ModelBlock(model(model_id), await self._link.read(start, count))
-        return blocks
+    async def _made(
+        self, spans: Callable[[Face], Sequence[Span]], made: Callable[[Face, Image], T]
+    ) -> T:
+        if not self._link.connected:
+            await self._link.connect()
+        if self._face is None:
+            self._face = await self._identified()
+        return made(self._face, await fetch(self._link, spans(self._face)))
+
+    async def _identified(self) -> Face:
+        if self._address.registers is not None:
+            return Plain(self._link.place, self._address.registers)
+        base = self._address.base
+        chain = await discover(self._link, BASE_ADDRESSES if base is None else (base,))
+        return face_of(self._link.place, chain, merged=self._merged)
 
 
-def _kilo(value: float | None) -> float | None:
-    return None if value is None else value / 1000
+class _Turn:
+    """One call at a time to one device, and one device at a time on a line."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._lock = asyncio.Lock()
+        self.rank = 0
+        """1 after silence: on a shared line it lets the others go first."""
+
+    async def __aenter__(self) -> None:
+        await self._lock.acquire()
+        try:
+            await self._line.take(self.rank)
+        except asyncio.CancelledError:
+            self._lock.release()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._line.give()
+        self._lock.release()
 
 
-def _w_max(capacity: ModelBlock) -> float | None:
-    """The setting where there is one, the rating else [W]."""
-    setting = capacity.value("WMax")
-    w_max = capacity.value("WMaxRtg") if setting is None else setting
-    return w_max if w_max is not None and w_max > 0 and math.isfinite(w_max) else None
+def face_of(place: str, chain: Chain, *, merged: bool = True) -> Face:
+    """The newest generation that a chain speaks in full.
 
-
-def _v_pu(measured: ModelBlock, capacity: ModelBlock) -> float | None:
-    """Voltage over the nominal one [pu].
-
-    Model 702 gives the nominal voltage line to neutral for single phase, line to line else.
+    Args:
+        place: how messages name the device.
+        chain: its models.
+        merged: whether one read may span several models.
     """
-    single = measured.raw("ACType") == model(701).points["ACType"].symbols["SINGLE_PHASE"]
-    volts = measured.value("LNV" if single else "LLV")
-    setting = capacity.value("VNom")
-    nominal = capacity.value("VNomRtg") if setting is None else setting
-    return volts / nominal if volts is not None and nominal else None
+    newest = all(m in chain for m in (MEASURED, CAPACITY, CONTROLS))
+    if not newest and any(m in chain for m in INVERTERS):
+        return Der1xx(place, chain, merged=merged)
+    return Der7xx(place, chain, merged=merged)

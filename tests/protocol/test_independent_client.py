@@ -151,12 +151,15 @@ def test_a_write_the_device_cannot_take_gets_the_right_exception(
         target.write()
 
 
-def test_half_a_point_cannot_be_written(discover: Discover, plant: Plant) -> None:
+@pytest.mark.parametrize("point", ["WSet", "WSetRvrt", "WSetRvrtTms", "VarSet", "VarSetRvrtTms"])
+@pytest.mark.parametrize("half", [0, 1])
+def test_half_a_point_cannot_be_written(
+    discover: Discover, plant: Plant, point: str, half: int
+) -> None:
     device = discover("bes")
     controls = device.DERCtlAC[0]
-    high_half = controls.model_addr + controls.points["WSet"].offset
     with pytest.raises(Exception, match=r"exception.*2"):
-        device.write(high_half, b"\x00\x01")
+        device.write(controls.model_addr + controls.points[point].offset + half, b"\x00\x01")
     plant.advance_to(plant.now)
     assert plant.truth().p_kw["bes"] == 0
 

@@ -66,3 +66,22 @@ def test_a_read_only_register_is_refused(poll: Poll) -> None:
     measured = start_of(1)
     out = poll("pv", f"-r{measured + model(701).points['W'].offset}", "-t4", "1")
     assert "Illegal data address" in out
+
+
+def test_a_value_out_of_range_is_refused_as_such(poll: Poll, plant: Plant) -> None:
+    first = start_of(1, 701, 702) + model(704).points["WMaxLimPctEna"].offset
+    out = poll("pv", f"-r{first}", "-t4", "1", "10001")
+    assert "Illegal data value" in out
+    plant.advance_to(plant.now)
+    assert plant.truth().p_kw["pv"] > 1, "the first of the two registers was not applied either"
+
+
+@pytest.mark.parametrize("half", [0, 1])
+def test_half_a_point_of_two_registers_is_refused(poll: Poll, half: int) -> None:
+    timer = start_of(1, 701, 702) + model(704).points["WMaxLimPctRvrtTms"].offset
+    assert "Illegal data address" in poll("pv", f"-r{timer + half}", "-t4", "60")
+    assert "Written 2 references" in poll("pv", f"-r{timer}", "-t4", "0", "60")
+
+
+def test_a_register_beyond_the_chain_is_refused(poll: Poll) -> None:
+    assert "Illegal data address" in poll("pv", "-r41500", "-c2", "-t4")

@@ -20,14 +20,21 @@ from ems.protocols.sunspec.control import (
     held,
     mismatches,
 )
-from ems.protocols.sunspec.definitions import Model, Point, model
+from ems.protocols.sunspec.definitions import Model, Point, counts_of, model
 from ems.protocols.sunspec.registers import ModelBlock, from_registers, to_registers
-from ems.protocols.sunspec.scaling import Rounding, counts, scaled, smallest_scale_factor
+from ems.protocols.sunspec.scaling import (
+    LARGEST_SCALE_FACTOR,
+    Rounding,
+    counts,
+    scaled,
+    smallest_scale_factor,
+)
 
 __all__ = [
     "BASE_ADDRESSES",
     "CAP",
     "END_OF_CHAIN",
+    "LARGEST_SCALE_FACTOR",
     "MARKER",
     "MAX_READ",
     "MAX_WRITE",
@@ -42,6 +49,7 @@ __all__ = [
     "RegisterWrite",
     "Rounding",
     "counts",
+    "counts_of",
     "encode",
     "from_registers",
     "held",

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 
 from ems.domain import Command, Readback
 from ems.protocols.sunspec.definitions import Point, model
@@ -43,9 +44,15 @@ class ControlBlock:
     @property
     def points(self) -> tuple[Point, ...]:
         """All points of the block, in register order."""
-        points = model(704).points
-        first, last = points[self.enable], points[self.timer]
-        return tuple(p for p in points.values() if first.offset <= p.offset <= last.offset)
+        return _points(self.enable, self.timer)
+
+
+@cache
+def _points(first: str, last: str) -> tuple[Point, ...]:
+    """Points of model 704 from one to another."""
+    points = model(704).points
+    low, high = points[first].offset, points[last].offset
+    return tuple(p for p in points.values() if low <= p.offset <= high)
 
 
 CAP = ControlBlock(
@@ -187,8 +194,11 @@ def _kilo_counts(kilo: float, sf: int) -> int:
 
 def _scale_factor(controls: ModelBlock, block: ControlBlock) -> int:
     sf = controls.scale_factor(block.value)
-    if controls.raw(block.enable) is None or sf is None:
+    if controls.raw(block.enable) is None:
         raise ValueError(f"the device does not implement {block.value} of model 704")
+    if sf is None:
+        factor = controls.model.points[block.value].sf
+        raise ValueError(f"{factor} of model 704 reads as not available (NaN)")
     return sf
 
 

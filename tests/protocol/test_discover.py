@@ -1,0 +1,392 @@
+"""`geems discover`: what it finds behind a host, and the section it writes."""
+
+import asyncio
+import json
+import ssl
+import subprocess
+import sys
+import tomllib
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ems.cli import main
+from ems.protocols.loop_thread import LoopThread
+from ems.protocols.sunspec import MARKER
+from ems.settings import TEMPLATE
+from tests.protocol import reference
+from tests.protocol.certificates import Authority
+from tests.protocol.lines import SerialPair
+from tests.protocol.reference import ReferenceDevice, Served
+
+Serve = Callable[[dict[int, ReferenceDevice]], Served]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    loop = LoopThread("test-devices")
+    opened: list[Served] = []
+
+    def start(devices: dict[int, ReferenceDevice]) -> Served:
+        served = Served(devices)
+        loop.run(served.start())
+        opened.append(served)
+        return served
+
+    yield start
+    for served in opened:
+        loop.run(served.stop())
+    loop.close()
+
+
+def discover(served: Served, *options: str) -> Result:
+    return CliRunner().invoke(
+        main, ["discover", "127.0.0.1", "--port", str(served.port), "--timeout", "2", *options]
+    )
+
+
+def numbered(device: ReferenceDevice, serial: str) -> ReferenceDevice:
+    models = [(1, reference.COMMON[1] | {"SN": serial}), *device.models[1:]]
+    return ReferenceDevice(models, device.base)
+
+
+def test_every_unit_behind_a_host_is_found(serve: Serve) -> None:
+    served = serve(
+        {
+            1: reference.newest_pv(),
+            3: numbered(reference.newest_bes(), "B 7/2"),
+            4: numbered(reference.older_pv(), ""),
+            5: numbered(reference.older_bes(), "B 7/2!"),
+        }
+    )
+    done = discover(served, "--unit", "1-6", "--json")
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    found = document["found"]
+    assert [f["unit"] for f in found] == [1, 3, 4, 5]
+    assert [f["kind"] for f in found] == ["pv", "bes", "pv", "bes"]
+    assert [f["rated_kw"] for f in found] == [100, 50, 20, 10]
+    assert [f["q_max_kvar"] for f in found] == [40, 20, 12, None]
+    assert [f["capacity_kwh"] for f in found] == [None, 100, None, 30]
+    assert found[0]["models"] == [1, 701, 702, 704, 122, 715]
+    assert (found[0]["manufacturer"], found[0]["model"]) == ("Acme", "Inverter")
+    assert (found[0]["serial"], found[0]["base"]) == ("A-0001", 40_000)
+    assert found[2]["dc_inputs"] == [
+        {"name": "east", "p_kw": 7.0, "v": 610.0},
+        {"name": "west", "p_kw": 5.6, "v": 600.0},
+    ]
+    sections = tomllib.loads(document["toml"])
+    assert [s["name"] for s in sections["pv"]] == ["pv-A-0001", "pv"]
+    assert [s["name"] for s in sections["bes"]] == ["bes-B-7-2", "bes-B-7-2-2"]
+    assert document["remarks"] == []
+
+
+def test_its_section_makes_a_valid_site_once_the_bus_is_filled_in(
+    serve: Serve, tmp_path: Path
+) -> None:
+    served = serve({1: reference.newest_pv(), 3: reference.newest_bes(), 4: reference.older_pv()})
+    for unit, device in served.devices.items():
+        served.devices[unit].registers = numbered(device, f"N{unit}").registers
+    done = discover(served, "--unit", "1-4")
+    assert done.exit_code == 0, done.output
+    filled = done.stdout.replace('# bus = ""', 'bus = "B13" #')
+    site = tmp_path / "site.toml"
+    head = TEMPLATE.read_text(encoding="utf-8").partition("[[pv]]")[0]
+    site.write_text(head + filled, encoding="utf-8")
+    checked = CliRunner().invoke(main, ["validate", str(site)])
+    assert checked.exit_code == 0, checked.output
+    unfilled = tmp_path / "unfilled.toml"
+    unfilled.write_text(head + done.stdout, encoding="utf-8")
+    checked = CliRunner().invoke(main, ["validate", str(unfilled)])
+    assert checked.exit_code == 2
+    assert "bus: missing" in checked.stderr
+
+
+def test_a_device_that_takes_any_unit_for_its_own_is_one(serve: Serve) -> None:
+    device = reference.newest_pv()
+    done = discover(serve(dict.fromkeys((1, 2, 9), device)), "--unit", "1-9", "--json")
+    (found,) = json.loads(done.stdout)["found"]
+    assert (found["unit"], found["also_units"]) == (1, [2, 9])
+
+
+@pytest.mark.parametrize("base", [0, 50_000])
+def test_every_usual_base_is_tried(serve: Serve, base: int) -> None:
+    device = reference.newest_pv()
+    device.base = base
+    done = discover(serve({1: device}), "--unit", "1")
+    assert done.exit_code == 0, done.output
+    assert "base" not in tomllib.loads(done.stdout)["pv"][0]["device"]
+
+
+@pytest.mark.parametrize("options", [("--scan",), ("--base", "1234")])
+def test_any_other_base_is_found_and_written_down(serve: Serve, options: tuple[str, ...]) -> None:
+    device = reference.newest_pv()
+    device.base = 1234
+    done = discover(serve({1: device}), "--unit", "1", *options)
+    assert done.exit_code == 0, done.output
+    assert tomllib.loads(done.stdout)["pv"][0]["device"]["base"] == 1234
+
+
+def test_a_device_without_sunspec_is_told_from_silence(serve: Serve) -> None:
+    device = reference.newest_pv()
+    device.base = 1234
+    done = discover(serve({1: device}), "--unit", "1")
+    assert done.exit_code == 1
+    assert "answers, but holds no `SunS` at 40000, 0, 50000" in done.stderr
+    assert "--scan" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_device_with_half_a_scale_is_told_and_the_others_are_found(serve: Serve) -> None:
+    broken = reference.newest_pv()
+    broken.put(702, "W_SF", None)
+    done = discover(serve({1: broken, 2: reference.newest_bes()}), "--unit", "1-2")
+    assert done.exit_code == 0
+    assert "WMaxRtg of model 702 cannot be read: its scale factor W_SF" in done.stderr
+    assert "[[bes]]" in done.stdout
+
+
+def test_nobody_at_the_host_is_one_clear_message(free_port: int) -> None:
+    done = CliRunner().invoke(
+        main, ["discover", "127.0.0.1", "--port", str(free_port), "--unit", "1-3", "--json"]
+    )
+    assert done.exit_code == 1
+    document = json.loads(done.stdout)
+    assert document["ok"] is False
+    assert "no connection" in document["faults"][0]["problem"]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ((), "give a HOST, or --serial PATH"),
+        (("h", "--serial", "/dev/x"), "give a HOST, or --serial PATH"),
+        (("--serial", "/dev/x", "--port", "5"), "neither --port nor --tls"),
+        (("h", "--server-name", "n"), "belongs to --tls"),
+        (("h", "--unit", "5-1"), "no unit and no range"),
+        (("h", "--unit", "1-300"), "no unit and no range"),
+    ],
+)
+def test_a_call_that_means_nothing_is_bad_input(options: tuple[str, ...], problem: str) -> None:
+    done = CliRunner().invoke(main, ["discover", *options])
+    assert done.exit_code == 2
+    assert problem in done.stderr
+
+
+def test_the_installed_command_prints_sections_and_nothing_else(serve: Serve) -> None:
+    served = serve({1: reference.newest_pv()})
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("geems")), "discover", "127.0.0.1",
+            "--port", str(served.port), "--unit", "1", "--timeout", "5",
+        ],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    section: dict[str, Any] = tomllib.loads(done.stdout)
+    (pv,) = section["pv"]
+    assert pv == {
+        "name": "pv-A-0001", "rated_kw": 100, "q_max_kvar": 40,
+        "device": {"host": "127.0.0.1", "port": served.port, "unit": 1},
+    }  # fmt: skip
+    assert "Acme Inverter 1.2" in done.stderr
+
+
+def test_devices_on_a_serial_line_are_found() -> None:
+    loop = LoopThread("test-devices")
+    with SerialPair() as pair:
+        served = Served({2: reference.newest_bes()})
+        loop.run(served.start_serial(pair.ends[0]))
+        done = CliRunner().invoke(
+            main,
+            [
+                *("discover", "--serial", pair.ends[1], "--baud", "115200", "--parity", "none"),
+                *("--unit", "1-3", "--timeout", "2"),
+            ],
+        )
+        loop.run(served.stop())
+    loop.close()
+    assert done.exit_code == 0, done.output
+    (bes,) = tomllib.loads(done.stdout)["bes"]
+    assert bes["device"] == {
+        "transport": "rtu", "path": pair.ends[1], "baud": 115_200, "parity": "none", "unit": 2,
+    }  # fmt: skip
+
+
+def test_a_device_behind_mutual_tls_is_found_and_its_files_written_down(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "ours")
+    own, ours = authority.pair("127.0.0.1"), authority.pair("ems")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own.cert, own.key)
+    context.load_verify_locations(authority.cert)
+    context.verify_mode = ssl.CERT_REQUIRED
+    loop = LoopThread("test-devices")
+    served = Served({1: reference.newest_pv()})
+    loop.run(served.start(context))
+    files = [str(authority.cert), str(ours.cert), str(ours.key)]
+    done = discover(served, "--unit", "1", "--tls", *files)
+    loop.run(served.stop())
+    loop.close()
+    assert done.exit_code == 0, done.output
+    (pv,) = tomllib.loads(done.stdout)["pv"]
+    assert pv["device"] == {
+        "transport": "tls", "host": "127.0.0.1", "port": served.port, "unit": 1,
+        "ca_file": files[0], "cert_file": files[1], "key_file": files[2],
+    }  # fmt: skip
+
+
+def test_a_generator_and_a_meter_are_told_by_their_models(serve: Serve) -> None:
+    controls = dict(reference.newest_bes().models)[704]
+    generator = [m for m in numbered(reference.newest_bes(), "G").models if m[0] != 713]
+    assert controls["WSetEna"] == 0
+    meter: list[tuple[int, reference.Values]] = [
+        reference.COMMON,
+        (203, {"W": 1234, "W_SF": 1, "VAR": 5, "VAR_SF": 1}),
+    ]
+    stranger: list[tuple[int, reference.Values]] = [reference.COMMON, (160, {"module": []})]
+    served = serve({1: ReferenceDevice(generator), 2: ReferenceDevice(meter)})
+    done = discover(served, "--unit", "1-2")
+    assert done.exit_code == 0, done.output
+    sections = tomllib.loads(done.stdout)
+    (dg,) = sections["dg"]
+    assert (dg["name"], dg["rated_kw"], dg["device"]["unit"]) == ("dg-G", 50, 1)
+    assert "cost_usd_per_kwh = # fill in" in done.stdout
+    assert sections["load"] == {"device": dg["device"] | {"unit": 2}}
+    other = discover(serve({1: ReferenceDevice(stranger)}), "--unit", "1", "--json")
+    assert json.loads(other.stdout)["found"][0]["kind"] == "other"
+
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextmanager
+def listener(talk: Talk) -> Iterator[int]:
+    """Somebody who takes connections and then does as told; gives the port."""
+    loop = LoopThread("test-devices")
+    ended: list[asyncio.Event] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ended.append(asyncio.Event())
+        mine = ended[-1]
+        try:
+            await talk(reader, writer)
+        except ConnectionError:
+            pass  # the other end let go first
+        finally:
+            writer.close()
+            mine.set()
+
+    async def start() -> asyncio.Server:
+        return await asyncio.start_server(take, "127.0.0.1", 0)
+
+    async def stop(server: asyncio.Server) -> None:
+        server.close()
+        for event in ended:
+            await event.wait()
+
+    server = loop.run(start())
+    try:
+        yield int(server.sockets[0].getsockname()[1])
+    finally:
+        loop.run(stop(server))
+        loop.close()
+
+
+async def keep_silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    while await reader.read(300):
+        pass
+
+
+async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(300)
+    writer.close()  # without an answer
+
+
+async def speak_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while await reader.read(300):
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+def asked(port: int, *options: str) -> Result:
+    return CliRunner().invoke(
+        main, ["discover", "127.0.0.1", "--port", str(port), "--timeout", "0.2", *options]
+    )
+
+
+def test_somebody_who_accepts_and_never_answers_is_told_so() -> None:
+    with listener(keep_silent) as port:
+        done = asked(port, "--unit", "1-2")
+    assert done.exit_code == 1
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+    assert "no SunSpec device among units 1 to 2; nobody answered within 0.2 s" in done.stderr
+
+
+def test_another_protocol_is_told_once_and_nobody_else_is_asked() -> None:
+    with listener(speak_http) as port:
+        done = asked(port, "--json")
+    (remark,) = json.loads(done.stdout)["remarks"]
+    assert remark == f"device at 127.0.0.1:{port}: what answers does not speak Modbus TCP"
+
+
+def test_what_is_said_of_many_units_is_one_line() -> None:
+    with listener(hang_up) as port:
+        done = asked(port, "--json")
+    (remark,) = json.loads(done.stdout)["remarks"]
+    said = f"device at 127.0.0.1:{port} units 1–247: connection lost; does it speak TLS?"
+    assert remark == said
+
+
+def test_units_that_are_not_neighbours_are_ranges(serve: Serve) -> None:
+    strange = reference.newest_pv()
+    strange.base = 1234
+    units = dict.fromkeys((1, 2, 4, 6, 7), strange) | {5: reference.newest_bes()}
+    done = discover(serve(units), "--unit", "1-7", "--json")
+    document = json.loads(done.stdout)
+    (remark,) = document["remarks"]
+    assert " units 1–2, 4, 6–7: answers, but holds no `SunS`" in remark
+    assert [f["unit"] for f in document["found"]] == [5]
+
+
+@pytest.mark.parametrize(
+    ("registers", "problem"),
+    [
+        ([0xFFFF, 0], "holds no model"),
+        ([0] * 20, "holds models without registers"),
+        ([64_001, 1, 0] * 140, "does not end after 128 models"),
+        ([64_001, 65_000], "does not end before register 65535"),
+    ],
+)
+def test_a_chain_that_cannot_be_one_is_no_device(
+    serve: Serve, registers: list[int], problem: str
+) -> None:
+    broken = reference.newest_pv()
+    broken.registers = [*MARKER, *registers]
+    done = discover(serve({1: broken}), "--unit", "1", "--json")
+    assert done.exit_code == 1
+    (remark,) = json.loads(done.stdout)["remarks"]
+    assert "answers nonsense: its chain of models at 40000" in remark
+    assert problem in remark
+
+
+def test_a_plain_device_asked_by_tls_and_the_other_way_round_are_told(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "ours")
+    own, ours = authority.pair("127.0.0.1"), authority.pair("ems")
+    files = [str(authority.cert), str(ours.cert), str(ours.key)]
+    for talk in (keep_silent, hang_up, speak_http):
+        with listener(talk) as port:
+            done = asked(port, "--unit", "1", "--tls", *files)
+        assert "no connection" in done.stderr
+        assert "; does it speak TLS?" in done.stderr
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own.cert, own.key)
+    loop = LoopThread("test-devices")
+    served = Served({1: reference.newest_pv()})
+    loop.run(served.start(context))
+    done = discover(served, "--unit", "1")
+    loop.run(served.stop())
+    loop.close()
+    assert "; does it speak TLS?" in done.stderr

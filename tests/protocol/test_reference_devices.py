@@ -1,0 +1,459 @@
+"""Our client against devices made of pysunspec2's definitions alone, of both generations."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pymodbus.constants import ExcCodes
+
+from ems.domain import Bes, Command, Der, DerReading, Dg, Limits, Pv, Readback, Site
+from ems.errors import DeviceError, RefusedWrite, Unreachable
+from ems.gateways.sunspec import SunSpecField
+from ems.protocols.loop_thread import LoopThread
+from tests.protocol import reference
+from tests.protocol.reference import ReferenceDevice, Served
+
+NOW = datetime(2024, 6, 3, 20, tzinfo=UTC)
+PV = Pv(name="der", bus="B1", rated_kw=100, q_max_kvar=40)
+BES = Bes(name="der", bus="B1", rated_kw=50, capacity_kwh=100, q_max_kvar=20)
+OLD_PV = Pv(name="der", bus="B1", rated_kw=20, q_max_kvar=10, reversion_kw=20)
+OLD_BES = Bes(name="der", bus="B1", rated_kw=10, capacity_kwh=30)
+Open = Callable[..., SunSpecField]
+
+
+def site(*ders: Der) -> Site:
+    return Site(
+        name="solo",
+        latitude_deg=0,
+        longitude_deg=0,
+        ders=ders,
+        limits=Limits(v_min_pu=0.9, v_max_pu=1.1),
+        load_max_kw=100,
+        load_min_kw=10,
+    )
+
+
+@pytest.fixture
+def loop() -> Iterator[LoopThread]:
+    loop = LoopThread("test-devices")
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def open_field(loop: LoopThread, free_port: int) -> Iterator[Open]:
+    """A field with one device; nobody answers for the load."""
+    opened: list[tuple[SunSpecField, Served]] = []
+
+    def start(device: ReferenceDevice, der: Der, **address: Any) -> SunSpecField:
+        served = Served({1: device})
+        loop.run(served.start())
+        nobody = replace(served.address(), port=free_port)
+        field = SunSpecField(site(der), {"der": served.address(**address), "load": nobody})
+        opened.append((field, served))
+        return field
+
+    yield start
+    for field, served in opened:
+        field.close()
+        loop.run(served.stop())
+
+
+def reading(field: SunSpecField) -> DerReading:
+    found = field.read(NOW)["der"]
+    assert isinstance(found, DerReading), found
+    return found
+
+
+def cap(kw: float | None, q_kvar: float = 0.0, reversion_kw: float = 10.0) -> Command:
+    return Command(
+        der="der", p_kw=None, q_kvar=q_kvar, cap_kw=kw, reversion_kw=reversion_kw, reversion_s=1800
+    )
+
+
+def setpoint(kw: float, q_kvar: float = 0.0) -> Command:
+    return Command(der="der", p_kw=kw, q_kvar=q_kvar, cap_kw=None, reversion_kw=0, reversion_s=1800)
+
+
+# --- models 701 to 715 ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("base", [0, 40_000, 50_000])
+def test_a_pv_plant_is_read_wherever_its_chain_begins(open_field: Open, base: int) -> None:
+    device = reference.newest_pv()
+    device.base = base
+    assert reading(open_field(device, PV)) == DerReading(
+        der="der", time=NOW, p_kw=61.3, q_kvar=-5.2, v_pu=489 / 480, hz=59.98, available_kw=72,
+        rated_kw=100, connected=True, heartbeat=17, local=False, p_set_kw=0.0, q_set_kvar=0.0,
+    )  # fmt: skip
+
+
+def test_a_base_of_its_own_is_named_in_the_site_file(open_field: Open) -> None:
+    device = reference.newest_pv()
+    device.base = 1234
+    field = open_field(device, PV, base=1234)
+    assert reading(field).p_kw == 61.3
+
+
+def test_a_cap_is_written_as_the_reference_reads_it(open_field: Open) -> None:
+    device = reference.newest_pv()
+    field = open_field(device, PV)
+    answer = field.write([cap(65.19, -12.34)])["der"]
+    assert answer == Readback(p_kw=None, q_kvar=-12.3, cap_kw=65.1)  # WMaxLimPct_SF −1, VarSet_SF 2
+    held = {n: device.point(704, n) for n in ("WMaxLimPctEna", "WMaxLimPct", "WMaxLimPctRvrt")}
+    assert held == {"WMaxLimPctEna": 1, "WMaxLimPct": 65.1, "WMaxLimPctRvrt": 10.0}
+    assert device.point(704, "WMaxLimPctRvrtTms") == device.point(704, "VarSetRvrtTms") == 1800
+    assert (device.point(704, "VarSetMod"), device.point(704, "VarSet")) == (4, -12_300)
+    assert reading(field).cap_kw == 65.1
+
+
+def test_the_controllers_heartbeat_goes_on_with_every_command(open_field: Open) -> None:
+    device = reference.newest_pv()
+    field = open_field(device, PV)
+    field.write([cap(50)])
+    assert device.point(715, "ControllerHb") == 42
+    field.write([cap(50)])
+    assert device.point(715, "ControllerHb") == 43
+
+
+def test_a_refresh_that_started_no_timer_anew_is_not_believed(open_field: Open) -> None:
+    device = reference.newest_pv()
+    field = open_field(device, PV)
+    device.put(704, "WMaxLimPctRvrtRem", 700)
+    answer = field.write([cap(50)])["der"]
+    assert isinstance(answer, DeviceError)
+    assert "700 s are left (WMaxLimPctRvrtRem): the timer was not started anew" in str(answer)
+
+
+def test_a_device_that_takes_no_heartbeat_is_commanded_all_the_same(open_field: Open) -> None:
+    device = reference.newest_pv()
+    beats = device.start_of(715) + 5
+    asked: list[int] = []
+
+    def refuse(_: ReferenceDevice, address: int, written: list[int] | None, __: int) -> int | None:
+        if written is not None and address == beats:
+            asked.append(address)
+            return ExcCodes.ILLEGAL_ADDRESS
+        return None
+
+    device.watch = refuse
+    field = open_field(device, PV)
+    for _ in range(2):
+        assert isinstance(field.write([cap(50)])["der"], Readback)
+    assert len(asked) == 1
+
+
+def test_a_battery_is_read_and_set(open_field: Open) -> None:
+    device = reference.newest_bes()
+    field = open_field(device, BES)
+    found = reading(field)
+    assert (found.p_kw, found.soc_pct, found.rated_kw) == (-20.0, 55.5, 50)
+    assert (found.heartbeat, found.connected, found.v_pu, found.hz) == (None, None, None, None)
+    answer = field.write([setpoint(-12.347, 7)])["der"]
+    assert answer == Readback(p_kw=-12.34, q_kvar=7, cap_kw=None)
+    assert device.point(704, "WSet") == -12_340
+    assert device.point(704, "WSetRvrtTms") == 1800
+
+
+def test_a_repeated_command_costs_no_discovery(open_field: Open) -> None:
+    device = reference.newest_pv()
+    field = open_field(device, PV)
+    field.write([cap(50)])
+    asked: list[tuple[bool, int]] = []
+    device.watch = lambda _, __, written, count: asked.append((written is not None, count))
+    field.write([cap(50)])
+    # Ratings and controls once (status lies before 715, so that takes a read of its own), three
+    # writes of a block each, and what is read back.
+    assert [writes for writes, _ in asked] == [False, False, True, True, True, False]
+    assert [count for writes, count in asked if writes] == [6, 12, 2]
+
+
+@pytest.mark.parametrize("rating", [10, 130, 10_000])
+def test_a_rating_that_is_another_stops_the_write_and_names_both(
+    open_field: Open, rating: int
+) -> None:
+    device = reference.newest_pv()
+    device.put(702, "WMaxRtg", rating)
+    before = list(device.registers)
+    answer = open_field(device, PV).write([cap(50)])["der"]
+    assert isinstance(answer, RefusedWrite)
+    assert f"rated {rating / 10:g} kW (702.WMaxRtg), the site file says 100 kW" in str(answer)
+    assert "mend rated_kw, the address, or the device's scale factor" in str(answer)
+    assert device.registers == before
+
+
+def test_a_scale_factor_of_ratings_that_is_wrong_stops_the_write(open_field: Open) -> None:
+    device = reference.newest_pv()
+    device.put(702, "W_SF", 3)
+    answer = open_field(device, PV).write([cap(50)])["der"]
+    assert isinstance(answer, RefusedWrite)
+    assert "rated 1000 kW" in str(answer)
+
+
+@pytest.mark.parametrize(
+    ("number", "factor", "point"),
+    [(701, "W_SF", "W"), (701, "Var_SF", "Var"), (701, "V_SF", "LLV"), (702, "W_SF", "WMax")],
+)
+def test_a_missing_scale_factor_is_an_error_that_names_it(
+    open_field: Open, number: int, factor: str, point: str
+) -> None:
+    device = reference.newest_pv()
+    device.put(number, factor, None)
+    found = open_field(device, PV).read(NOW)["der"]
+    assert isinstance(found, DeviceError)
+    assert f"{point} of model {number} cannot be read" in str(found)
+    assert f"its scale factor {factor} reads as not available (NaN)" in str(found)
+
+
+def test_a_scale_factor_no_device_has_is_an_error(open_field: Open) -> None:
+    device = reference.newest_pv()
+    device.put(701, "W_SF", 200)
+    assert "W_SF holds 200" in str(open_field(device, PV).read(NOW)["der"])
+
+
+def test_a_control_without_its_scale_factor_is_not_written(open_field: Open) -> None:
+    device = reference.newest_pv()
+    device.put(704, "WMaxLimPct_SF", None)
+    answer = open_field(device, PV).write([cap(50)])["der"]
+    assert isinstance(answer, RefusedWrite)
+    assert "WMaxLimPct_SF of model 704 reads as not available" in str(answer)
+
+
+@pytest.mark.parametrize("name", ["W", "Var"])
+def test_power_that_is_not_measured_is_an_error_and_never_zero(open_field: Open, name: str) -> None:
+    device = reference.newest_pv()
+    device.put(701, name, None)
+    found = open_field(device, PV).read(NOW)["der"]
+    assert isinstance(found, DeviceError)
+    assert f"{name} of model 701 reads as not available (NaN)" in str(found)
+
+
+@pytest.mark.parametrize(("model", "point", "raw"), [(704, "WMaxLimPct_SF", 0), (702, "WMax", 900)])
+def test_a_meaning_that_changes_while_it_is_written_is_found_out(
+    open_field: Open, model: int, point: str, raw: int
+) -> None:
+    device = reference.newest_pv()
+
+    def meddle(own: ReferenceDevice, _: int, written: list[int] | None, __: int) -> None:
+        if written is not None:
+            own.put(model, point, raw)
+
+    device.watch = meddle
+    answer = open_field(device, PV).write([cap(50)])["der"]
+    assert isinstance(answer, DeviceError)
+    assert not isinstance(answer, RefusedWrite | Unreachable)
+    assert "scale factors or ratings changed" in str(answer)
+
+
+def test_local_control_is_told_and_respected(open_field: Open) -> None:
+    device = reference.newest_pv()
+    device.put(715, "LocRemCtl", 1)
+    field = open_field(device, PV)
+    assert reading(field).local
+    answer = field.write([cap(50)])["der"]
+    assert isinstance(answer, RefusedWrite)
+    assert "local control" in str(answer)
+    assert device.point(715, "ControllerHb") == 41
+
+
+def test_a_device_that_refuses_reads_over_two_models_is_read_one_by_one(open_field: Open) -> None:
+    device = reference.newest_pv()
+    starts = [device.start_of(m) for m in (701, 702, 704, 122, 715)]
+
+    def picky(_: ReferenceDevice, address: int, __: object, count: int) -> int | None:
+        crosses = any(address < start < address + count for start in starts)
+        return ExcCodes.ILLEGAL_ADDRESS if crosses and count > 2 else None
+
+    device.watch = picky
+    field = open_field(device, PV)
+    assert reading(field).p_kw == 61.3
+    assert isinstance(field.write([cap(50)])["der"], Readback)
+
+
+def test_a_device_that_got_another_chain_is_found_anew(open_field: Open) -> None:
+    device = reference.newest_pv()
+    field = open_field(device, PV)
+    assert reading(field).p_kw == 61.3
+    other = ReferenceDevice([reference.COMMON, (160, {"module": []}), *device.models[1:]])
+    device.registers, device._models = other.registers, other._models
+    assert reading(field).p_kw == 61.3
+
+
+# --- models 101 to 124, 160, 802 ----------------------------------------------------------
+
+
+def test_an_older_pv_plant_is_read(open_field: Open) -> None:
+    assert reading(open_field(reference.older_pv(), OLD_PV)) == DerReading(
+        der="der", time=NOW, p_kw=12.34, q_kvar=0.5, v_pu=405 / 400, hz=50.01, available_kw=15,
+        rated_kw=20, connected=True,
+    )  # fmt: skip
+
+
+def test_an_older_plants_cap_is_rounded_down_and_acts_at_once(open_field: Open) -> None:
+    device = reference.older_pv()
+    field = open_field(device, OLD_PV)
+    answer = field.write([cap(13.39, 4.567, reversion_kw=20)])["der"]
+    assert answer == Readback(p_kw=None, q_kvar=4.56, cap_kw=13.2)  # 66 % of 20, 38.0 % of 12
+    assert (device.point(123, "WMaxLimPct"), device.point(123, "WMaxLim_Ena")) == (66, 1)
+    assert device.point(123, "WMaxLimPct_WinTms") == 0  # no random delay
+    assert device.point(123, "WMaxLimPct_RvrtTms") == 1800
+    assert device.point(123, "VArMaxPct") == 38.0
+    assert (device.point(123, "VArPct_Mod"), device.point(123, "VArPct_Ena")) == (2, 1)
+    assert reading(field).cap_kw == 13.2
+
+
+def test_absorption_relates_to_its_own_quadrant(open_field: Open) -> None:
+    device = reference.older_pv()
+    field = open_field(device, OLD_PV)
+    assert field.write([cap(13, -5)])["der"] == Readback(
+        p_kw=None, q_kvar=-5, cap_kw=13, reverts=False
+    )
+    assert device.point(123, "VArMaxPct") == -50.0
+
+
+def test_no_cap_is_a_cap_that_is_off(open_field: Open) -> None:
+    device = reference.older_pv()
+    field = open_field(device, OLD_PV)
+    field.write([cap(13)])
+    assert field.write([cap(None)])["der"] == Readback(
+        p_kw=None, q_kvar=0, cap_kw=None, reverts=False
+    )
+    assert device.point(123, "WMaxLim_Ena") == 0
+
+
+def test_a_timer_that_would_lift_a_cap_beyond_the_reversion_is_not_armed(open_field: Open) -> None:
+    """Model 123 knows no cap to fall back to: held is safer than lifted."""
+    device = reference.older_pv()
+    answer = open_field(device, OLD_PV).write([cap(13, 1, reversion_kw=5)])["der"]
+    assert answer == Readback(p_kw=None, q_kvar=0.996, cap_kw=13, reverts=False)
+    assert device.point(123, "WMaxLimPct_RvrtTms") == 0
+    assert device.point(123, "VArPct_RvrtTms") == 1800  # reactive power falls to none by itself
+
+
+def test_reactive_power_the_device_cannot_take_is_refused(open_field: Open) -> None:
+    device = reference.older_pv()
+    device.put(123, "VArMaxPct", None)
+    field = open_field(device, OLD_PV)
+    answer = field.write([cap(13, 1)])["der"]
+    assert isinstance(answer, RefusedWrite)
+    assert "takes no reactive power" in str(answer)
+    assert "set q_max_kvar = 0" in str(answer)
+    assert isinstance(field.write([cap(13, 0)])["der"], Readback)
+
+
+def test_reactive_power_in_percent_of_active_power_is_the_other_way(open_field: Open) -> None:
+    device = reference.older_pv()
+    device.put(123, "VArMaxPct", None)
+    device.put(123, "VArWMaxPct", 0)
+    field = open_field(device, OLD_PV)
+    assert field.write([cap(13, -5)])["der"] == Readback(
+        p_kw=None, q_kvar=-5, cap_kw=13, reverts=False
+    )
+    assert (device.point(123, "VArWMaxPct"), device.point(123, "VArPct_Mod")) == (-25.0, 1)
+
+
+def test_a_setpoint_for_a_plant_that_knows_caps_is_refused(open_field: Open) -> None:
+    answer = open_field(reference.older_pv(), OLD_PV).write([setpoint(5)])["der"]
+    assert isinstance(answer, RefusedWrite)
+    assert "takes a cap, not a setpoint" in str(answer)
+
+
+def test_a_generator_that_knows_caps_alone_is_capped_at_its_setpoint(open_field: Open) -> None:
+    device = reference.older_pv()
+    dg = Dg(name="der", bus="B1", rated_kw=20, cost_usd_per_kwh=0.1, q_max_kvar=10)
+    field = open_field(device, dg)
+    assert field.write([setpoint(13.39)])["der"] == Readback(
+        p_kw=13.2, q_kvar=0, cap_kw=None, reverts=False
+    )
+    assert isinstance(field.write([setpoint(-1)])["der"], RefusedWrite)
+
+
+def test_an_older_rating_is_compared_too(open_field: Open) -> None:
+    device = reference.older_pv()
+    device.put(120, "WRtg_SF", 2)
+    answer = open_field(device, OLD_PV).write([cap(5)])["der"]
+    assert isinstance(answer, RefusedWrite)
+    assert "rated 2 kW (120.WRtg), the site file says 20 kW" in str(answer)
+
+
+def test_the_batterys_own_state_of_charge_counts(open_field: Open) -> None:
+    device = reference.older_bes()
+    field = open_field(device, OLD_BES)
+    found = reading(field)
+    assert (found.p_kw, found.soc_pct, found.heartbeat, found.local) == (3, 61.5, 9, False)
+    device.put(802, "SoC", None)
+    assert reading(field).soc_pct == 60
+    device.put(124, "ChaState", None)
+    assert "state of charge reads as not available" in str(field.read(NOW)["der"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "held", "rates"),
+    [(3.456, 3.45, (34.5, -43.2)), (-2.0, -2.0, (-20.0, 25.0)), (0.0, 0.0, (0.0, 0.0))],
+)
+def test_an_older_battery_is_bound_from_both_sides(
+    open_field: Open, asked: float, held: float, rates: tuple[float, float]
+) -> None:
+    device = reference.older_bes()
+    field = open_field(device, OLD_BES)
+    assert field.write([setpoint(asked)])["der"] == Readback(p_kw=held, q_kvar=0, cap_kw=None)
+    assert (device.point(124, "OutWRte"), device.point(124, "InWRte")) == rates
+    assert device.point(124, "StorCtl_Mod") == 3
+    assert device.point(124, "InOutWRte_RvrtTms") == 1800
+
+
+def test_a_battery_under_local_control_is_left_alone(open_field: Open) -> None:
+    device = reference.older_bes()
+    device.put(802, "LocRemCtl", 1)
+    field = open_field(device, OLD_BES)
+    assert reading(field).local
+    assert "802.LocRemCtl" in str(field.write([setpoint(1)])["der"])
+    assert device.point(124, "StorCtl_Mod") == 0
+
+
+def test_an_older_plant_without_controls_is_read_and_not_written(open_field: Open) -> None:
+    models = [m for m in reference.older_pv().models if m[0] not in (123, 160)]
+    field = open_field(ReferenceDevice(models), OLD_PV)
+    assert reading(field).p_kw == 12.34
+    answer = field.write([cap(5)])["der"]
+    assert isinstance(answer, RefusedWrite)
+    assert "lacks SunSpec model 123" in str(answer)
+
+
+# --- busy devices -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [ExcCodes.ACKNOWLEDGE, ExcCodes.DEVICE_BUSY])
+def test_a_busy_device_is_asked_again_when_it_is_read_too(open_field: Open, code: int) -> None:
+    device = reference.newest_pv()
+    answers = [code, code]
+    device.watch = lambda *_: answers.pop() if answers else None
+    assert reading(open_field(device, PV)).p_kw == 61.3
+
+
+def test_a_device_that_stays_busy_is_told_so(open_field: Open) -> None:
+    device = reference.newest_pv()
+    device.watch = lambda *_: ExcCodes.DEVICE_BUSY
+    found = open_field(device, PV, timeout_s=0.3).read(NOW)["der"]
+    assert isinstance(found, Unreachable)
+    assert "busy for 0.3 s" in str(found)
+
+
+@pytest.mark.parametrize("code", [1, 2, 3, 4, 8, 10, 11])
+def test_no_other_refusal_of_a_write_is_repeated(open_field: Open, code: int) -> None:
+    device = reference.newest_pv()
+    writes: list[int] = []
+
+    def refuse(_: ReferenceDevice, address: int, written: list[int] | None, __: int) -> int | None:
+        if written is None:
+            return None
+        writes.append(address)
+        return code
+
+    device.watch = refuse
+    answer = open_field(device, PV).write([cap(50)])["der"]
+    assert isinstance(answer, DeviceError)
+    assert isinstance(answer, RefusedWrite) == (code in (1, 2, 3))
+    assert len(writes) == 1
