@@ -1,21 +1,15 @@
-"""`geems run`, `serve`, `plant` and `demo`: the commands that act."""
+"""`geems run`, `serve` and `demo`: the commands that act."""
 
 import logging
-import math
-import signal
 import sys
-import threading
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import click
 
 from ems.cli.outcome import Exit, json_option, print_json, site_argument
-
-if TYPE_CHECKING:  # heavy imports live inside commands
-    from ems.domain import DeviceAddress
+from ems.cli.speed import Speed
 
 
 @click.command()
@@ -58,47 +52,6 @@ def serve(site: str) -> None:
     serve_site(settings)
 
 
-@click.command()
-@site_argument
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=1,
-    show_default=True,
-    help="Seed of clouds and load.",
-)
-def plant(site: str, seed: int) -> None:
-    """Simulate the devices of a site: one Modbus TCP server each, at the site's addresses.
-
-    Runs in real time until it is interrupted; `geems serve` and `geems run` talk to it as they
-    would to real devices.
-    """
-    from ems.cli.site_check import checked_settings
-    from ems.plant import serve_plant
-
-    def announce(addresses: Mapping[str, "DeviceAddress"]) -> None:
-        for name, address in addresses.items():
-            click.echo(f"{name}: {address.host}:{address.port}", err=True)
-        click.echo("serving; interrupt to end", err=True)
-
-    serve_plant(
-        checked_settings(Path(site)),
-        start=datetime.now(UTC),
-        speed=1.0,
-        seed=seed,
-        stop=_until_told_to_stop(),
-        announce=announce,
-    )
-
-
-def _until_told_to_stop() -> threading.Event:
-    """An event that SIGINT and SIGTERM set."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
-
-
 def _announce_demo(url: str) -> None:
     click.echo(f"the page: {url}   (interrupt to end)", err=True)
     click.echo(
@@ -106,31 +59,11 @@ def _announce_demo(url: str) -> None:
     )
 
 
-class _Speed(click.ParamType[float | None]):
-    """`max`, or simulated seconds per real second."""
-
-    name = "max|NUMBER"
-
-    def convert(
-        self, value: str | float | None, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float | None:
-        """None stands for `max`: time is stepped, nothing waits."""
-        if value is None or value == "max":
-            return None
-        try:
-            speed = float(value)
-        except ValueError:
-            speed = math.nan
-        if not (math.isfinite(speed) and speed > 0):
-            self.fail(f'{value} is neither "max" nor a number above 0', param, ctx)
-        return speed
-
-
 @click.command()
 @click.option("--cycles", type=click.IntRange(min=1), help="Stop after so many; default: serve on.")
 @click.option(
     "--speed",
-    type=_Speed(),
+    type=Speed(),
     default="60",
     show_default=True,
     help="Simulated seconds per real second; max steps the clock and waits for nothing.",
@@ -147,6 +80,13 @@ class _Speed(click.ParamType[float | None]):
 @click.option(
     "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Seed of the clouds."
 )
+@click.option(
+    "--field",
+    type=click.Choice(["modbus", "goose"]),
+    default="modbus",
+    show_default=True,
+    help="Between plant and EMS: Modbus, or IEC 61850 GOOSE, an RTU and Modbus (as root).",
+)
 @json_option
 def demo(
     cycles: int | None,
@@ -156,6 +96,7 @@ def demo(
     port: int,
     unplug: str | None,
     seed: int,
+    field: Literal["modbus", "goose"],
     *,
     as_json: bool,
 ) -> None:
@@ -180,6 +121,7 @@ def demo(
             port=port,
             seed=seed,
             unplug=unplug,
+            field=field,
             progress=progress,
             announce=_announce_demo,
             # Typed names pull plugs; a pipe or a service manager types nothing.

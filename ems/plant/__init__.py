@@ -1,7 +1,7 @@
 """The simulated plant: feeder, devices and their servers."""
 
-from ems.plant.field_device import Misbehaviour
 from ems.plant.measured import MeasuredProfile
+from ems.plant.misbehaviour import Misbehaviour
 from ems.plant.plant import LOAD, Plant
 from ems.plant.profile import GeneratedProfile, Profile
 from ems.plant.service import run_plant, serve_plant

@@ -4,12 +4,21 @@ Values only, no registers and no clock: time comes as the length of a step.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Protocol
 
 from ems.domain import Bes, Der, Dg, Pv
 
 SECONDS_PER_HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerFactor:
+    """Constant power factor, IEEE Std 1547-2018, 5.3.2."""
+
+    pf: float = 1.0
+    """Magnitude of cos φ, above 0."""
+    over_excited: bool = True
+    """Whether reactive power is injected; else absorbed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +28,9 @@ class Orders:
     cap_kw: float | None = None
     p_kw: float | None = None
     q_kvar: float | None = None
+    pf: PowerFactor | None = None
+    """While active power is injected; inverters only."""
+    pf_charging: PowerFactor | None = None
 
 
 class Behaviour(Protocol):
@@ -55,32 +67,50 @@ class PvBehaviour:
         self.q_kvar = _within(orders.q_kvar or 0.0, self._pv.q_max_kvar)
 
 
-class BesBehaviour:
-    """Charges and discharges within its rating and the energy it holds."""
+class Battery:
+    """The energy behind an inverter: charging stores η_c·p·Δt, discharging draws p·Δt/η_d."""
 
     def __init__(self, bes: Bes, soc_pct: float) -> None:
         self._bes = bes
         self.soc_pct = soc_pct
         """State of charge [%]."""
+
+    def possible_kw(self, p_kw: float, hours: float) -> float:
+        """What of an order its rating allows, and its energy for so long [kW]."""
+        bes = self._bes
+        above_kwh = max(0.0, self.soc_pct - bes.soc_min_pct) / 100 * bes.capacity_kwh
+        below_kwh = max(0.0, bes.soc_max_pct - self.soc_pct) / 100 * bes.capacity_kwh
+        return max(
+            -_power(below_kwh / bes.eta_charge, hours),
+            min(_power(above_kwh * bes.eta_discharge, hours), _within(p_kw, bes.rated_kw)),
+        )
+
+    def move(self, p_kw: float, hours: float) -> None:
+        """Move the state of charge by what was delivered at the bus."""
+        bes = self._bes
+        drawn = p_kw / bes.eta_discharge if p_kw > 0 else p_kw * bes.eta_charge
+        self.soc_pct -= 100 * drawn * hours / bes.capacity_kwh
+
+
+class BesBehaviour:
+    """Charges and discharges within its rating and the energy it holds."""
+
+    def __init__(self, bes: Bes, soc_pct: float) -> None:
+        self._bes = bes
+        self._battery = Battery(bes, soc_pct)
         self.p_kw = 0.0
         self.q_kvar = 0.0
 
-    def step(self, hours: float, orders: Orders, available_kw: float) -> None:  # noqa: ARG002 - the protocol's signature
-        """Follow the setpoint as far as the energy lasts, and move the state of charge.
+    @property
+    def soc_pct(self) -> float:
+        """State of charge [%]."""
+        return self._battery.soc_pct
 
-        Charging stores η_c·p·Δt, discharging draws p·Δt/η_d.
-        """
-        bes = self._bes
-        wanted = _within(orders.p_kw or 0.0, bes.rated_kw)
-        above_kwh = max(0.0, self.soc_pct - bes.soc_min_pct) / 100 * bes.capacity_kwh
-        below_kwh = max(0.0, bes.soc_max_pct - self.soc_pct) / 100 * bes.capacity_kwh
-        self.p_kw = max(
-            -_power(below_kwh / bes.eta_charge, hours),
-            min(_power(above_kwh * bes.eta_discharge, hours), wanted),
-        )
-        drawn = self.p_kw / bes.eta_discharge if self.p_kw > 0 else self.p_kw * bes.eta_charge
-        self.soc_pct -= 100 * drawn * hours / bes.capacity_kwh
-        self.q_kvar = _within(orders.q_kvar or 0.0, bes.q_max_kvar)
+    def step(self, hours: float, orders: Orders, available_kw: float) -> None:  # noqa: ARG002 - the protocol's signature
+        """Follow the setpoint as far as the energy lasts, and move the state of charge."""
+        self.p_kw = self._battery.possible_kw(orders.p_kw or 0.0, hours)
+        self._battery.move(self.p_kw, hours)
+        self.q_kvar = _within(orders.q_kvar or 0.0, self._bes.q_max_kvar)
 
 
 class DgBehaviour:
@@ -112,29 +142,6 @@ def behaviour_of(der: Der, soc_pct: float) -> Behaviour:
             return BesBehaviour(der, soc_pct)
         case Dg():
             return DgBehaviour(der)
-
-
-@dataclass(slots=True)
-class ReversionTimer:
-    """Counts down in simulated time from the last write."""
-
-    due: datetime | None = None
-    """When it expires; None while it is not armed."""
-
-    def arm(self, now: datetime, seconds: int) -> None:
-        """Start anew; 0 s means never to revert."""
-        self.due = now + timedelta(seconds=seconds) if seconds > 0 else None
-
-    def remaining_s(self, now: datetime) -> int:
-        """Seconds left, 0 while not armed [s]."""
-        return 0 if self.due is None else max(0, round((self.due - now).total_seconds()))
-
-    def expire(self, now: datetime) -> bool:
-        """Whether it has just run out; it then stands disarmed."""
-        if self.due is None or now < self.due:
-            return False
-        self.due = None
-        return True
 
 
 def _within(value: float, bound: float) -> float:

@@ -7,6 +7,7 @@ from datetime import datetime
 from ems.clock import Clock, ScaledClock
 from ems.domain import DeviceAddress
 from ems.errors import BadInput, Fault
+from ems.plant.field_device import Inverter
 from ems.plant.plant import Plant
 from ems.plant.profile import GeneratedProfile
 from ems.settings import Settings, is_loopback
@@ -34,6 +35,7 @@ def serve_plant(
     speed: float,
     seed: int,
     stop: threading.Event,
+    inverters: Inverter = "ieee1547",
     announce: Callable[[Mapping[str, DeviceAddress]], None],
 ) -> None:
     """Simulate all devices of a site at the addresses in its file, until `stop` is set.
@@ -44,6 +46,7 @@ def serve_plant(
         speed: simulated seconds per real second.
         seed: of clouds and load.
         stop: set it to end.
+        inverters: how PV plants and batteries behave.
         announce: told the addresses once every device answers.
 
     Raises:
@@ -63,7 +66,7 @@ def serve_plant(
         raise BadInput(elsewhere)
     site = settings.to_site()
     profile = GeneratedProfile(site, seed, start.date())
-    plant = Plant(site, settings.feeder_source(), profile, start, seed=seed)
+    plant = Plant(site, settings.feeder_source(), profile, start, seed=seed, inverters=inverters)
     try:
         announce(plant.start({name: a.port for name, a in addresses.items()}))
         run_plant(plant, ScaledClock(start, speed), stop)

@@ -12,9 +12,9 @@ from ems.plant.devices import (
     DgBehaviour,
     Orders,
     PvBehaviour,
-    ReversionTimer,
     behaviour_of,
 )
+from ems.plant.timers import ReversionTimer
 
 PV = Pv(name="pv", bus="B1", rated_kw=1000, q_max_kvar=100)
 BES = Bes(

@@ -10,7 +10,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from ems.domain import DeviceAddress
 from ems.errors import PortInUse
-from ems.plant.registers import RegisterMap
+from ems.outstation.registers import RegisterMap
 
 HOST = "127.0.0.1"
 UNIT = 1
@@ -22,10 +22,12 @@ logging.getLogger("pymodbus").addHandler(logging.NullHandler())
 
 
 class DeviceServer:
-    """Serves one register map on loopback. Its methods belong on the plant's event loop."""
+    """Serves one register map. Its methods belong on one event loop."""
 
-    def __init__(self, name: str, registers: RegisterMap) -> None:
+    def __init__(self, name: str, registers: RegisterMap, *, host: str = HOST) -> None:
         self.name = name
+        self.host = host
+        """Address it listens on; loopback where it is not told otherwise."""
         self._registers = registers
         self._server: ModbusTcpServer | None = None
         self.port = 0
@@ -36,7 +38,7 @@ class DeviceServer:
     @property
     def address(self) -> DeviceAddress:
         """Where clients find it."""
-        return DeviceAddress(host=HOST, port=self.port, unit=UNIT)
+        return DeviceAddress(host=self.host, port=self.port, unit=UNIT)
 
     async def start(self) -> None:
         """Listen on `port`, or on a free one.
@@ -57,7 +59,7 @@ class DeviceServer:
             ],
             action=self._act,
         )
-        server = ModbusTcpServer(device, address=(HOST, self.port))
+        server = ModbusTcpServer(device, address=(self.host, self.port))
         try:
             await server.serve_forever(background=True)
         except RuntimeError as fault:
@@ -79,13 +81,13 @@ class DeviceServer:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((HOST, self.port))
+                probe.bind((self.host, self.port))
             except (OSError, OverflowError) as fault:
                 raise self._taken(str(fault)) from fault
 
     def _taken(self, why: str) -> PortInUse:
         return PortInUse(
-            f"port {self.port} on {HOST}, for the simulated device '{self.name}', cannot be "
+            f"port {self.port} on {self.host}, for the device '{self.name}', cannot be "
             f"opened ({why}); choose another port, or end the program that uses it"
         )
 
@@ -106,7 +108,7 @@ class DeviceServer:
             if code is not None:
                 return ExcCodes(code)
             count = len(set_values)
-        elif function_code not in READS:
+        elif function_code not in READS | WRITES:  # FC6 asks again, for the value it echoes
             return ExcCodes.ILLEGAL_FUNCTION
         image = self._registers.read(address, count)
         if isinstance(image, int):

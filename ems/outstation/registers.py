@@ -2,6 +2,7 @@
 
 A write is checked whole before any of it is applied: a read-only, unimplemented or
 half-covered point is an illegal address, a value outside its range an illegal value.
+Exception codes: MODBUS Application Protocol V1.1b3, clause 7.
 """
 
 import threading
@@ -19,8 +20,13 @@ from ems.protocols.sunspec import (
 
 ILLEGAL_ADDRESS = 2
 ILLEGAL_VALUE = 3
+DEVICE_FAILURE = 4
+"""Answered to a request that is well formed, and that the state of the device forbids."""
+BUSY = 6
 Accepts = Callable[[int], bool]
 """Whether a point takes this raw value."""
+Written = frozenset[tuple[int, str]]
+"""Points of one write: model and name."""
 
 
 class RegisterMap:
@@ -30,14 +36,14 @@ class RegisterMap:
         self,
         blocks: Sequence[ModelBlock],
         accepts: Mapping[tuple[int, str], Accepts],
-        on_write: Callable[[frozenset[str]], None],
+        on_write: Callable[[Written], None],
     ) -> None:
         """Lay the models out.
 
         Args:
             blocks: in chain order; may go on being changed under `lock`.
             accepts: which points (model, name) may be written, and with what.
-            on_write: told the names of the points written, under `lock`.
+            on_write: told the points written (model, name), under `lock`.
         """
         self.lock = threading.RLock()
         self._blocks = tuple(blocks)
@@ -46,6 +52,10 @@ class RegisterMap:
         self.start = BASE_ADDRESSES[0]
         self.deaf = False
         """Acknowledge writes and apply nothing."""
+        self.busy = 0
+        """How many of the next requests are turned away as busy."""
+        self.sealed = False
+        """Refuse every write: somebody at the device has taken control."""
 
     @property
     def size(self) -> int:
@@ -55,25 +65,50 @@ class RegisterMap:
     def read(self, address: int, count: int) -> list[int] | int:
         """Registers, or the code of a Modbus exception."""
         with self.lock:
-            image = [*MARKER, *(r for b in self._blocks for r in b.registers), END_OF_CHAIN, 0]
-        first = address - self.start
-        if first < 0 or not 1 <= count <= MAX_READ or first + count > len(image):
-            return ILLEGAL_ADDRESS
-        return image[first : first + count]
+            if self._turned_away():
+                return BUSY
+            first = address - self.start
+            if first < 0 or not 1 <= count <= MAX_READ or first + count > self.size:
+                return ILLEGAL_ADDRESS
+            return self._image(first, first + count)
 
     def write(self, address: int, values: Sequence[int]) -> int | None:
         """Apply a write, or answer the code of a Modbus exception and apply nothing."""
         with self.lock:
+            if self._turned_away():
+                return BUSY
             found = self._block_at(address, len(values))
             if found is None or len(values) > MAX_WRITE:
                 return ILLEGAL_ADDRESS
             block, offset = found
             fault = self._fault(block, offset, values)
+            if fault is None and self.sealed:
+                fault = DEVICE_FAILURE
             if fault is not None or self.deaf:
                 return fault
             block.registers[offset : offset + len(values)] = list(values)
-            self._on_write(frozenset(p.name for p in block.points_in(offset, len(values))))
+            points = block.points_in(offset, len(values))
+            self._on_write(frozenset((block.model.id, p.name) for p in points))
             return None
+
+    def _image(self, first: int, end: int) -> list[int]:
+        """Registers by their place in the chain; of long chains only the models asked for."""
+        image: list[int] = []
+        start = 0
+        parts = (MARKER, *(block.registers for block in self._blocks), (END_OF_CHAIN, 0))
+        for part in parts:
+            if start >= end:
+                break
+            image += part[max(0, first - start) : max(0, end - start)]
+            start += len(part)
+        return image
+
+    def _turned_away(self) -> bool:
+        """Whether this request is one of those that meet a busy device."""
+        if self.busy <= 0:
+            return False
+        self.busy -= 1
+        return True
 
     def _block_at(self, address: int, count: int) -> tuple[ModelBlock, int] | None:
         """The model that holds the whole range, and the offset in it."""
