@@ -1,4 +1,4 @@
-"""`geems demo`: a simulated plant, the whole EMS on real sockets, and the page.
+"""What `geems demo` plays, and how.
 
 With a number of cycles, time is stepped: a cycle, then the plant lives through its quarter of
 an hour, minute by minute. Without, the service runs on a scaled clock until it is stopped.
@@ -7,7 +7,7 @@ an hour, minute by minute. Without, the service runs on a scaled clock until it 
 import logging
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -18,10 +18,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from ems.assembly import OpenSite, open_site
+from ems.assembly import OpenSite
 from ems.clock import INTERVAL, Clock, ScaledClock, SteppedClock, interval_start
 from ems.daemon import Service, serve
-from ems.domain import CycleRecord, DeviceAddress, LoadFlow, Sent, Site
+from ems.demo.goose import goose_link
+from ems.demo.link import FieldKind, Link, modbus_link
+from ems.domain import CycleRecord, LoadFlow, Sent, Site
 from ems.errors import BadInput, GeemsError
 from ems.plant import (
     Excursion,
@@ -49,6 +51,15 @@ Progress = Callable[[CycleRecord], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Everything that runs."""
+
+    plant: Plant
+    link: Link
+    opened: OpenSite
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Play:
     """What is played."""
 
@@ -67,6 +78,7 @@ def run_demo(
     port: int = 8080,
     seed: int = 1,
     unplug: str | None = None,
+    field: FieldKind = "modbus",
     progress: Progress,
     announce: Callable[[str], None] = lambda _url: None,
     plugs: Iterable[str] = (),
@@ -81,6 +93,7 @@ def run_demo(
         port: of the page, when it is served; 0 takes any that is free.
         seed: of clouds and load.
         unplug: device whose network plug is pulled after half of the cycles.
+        field: what lies between plant and EMS: Modbus alone, or GOOSE, an RTU and Modbus.
         progress: called after each cycle, when cycles are counted.
         announce: told the address of the page.
         plugs: while the page is served, names of devices whose plug is pulled, or put back.
@@ -89,7 +102,8 @@ def run_demo(
         What happened, ready for JSON; None after serving.
 
     Raises:
-        BadInput: the file cannot be played, or options do not go together.
+        BadInput: the file cannot be played, options do not go together, or this machine lacks
+            what the field needs.
     """
     if cycles is None and speed is None:
         raise BadInput.at("--speed max", "needs --cycles: a page cannot follow a stepped clock")
@@ -99,11 +113,11 @@ def run_demo(
         if unplug is not None and unplug not in play.site.names:
             known = ", ".join(play.site.names)
             raise BadInput.at(f"--unplug {unplug}", f"no such device; there are {known}")
-        with _stage(settings, play) as (plant, opened):
+        with _stage(settings, play, field) as stage:
             if cycles is None:
-                _serve(settings, play, plant, opened, speed or 1.0, port, announce, plugs)
+                _serve(settings, play, stage, speed or 1.0, port, announce, plugs)
                 return None
-            return _stepped(play, plant, opened, cycles, speed, unplug, progress)
+            return _stepped(play, stage, cycles, speed, unplug, progress)
 
 
 def _settings(folder: Path) -> Settings:
@@ -138,14 +152,18 @@ def _highest_sun(site: Site, profile: Profile, day: date, zone: ZoneInfo) -> dat
 
 
 @contextmanager
-def _stage(settings: Settings, play: Play) -> Iterator[tuple[Plant, OpenSite]]:
-    """The plant with its servers, and the EMS connected to them."""
-    plant = Plant(play.site, settings.feeder_source(), play.profile, play.start, seed=play.seed)
+def _stage(settings: Settings, play: Play, field: FieldKind) -> Iterator[Stage]:
+    """The plant, what carries its devices' words, and the EMS connected to them."""
+    open_link = goose_link if field == "goose" else modbus_link
+    plant = Plant(
+        play.site, settings.feeder_source(), play.profile, play.start, seed=play.seed,
+        inverters="ieee1547",
+    )  # fmt: skip
     try:
-        addresses: Mapping[str, DeviceAddress] = plant.start()
-        with open_site(settings, addresses) as opened:
+        with open_link(plant) as link, link.open_site(settings) as opened:
             _tell_history(play, opened)
-            yield plant, opened
+            link.wait_for_measurements(opened.ports.field, play.start)
+            yield Stage(plant=plant, link=link, opened=opened)
     finally:
         plant.close()
 
@@ -164,33 +182,41 @@ def _tell_history(play: Play, opened: OpenSite) -> None:
 
 def _stepped(
     play: Play,
-    plant: Plant,
-    opened: OpenSite,
+    stage: Stage,
     cycles: int,
     speed: float | None,
     unplug: str | None,
     progress: Progress,
 ) -> dict[str, Any]:
     """Cycle, let the plant live its quarter of an hour, and again."""
+    plant, link = stage.plant, stage.link
     clock = SteppedClock(play.start)
-    service = _service(opened, clock)
+    service = _service(stage.opened, clock)
     pause = threading.Event()
     rows = []
     for k in range(cycles):
         now = play.start + k * INTERVAL
         if unplug is not None and k == (cycles + 1) // 2:
-            plant.unplug(unplug)
+            link.unplug(unplug)
+            link.wait_for_silence(stage.opened.ports.field, now, unplug)
         record = service.cycle()
         if record is None:
             raise GeemsError(f"the cycle of {now:%H:%M} UTC failed: {service.health().last_error}")
+        link.wait_for_orders(record)
         plant.excursions(play.site.limits)
-        plant.advance_to(now)  # what takes no time, takes effect
+        plant.advance_to(now + plant.response)  # what was ordered, takes effect
+        if k == 0:  # until the first orders had acted, nobody was in control
+            plant.excursions(play.site.limits)
+            plant.advance_to(plant.now)
+        link.wait_for_measurements(stage.opened.ports.field, plant.now)
         after, made = plant.excursions(play.site.limits), plant.truth()
         uncontrolled = plant.uncontrolled()
         for minute in range(1, int(INTERVAL.total_seconds() // 60) + 1):
             service.poll()
+            link.wait_for_refresh()
             clock.move_to(now + timedelta(minutes=minute))
             plant.advance_to(clock.now())
+            link.wait_for_measurements(stage.opened.ports.field, clock.now())
         within = plant.excursions(play.site.limits)
         rows.append(_row(record, made, uncontrolled, after, within))
         progress(record)
@@ -274,8 +300,7 @@ def _summary(play: Play, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def _serve(
     settings: Settings,
     play: Play,
-    plant: Plant,
-    opened: OpenSite,
+    stage: Stage,
     speed: float,
     port: int,
     announce: Callable[[str], None],
@@ -284,28 +309,28 @@ def _serve(
     """The daemon on a scaled clock, until SIGINT or SIGTERM."""
     clock = ScaledClock(play.start, speed)
     stop = threading.Event()
-    alive = threading.Thread(target=run_plant, args=(plant, clock, stop), name="plant")
+    alive = threading.Thread(target=run_plant, args=(stage.plant, clock, stop), name="plant")
     alive.start()
     # A daemon: it waits on a terminal, which nothing can interrupt.
-    threading.Thread(target=_plugging, args=(plant, plugs), daemon=True).start()
+    threading.Thread(target=_plugging, args=(stage.link, plugs), daemon=True).start()
     try:
-        service = _service(opened, clock, settings.control.poll_s)
+        service = _service(stage.opened, clock, settings.control.poll_s)
         serve(service, settings.web.host, port, announce)
     finally:
         stop.set()
         alive.join()
 
 
-def _plugging(plant: Plant, names: Iterable[str]) -> None:
+def _plugging(link: Link, names: Iterable[str]) -> None:
     """Pull the plug of each device named, or put it back where it is out."""
     out: set[str] = set()
     for name in (line.strip() for line in names):
         try:
             if name in out:
-                plant.replug(name)
+                link.replug(name)
                 out.discard(name)
             elif name:
-                plant.unplug(name)
+                link.unplug(name)
                 out.add(name)
         except KeyError as unknown:
             log.warning("%s", unknown.args[0])
