@@ -2,26 +2,33 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from zoneinfo import ZoneInfo
 
+from ems.command import Astray, command
 from ems.constrain import largest_safe_share, reversion_violations
 from ems.cycle import run_cycle
-from ems.domain import CycleRecord, DeviceAddress, Policy, Site
+from ems.domain import CycleRecord, DeviceAddress, Outcome, Policy, Site, Watched
 from ems.errors import BadInput
 from ems.forecast import LadderForecaster
 from ems.gateways.sunspec import SunSpecField
+from ems.measure import measure
 from ems.outlook import TariffOutlook
 from ems.ports import Network, Ports
+from ems.response import own_caps, with_foreign_caps
 from ems.settings import Settings
 from ems.store import Holder, Store
 from ems.tariff import Tariff
+from ems.unmoved import left_behind, limited, reverted
 from feeders import Feeder
 
 ONE_CYCLE_S = 120.0
 """Longer than any single cycle: its lease lapses by itself when the process dies [s]."""
+ONCE_REVERSION_S = 1200
+"""Shortest timer of a cycle that nobody refreshes: its interval, and five minutes until the next
+run at the latest [s]."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,15 +45,15 @@ class OpenSite:
     learn: Callable[[datetime], None] = field(default=lambda _now: None)
     """Called after each cycle: what takes a second and can wait until devices are written."""
 
-    def run(self, now: datetime) -> CycleRecord:
+    def run(self, now: datetime, watched: Watched | None = None) -> CycleRecord:
         """One cycle; the next one falls back on it, and on what is learnt after it."""
-        record = self._cycle(now)
+        record = self._cycle(self.policy, now, watched)
         self.learn(now)
         return record
 
-    def _cycle(self, now: datetime) -> CycleRecord:
+    def _cycle(self, policy: Policy, now: datetime, watched: Watched | None) -> CycleRecord:
         record = run_cycle(
-            self.site, self.policy, self.tariff.price(now), self.ports, now, self.previous
+            self.site, policy, self.tariff.price(now), self.ports, now, self.previous, watched
         )
         self.previous = record
         return record
@@ -54,13 +61,52 @@ class OpenSite:
     def run_once(self, now: datetime) -> CycleRecord:
         """One cycle outside the service, as the site's only writer meanwhile.
 
+        Nobody refreshes what it writes, so the timers outlast the interval.
+
         Raises:
             LeaseHeld: the service, or another process, runs this site.
         """
+        reversion_s = max(self.policy.reversion_s, ONCE_REVERSION_S)
+        policy = replace(self.policy, reversion_s=reversion_s, keep_alive_s=None)
+        with self._only_writer(now):
+            return self._cycle(policy, now, None)
+
+    def release(self, now: datetime) -> Mapping[str, Outcome]:
+        """Hand control back: every device is written what it would fall back to by itself.
+
+        These values are proved safe together. What relieves the network is written first. A plant
+        that somebody else limits is left alone.
+
+        Raises:
+            LeaseHeld: the service, or another process, runs this site.
+        """
+        policy = replace(self.policy, keep_alive_s=None)
+        with self._only_writer(now):
+            snapshot = measure(self.site, policy, self.ports.field, now)
+            last = self.previous
+            before = [n for n, r in last.snapshot.ders.items() if r.limited] if last else []
+            shown = with_foreign_caps(self.site, snapshot.ders, own_caps(last, {}), before)
+            astray = {
+                name: Astray(why=limited(reading.cap_kw), asked=None)
+                for name, reading in shown.items()
+                if reading.limited and reading.cap_kw is not None
+            }
+            return command(
+                self.site,
+                policy,
+                snapshot,
+                {d.name: reverted(d) for d in self.site.ders},
+                (),
+                astray,
+                self.ports.field,
+            )
+
+    @contextmanager
+    def _only_writer(self, now: datetime) -> Iterator[None]:
         holder = str(Holder.this_process())
         self.store.take_lease(self.site.name, holder, ONE_CYCLE_S, now)
         try:
-            return self._cycle(now)
+            yield
         finally:
             self.store.release(self.site.name, holder)
 
@@ -114,7 +160,7 @@ def open_site(
                 ),
             ),
             store=store,
-            previous=latest,
+            previous=latest and replace(latest, in_force=left_behind(latest)),
             learn=partial(forecaster.learn, site, store),
         )
 

@@ -1,17 +1,21 @@
 """From verified setpoints to verified writes.
 
 Clamped, ordered by their effect on the limits that bind (what relieves first; what loads only
-after the relief is read back), each with a reversion timer, each read back.
+after the relief is read back), each with a reversion timer, each read back. A device that does
+not follow is asked again what it was asked, so that it is seen when it does; one under local
+control is left alone.
 """
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from ems.domain import (
     Advised,
     Bes,
     Command,
     Der,
+    DerReading,
     Dg,
     Outcome,
     Partial,
@@ -21,7 +25,6 @@ from ems.domain import (
     Readback,
     Refused,
     RowPrice,
-    Secured,
     Sent,
     Setpoint,
     Site,
@@ -29,29 +32,61 @@ from ems.domain import (
 )
 from ems.errors import DeviceError, RefusedWrite
 from ems.ports import Field
+from ems.response import tolerance_kw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Astray:
+    """A device that is heard and cannot be counted on."""
+
+    why: str
+    asked: Setpoint | None
+    """What it was asked and is asked again; None: nothing is written to it."""
 
 
 def command(
-    site: Site, policy: Policy, snapshot: Snapshot, secured: Secured, field: Field
+    site: Site,
+    policy: Policy,
+    snapshot: Snapshot,
+    setpoints: Mapping[str, Setpoint],
+    binding: Sequence[RowPrice],
+    astray: Mapping[str, Astray],
+    field: Field,
 ) -> Mapping[str, Outcome]:
-    """Write a secured dispatch to the devices, relief first.
+    """Write verified setpoints to the devices, relief first.
 
-    Returns one outcome per DER: `Sent`; `Partial` where it is not known what the device holds
-    or it holds something else; `Refused` where nothing was written; `Advised` in advisory mode.
+    Args:
+        site: what is installed.
+        policy: how it is run.
+        snapshot: the present.
+        setpoints: one per DER.
+        binding: rows that bind, which tell what relieves.
+        astray: devices that do not obey; they are not moved.
+        field: the devices.
+
+    Returns one outcome per DER: `Sent`; `Partial` where it is not known what the device holds,
+    it holds something else, or holds it and does not follow; `Refused` where nothing was
+    written; `Advised` in advisory mode.
     """
-    setpoints = secured.dispatch.setpoints
     outcomes: dict[str, Outcome] = {}
     ready: dict[str, Command] = {}
+    insisted: dict[str, Command] = {}
     for der in site.ders:
-        asked = _command(der, setpoints[der.name], policy)
-        reason = _unwritable(der, setpoints[der.name], snapshot)
+        name = der.name
+        reading = snapshot.ders[name]
+        stray = astray.get(name)
+        at = stray.asked if stray and stray.asked else setpoints[name]
+        asked = _command(der, at, policy, _leads_from(der, at, reading, astray=stray is not None))
+        reason = _unwritable(der, at, snapshot)
         if policy.control == "advisory":
-            outcomes[der.name] = Advised(command=asked)
-        elif reason:
-            outcomes[der.name] = Refused(command=asked, reason=reason)
+            outcomes[name] = Advised(command=asked)
+        elif reason or (stray and not stray.asked):
+            outcomes[name] = Refused(command=asked, reason=reason or (stray.why if stray else ""))
+        elif stray:
+            insisted[name] = asked
         else:
-            ready[der.name] = asked
-    relief, loading = _ordered(site, snapshot, secured.dispatch.binding, setpoints, list(ready))
+            ready[name] = asked
+    relief, loading = _ordered(site, snapshot, binding, setpoints, list(ready))
     outcomes |= _write(field, [ready[n] for n in relief])
     relieved = all(isinstance(outcomes[n], Sent | Advised) for n in relief)
     if relieved:
@@ -59,12 +94,32 @@ def command(
     else:
         for name in loading:
             reason = "held back: a device that had to relieve the network first did not confirm"
-            outcomes[name] = Refused(command=ready[name], reason=reason)
+            outcomes[name] = Refused(command=ready[name], reason=reason, waited=True)
+    for name, outcome in _write(field, list(insisted.values())).items():
+        outcomes[name] = _not_followed(outcome, astray[name].why)
     return {name: outcomes[name] for name in site.names}
 
 
-def _command(der: Der, at: Setpoint, policy: Policy) -> Command:
-    """Clamped to the device's ratings."""
+def _not_followed(outcome: Outcome, why: str) -> Outcome:
+    """Of a device that was asked the same again, and goes on not to do it."""
+    if isinstance(outcome, Sent):
+        return Partial(command=outcome.command, reason=why, readback=outcome.readback)
+    return outcome
+
+
+def _leads_from(der: Der, at: Setpoint, reading: DerReading, *, astray: bool) -> float | None:
+    """Where the steps of a generator begin; None: it is asked for all of it at once.
+
+    One that is asked the same again begins anew only where it stands far below: an engine that
+    tripped and comes back must not be asked for all of it. Where it shows more, its measurement
+    may be what is wrong, and a step down from there would be a step up.
+    """
+    behind = at.p_kw - reading.p_kw > tolerance_kw(der)
+    return reading.p_kw if behind or not astray else None
+
+
+def _command(der: Der, at: Setpoint, policy: Policy, stands_kw: float | None) -> Command:
+    """Clamped to the device's ratings; of a generator that is led from where it stands, a step."""
     q_kvar = min(max(at.q_kvar, -der.q_max_kvar), der.q_max_kvar)
     p_kw: float | None
     cap_kw: float | None = None
@@ -77,6 +132,9 @@ def _command(der: Der, at: Setpoint, policy: Policy) -> Command:
             p_kw, reversion_kw = min(max(at.p_kw, -der.rated_kw), der.rated_kw), 0.0
         case Dg():
             p_kw, reversion_kw = min(max(at.p_kw, 0.0), der.rated_kw), der.reversion_kw
+            if policy.keep_alive_s is not None and stands_kw is not None:
+                from_kw = min(max(stands_kw, 0.0), der.rated_kw)
+                p_kw = der.towards(from_kw, p_kw, policy.keep_alive_s)
     return Command(
         der=der.name,
         p_kw=p_kw,

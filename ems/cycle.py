@@ -6,12 +6,13 @@ is in `ports`, and `now` is an argument.
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import cache, partial
 from importlib.metadata import version
+from typing import TypeVar
 
 from ems.command import command
 from ems.constrain import Resolve, constrain, mix_violations, without_optimum
@@ -30,6 +31,7 @@ from ems.domain import (
     Site,
     Snapshot,
     Unmoved,
+    Watched,
 )
 from ems.errors import GeemsError, SolverFault
 from ems.explain import explain
@@ -38,9 +40,12 @@ from ems.mismatch import compare, complaints, corrected
 from ems.planning import Look, look_ahead
 from ems.ports import Network, Ports
 from ems.record import record
-from ems.unmoved import after_writes, unconfirmed, unmoved
+from ems.response import own_caps, with_foreign_caps
+from ems.sending import Sender
+from ems.unmoved import Held, unmoved
 
 log = logging.getLogger(__name__)
+Made = TypeVar("Made")
 
 LOSSES_KW = 1.0
 """Losses may be this far from those of the load flow where a limit at the grid is kept [kW]."""
@@ -55,6 +60,7 @@ def run_cycle(
     ports: Ports,
     now: datetime,
     previous: CycleRecord | None = None,
+    watched: Watched | None = None,
 ) -> CycleRecord:
     """Decide, prove and send one interval.
 
@@ -65,11 +71,17 @@ def run_cycle(
         ports: the world.
         now: the present.
         previous: the cycle before: values to fall back on, and what the devices hold.
+        watched: what was seen of the devices since; newer than what `previous` tells.
     """
     stage_s: dict[str, float] = {}
+    held: Held = previous.in_force if previous else {}
+    if watched is not None:
+        held = watched.in_force
     with _timed(stage_s, "measure"):
-        snapshot = measure(site, policy, ports.field, now, previous.snapshot if previous else None)
+        before = previous.snapshot if previous else None
+        snapshot = measure(site, policy, ports.field, now, before, watched)
         snapshot = _with_taps(snapshot, previous, ports.network)
+        snapshot = _with_limits(site, snapshot, previous, watched, held)
     with _timed(stage_s, "forecast"):
         forecast = ports.forecaster.predict(site, snapshot, ports.history)
     with _timed(stage_s, "measure"):
@@ -84,39 +96,27 @@ def run_cycle(
     decide = partial(
         _decide, site, policy, network, snapshot, forecast, price_usd_per_kwh, solve, look, stage_s
     )
-    send = partial(command, site, policy, snapshot)
-    held = previous.in_force if previous else {}
-    pins = unmoved(site, policy, snapshot, held)
+    pins = unmoved(site, snapshot, held, watched)
     free, secured = decide(pins)
     if _limited_at_the_grid(site):
         for _ in range(REFITS):
             if not solve.fit_losses(secured):
                 break
             free, secured = decide(pins)
-    with _timed(stage_s, "command"):
-        outcomes = send(secured, ports.field)
-    held = after_writes(held, secured.dispatch.setpoints, outcomes, now)
-    alarms = [*_doubtful(site, snapshot, network, previous), *complaints(policy.feedback, found)]
-    doubts = unconfirmed(site, policy, snapshot, outcomes, held)
-    judge = partial(mix_violations, site, snapshot, forecast, network)
-    broken = judge(secured.dispatch.setpoints, {**pins, **doubts}) if doubts else ()
-    if broken:
-        alarm = f"after a write that failed, the mix in force may be unsafe: {broken[0]}"
-        if not isinstance(secured, Infeasible):
-            # The devices that did not follow stay where they are; the others make room.
-            pins = {**pins, **doubts}
-            free, secured = decide(pins)
-            with _timed(stage_s, "command"):
-                again = send(secured, ports.field)
-            outcomes = {n: outcomes[n] if n in doubts else again[n] for n in site.names}
-            held = after_writes(
-                held, secured.dispatch.setpoints,
-                {n: o for n, o in outcomes.items() if n not in doubts}, now,
-            )  # fmt: skip
-            doubts = unconfirmed(site, policy, snapshot, outcomes, held)
-            if not judge(secured.dispatch.setpoints, {**pins, **doubts}):
-                alarm += "; the other DERs made room"
-        alarms.append(alarm)
+    sent = Sender(
+        site=site, policy=policy, snapshot=snapshot, held=held, watched=watched, decide=decide,
+        judge=_as_part_of(
+            stage_s, "constrain", partial(mix_violations, site, snapshot, forecast, network)
+        ),
+        write=_as_part_of(
+            stage_s, "command", partial(command, site, policy, snapshot, field=ports.field)
+        ),
+    ).send(free, secured, pins)  # fmt: skip
+    free, secured, pins = sent.free, sent.secured, sent.pins
+    alarms = [
+        *_doubtful(site, snapshot, network, previous), *complaints(policy.feedback, found),
+        *sent.alarms,
+    ]  # fmt: skip
     with _timed(stage_s, "dispatch"):
         plan = look.planning.plan_of(secured.dispatch) if look.planning else None
     with _timed(stage_s, "explain"):
@@ -126,9 +126,11 @@ def run_cycle(
             look.valued or site, free, secured, lambda other, rows: resolve(rows, stay, of=other)
         )
     made = record(
-        site, snapshot, forecast, free, secured, ledger, outcomes,
-        alarms=[*alarms, *look.alarms], stage_s=stage_s, versions=versions(), in_force=held,
-        mismatch=found,
+        site, snapshot, forecast, free, secured, ledger, sent.outcomes,
+        alarms=[*alarms, *look.alarms], stage_s=stage_s, versions=versions(), in_force=sent.held,
+        mismatch=found, kept=sent.kept,
+        # What was read since is in the snapshot already, where it counted.
+        watched=watched and replace(watched, readings={}, alike={}),
     )  # fmt: skip
     return _kept(replace(made, plan=plan), ports)
 
@@ -146,6 +148,20 @@ def _with_taps(snapshot: Snapshot, previous: CycleRecord | None, network: Networ
     last = previous.secured.load_flow
     stood = last.regulation if last.converged else previous.snapshot.regulation
     return replace(snapshot, regulation=stood)
+
+
+def _with_limits(
+    site: Site,
+    snapshot: Snapshot,
+    previous: CycleRecord | None,
+    watched: Watched | None,
+    held: Held,
+) -> Snapshot:
+    """Plants that somebody else limits are marked."""
+    seen = (previous.snapshot.ders if previous else {}, watched.readings if watched else {})
+    before = {name for last in seen for name, reading in last.items() if reading.limited}
+    ders = with_foreign_caps(site, snapshot.ders, own_caps(previous, held), before)
+    return replace(snapshot, ders=ders)
 
 
 def _kept(made: CycleRecord, ports: Ports) -> CycleRecord:
@@ -293,6 +309,18 @@ def _timed(stage_s: dict[str, float], stage: str) -> Iterator[None]:
         yield
     finally:
         stage_s[stage] = stage_s.get(stage, 0.0) + time.perf_counter() - started
+
+
+def _as_part_of(
+    stage_s: dict[str, float], stage: str, work: Callable[..., Made]
+) -> Callable[..., Made]:
+    """The same, its wall time added to the record."""
+
+    def timed(*values: object) -> Made:
+        with _timed(stage_s, stage):
+            return work(*values)
+
+    return timed
 
 
 @cache

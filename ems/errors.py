@@ -5,6 +5,9 @@
     ├── DeviceError         a device did not answer, or answered something unusable
     │   ├── Unreachable     no connection, or no answer in time
     │   └── RefusedWrite    the device answered with a Modbus exception, or read-back differs
+    ├── MalformedFrame      octets that are no GOOSE frame                (ems.protocols.goose)
+    ├── LinkFault           a network interface cannot be used            (ems.protocols.goose)
+    │   └── LinkDown        it may come up again
     ├── LeaseHeld           another writer has this site
     ├── StoreFault          the database cannot be read or written        (ems.store)
     ├── PortInUse           the address to serve on is taken                            (exit 2)

@@ -1,7 +1,8 @@
 """What the devices say, made complete: every DER has a reading, of known quality.
 
 Ladder: a good reading → the last good one with its age → what the device does by itself when
-nobody has spoken to it (its reversion value). What a device that cannot be commanded may be
+nobody has spoken to it (its reversion value). A reading that has stood still is as old as its
+first. What a device that cannot be commanded may be
 doing is a range, and told by `ems.unmoved`.
 """
 
@@ -19,14 +20,24 @@ from ems.domain import (
     Quality,
     Site,
     Snapshot,
+    Watched,
 )
 from ems.errors import DeviceError
 from ems.ports import Field
+from ems.standstill import alike, site_v_pu, stopped
 from ems.unmoved import reverted
+
+LAST_LOAD_S = 1800.0
+"""How long the last load stands in for the present one, with a wider band: two intervals [s]."""
 
 
 def measure(
-    site: Site, policy: Policy, field: Field, now: datetime, previous: Snapshot | None = None
+    site: Site,
+    policy: Policy,
+    field: Field,
+    now: datetime,
+    previous: Snapshot | None = None,
+    watched: Watched | None = None,
 ) -> Snapshot:
     """Read every device once.
 
@@ -36,18 +47,28 @@ def measure(
         field: the devices.
         now: the present.
         previous: the snapshot before this one, for values to fall back on.
+        watched: what was read since; newer values to fall back on, and what stands still.
     """
     answers = field.read(now)
+    heard = {d.name: plausible(d, answers.get(d.name, DeviceError("no answer"))) for d in site.ders}
+    v_pu = site_v_pu(a for a in heard.values() if isinstance(a, DerReading))
+    last = dict(previous.ders) if previous else {}
+    runs = watched.alike if watched else {}
+    last |= watched.readings if watched else {}
     ders = {}
     for der in site.ders:
-        answer = answers.get(der.name, DeviceError("no answer"))
-        last = previous.ders.get(der.name) if previous else None
-        ders[der.name] = _der(der, _plausible(der, answer), last, policy, now)
-    load = _load(site, field.read_load(now), previous.load if previous else None, policy, now)
+        reading = _der(der, heard[der.name], last.get(der.name), policy, now)
+        if der.name in runs and reading.quality is Quality.GOOD:
+            run = alike(runs[der.name], reading, v_pu)
+            why = stopped(run, now, v_pu, policy.stale_after_s)
+            if why:
+                reading = replace(reading, time=run.first.time, quality=Quality.STALE, note=why)
+        ders[der.name] = reading
+    load = _load(site, field.read_load(now), previous.load if previous else None, now)
     return Snapshot(time=now, ders=ders, load=load)
 
 
-def _plausible(der: Der, answer: DerReading | DeviceError) -> DerReading | DeviceError:
+def plausible(der: Der, answer: DerReading | DeviceError) -> DerReading | DeviceError:
     """A reading that can be true, or why it cannot."""
     if isinstance(answer, DeviceError):
         return answer
@@ -113,7 +134,6 @@ def _load(
     site: Site,
     answer: LoadReading | DeviceError,
     last: LoadReading | None,
-    policy: Policy,
     now: datetime,
 ) -> LoadReading:
     if isinstance(answer, LoadReading):
@@ -123,7 +143,7 @@ def _load(
         answer = DeviceError(f"load reads {answer.p_kw}, expected at most {site.load_max_kw:.0f}")
     if last is not None and last.quality is not Quality.ASSUMED:
         age = (now - last.time).total_seconds()
-        if age <= policy.reversion_s:
+        if age <= LAST_LOAD_S:
             note = f"{answer}; last good value is {age:.0f} s old"
             return replace(last, quality=Quality.STALE, note=note)
     note = f"{answer}; anything between the site's lowest and highest load is reckoned with"

@@ -6,7 +6,7 @@ The shell hands in adapters; the stages know nothing else of the world.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -95,6 +95,17 @@ class History(Protocol):
         ...
 
 
+@runtime_checkable
+class FleetHistory(History, Protocol):
+    """A history that reads many plants as quickly as one; it need not."""
+
+    def pv_records(
+        self, ders: Sequence[str], since: datetime, until: datetime
+    ) -> "Mapping[str, PlantRecord]":
+        """`pv_record` of each of the plants, by name."""
+        ...
+
+
 class Forecaster(Protocol):
     """Who tells the power that will be available."""
 
@@ -113,6 +124,25 @@ class Outlook(Protocol):
         self, site: Site, snapshot: Snapshot, forecast: Forecast, history: History
     ) -> Horizon:
         """The intervals from that of `forecast` on. Never raises for bad history."""
+        ...
+
+
+class Audience(Protocol):
+    """Who is told what goes on. Returns at once, and never raises for a network."""
+
+    @property
+    def fault(self) -> str:
+        """Why nobody hears it at present; empty where somebody does."""
+        ...
+
+    def readings(
+        self, now: datetime, answers: Mapping[str, DerReading | LoadReading | DeviceError]
+    ) -> None:
+        """What the devices answered to a poll, the load's meter under `load`."""
+        ...
+
+    def cycle(self, record: CycleRecord) -> None:
+        """What a cycle foresaw, decided and sent."""
         ...
 
 

@@ -31,8 +31,10 @@ from ems.domain import (
     Partial,
     Refused,
     Secured,
+    Setpoint,
     Site,
     Snapshot,
+    Watched,
 )
 from ems.errors import BadInput
 
@@ -53,6 +55,8 @@ def record(
     versions: Mapping[str, str] | None = None,
     in_force: Mapping[str, InForce] | None = None,
     mismatch: Mapping[str, BusMismatch] | None = None,
+    kept: Mapping[str, Setpoint] | None = None,
+    watched: Watched | None = None,
 ) -> CycleRecord:
     """Gather everything one cycle saw, decided and did.
 
@@ -71,6 +75,8 @@ def record(
         versions: What the cycle ran on, by name.
         in_force: What the devices hold afterwards.
         mismatch: How measured buses differ from the model.
+        kept: What devices were left at, being near enough to what was decided.
+        watched: What was seen of them since the cycle before.
     """
     return CycleRecord(
         start=forecast.start,
@@ -86,6 +92,8 @@ def record(
         versions=dict(versions or {}),
         in_force=dict(in_force or {}),
         mismatch=dict(mismatch or {}),
+        kept=dict(kept or {}),
+        watched=watched,
     )
 
 
@@ -103,7 +111,8 @@ def _alarms(
         if isinstance(outcome, Refused):
             lines.append(f"{der}: not written: {_bare(der, outcome.reason)}")
         elif isinstance(outcome, Partial):
-            lines.append(f"{der}: written in part: {_bare(der, outcome.reason)}")
+            what = "written in part" if outcome.readback is None else "does not follow"
+            lines.append(f"{der}: {what}: {_bare(der, outcome.reason)}")
     lines += snapshot.faults
     lines += further
     return tuple(dict.fromkeys(lines))

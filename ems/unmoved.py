@@ -1,71 +1,110 @@
 """What a device may be doing that cannot be commanded: a range, never a guess.
 
 A silent device holds what it was last written until its reversion timer runs out, and then
-falls back, a generator over minutes. A device that nobody ever wrote to may do anything.
+falls back, a generator over minutes. Its timer runs from the last refresh; where it is not known
+which was the last one, both may be true. A device that nobody ever wrote to may do anything. One
+that answers and does not obey goes on as it shows itself, or does at last what it was asked.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ems.clock import INTERVAL
 from ems.domain import (
     Bes,
+    Command,
+    CycleRecord,
     Der,
     DerReading,
     Dg,
+    Ignored,
     InForce,
     Outcome,
     Partial,
-    Policy,
     Pv,
     Quality,
+    Readback,
     Refused,
     Sent,
     Setpoint,
     Site,
     Snapshot,
     Unmoved,
+    Watched,
 )
+from ems.response import exceeds_cap
 
 MARGIN_S = 60.0
 """How far a device's timer may run apart from our clock [s]."""
+HOLD_OVER_S = 300.0
+"""How long after its interval a decision is still refreshed: a cycle that comes late, or one that
+failed, must not drop a feeder at once; but what was proved for one sun and load must not go on
+for long under another [s]."""
 
 Held = Mapping[str, InForce]
 
 
-def unmoved(site: Site, policy: Policy, snapshot: Snapshot, held: Held) -> Mapping[str, Unmoved]:
+def unmoved(
+    site: Site, snapshot: Snapshot, held: Held, watched: Watched | None = None
+) -> Mapping[str, Unmoved]:
     """DERs that cannot be commanded now, with the range of what they may do in the interval.
 
     Args:
         site: what is installed.
-        policy: after how long devices fall back.
-        snapshot: the present; a DER of good quality can be commanded.
+        snapshot: the present; a DER of good quality can be commanded, unless it does not obey.
         held: what the devices were last written, as far as is known.
+        watched: how they followed.
     """
+    astray = disobeying(snapshot, watched)
     return {
-        d.name: _range(d, policy, snapshot.time, snapshot.ders[d.name], held.get(d.name))
+        d.name: _range(
+            d, snapshot.time, snapshot.ders[d.name], held.get(d.name), astray=d.name in astray
+        )
         for d in site.ders
-        if snapshot.ders[d.name].quality is not Quality.GOOD
+        if snapshot.ders[d.name].quality is not Quality.GOOD or d.name in astray
     }
 
 
+def disobeying(snapshot: Snapshot, watched: Watched | None) -> Mapping[str, str]:
+    """DERs that are heard and cannot be counted on, and why."""
+    responses = watched.responses if watched else {}
+    found = {}
+    for name, reading in snapshot.ders.items():
+        if reading.quality is not Quality.GOOD:
+            continue
+        response = responses.get(name)
+        if reading.local:
+            found[name] = "under local control: it takes no command until it is released there"
+        elif reading.limited and reading.cap_kw is not None:
+            found[name] = limited(reading.cap_kw)
+        elif isinstance(response, Ignored):
+            found[name] = response.reason
+    return found
+
+
+def limited(cap_kw: float) -> str:
+    """Why a plant is not commanded that somebody else limits."""
+    return f"held at {cap_kw:.0f} kW by somebody else; lift that limit at the device"
+
+
 def unconfirmed(
-    site: Site,
-    policy: Policy,
-    snapshot: Snapshot,
-    outcomes: Mapping[str, Outcome],
-    held: Held,
+    site: Site, snapshot: Snapshot, outcomes: Mapping[str, Outcome], held: Held
 ) -> Mapping[str, Unmoved]:
     """DERs that did not take their setpoint, with the range of what they may do now.
 
     `held` is what the devices may hold after the writes (`after_writes`).
     """
-    return {
-        d.name: _range(d, policy, snapshot.time, snapshot.ders[d.name], held.get(d.name))
-        for d in site.ders
-        if isinstance(outcomes[d.name], Partial | Refused)
-    }
+    found = {}
+    for d in site.ders:
+        outcome = outcomes[d.name]
+        if isinstance(outcome, Partial | Refused):
+            known = isinstance(outcome, Partial) and outcome.readback is not None
+            told = _told(d, outcome.command) if isinstance(outcome, Partial) else None
+            found[d.name] = _range(
+                d, snapshot.time, snapshot.ders[d.name], held.get(d.name), astray=known, told=told
+            )
+    return found
 
 
 def after_writes(
@@ -74,18 +113,64 @@ def after_writes(
     outcomes: Mapping[str, Outcome],
     now: datetime,
 ) -> Mapping[str, InForce]:
-    """What the devices may hold after a round of writes."""
+    """What the devices may hold after a round of writes.
+
+    A device whose first write was not confirmed stays one that nobody ever wrote to: it may go on
+    as it was, and no timer ends that.
+    """
     held = dict(before)
     for name, outcome in outcomes.items():
-        if isinstance(outcome, Sent):
-            held[name] = InForce(setpoints=(setpoints[name],), written=now)
-        elif isinstance(outcome, Partial):
-            earlier = before.get(name)
-            old = earlier.setpoints if earlier else ()
-            held[name] = InForce(
-                setpoints=(setpoints[name], *old), written=earlier.written if earlier else now
+        if isinstance(outcome, Sent | Partial) and (outcome.readback or name in before):
+            written = as_written(setpoints[name], outcome.command)
+            held[name] = refreshed(
+                before.get(name), written, outcome.command, now, outcome.readback
             )
     return held
+
+
+def as_written(setpoint: Setpoint, command: Command) -> Setpoint:
+    """A setpoint as the device was told it: clamped, or a step on the way."""
+    p_kw = setpoint.p_kw if command.p_kw is None else command.p_kw
+    return replace(setpoint, p_kw=p_kw, q_kvar=command.q_kvar, cap_kw=command.cap_kw)
+
+
+def refreshed(
+    before: InForce | None,
+    setpoint: Setpoint,
+    command: Command,
+    now: datetime,
+    readback: Readback | None,
+) -> InForce:
+    """What a device holds that was written now; where it did not confirm, perhaps what it held."""
+    ends = now + timedelta(seconds=command.reversion_s)
+    if readback is not None or before is None:
+        return InForce(
+            setpoints=(setpoint,),
+            written=now,
+            reverts_from=ends,
+            reverts_until=ends,
+            reverts=readback is None or readback.reverts,
+        )
+    old = (s for s in before.setpoints if s != setpoint)
+    return InForce(
+        setpoints=(setpoint, *old),
+        written=before.written,
+        reverts_from=min(ends, before.earliest),
+        reverts_until=max(ends, before.latest),
+        reverts=before.reverts,
+    )
+
+
+def left_behind(record: CycleRecord) -> Held:
+    """What devices hold that a process left, of which only its last record is known.
+
+    It may have refreshed them until its decision was no longer valid, or never.
+    """
+    until = record.start + INTERVAL + timedelta(seconds=HOLD_OVER_S)
+    return {
+        name: replace(held, reverts_until=held.latest + max(until - held.written, timedelta()))
+        for name, held in record.in_force.items()
+    }
 
 
 def reverted(der: Der) -> Setpoint:
@@ -102,16 +187,34 @@ def reverted(der: Der) -> Setpoint:
 
 
 def _range(
-    der: Der, policy: Policy, now: datetime, reading: DerReading, held: InForce | None
+    der: Der,
+    now: datetime,
+    reading: DerReading,
+    held: InForce | None,
+    *,
+    astray: bool,
+    told: Setpoint | None = None,
 ) -> Unmoved:
-    if held is None and reading.quality is Quality.GOOD:
-        # Not ours, but heard: it stays as it shows itself, or falls back.
-        states: Sequence[Setpoint] = [_shown(der, reading), reverted(der)]
+    """What a device may do.
+
+    Args:
+        der: the device.
+        now: the present.
+        reading: what it shows, or showed last.
+        held: what it was last written.
+        astray: it is heard, and does not do what it holds.
+        told: what it was told just now, and did not confirm.
+    """
+    if astray or (held is None and reading.quality is Quality.GOOD):
+        # Heard, but not ours: it stays as it shows itself, does what it was asked, or falls back.
+        # Under the cap of somebody else nothing leads it back to what we asked.
+        written = held.setpoints if held and not reading.limited else ()
+        asked = [*written, *([told] if told else [])]
+        states: Sequence[Setpoint] = [_shown(der, reading), *asked, reverted(der)]
     elif held is None:
         states = _anything(der, reading)
     else:
-        left_s = policy.reversion_s - (now - held.written).total_seconds()
-        states = _while_held(der, reading, held, left_s)
+        states = _while_held(der, reading, held, now)
     caps = [s.cap_kw for s in states]
     widest = None if None in caps else max(c for c in caps if c is not None)
     most = replace(
@@ -131,7 +234,17 @@ def _range(
 
 def _shown(der: Der, reading: DerReading) -> Setpoint:
     cap_kw = reading.cap_kw if isinstance(der, Pv) else None
+    if exceeds_cap(der, reading, cap_kw):
+        cap_kw = None  # whatever its registers say, it keeps none
     return Setpoint(der=der.name, p_kw=reading.p_kw, q_kvar=reading.q_kvar, cap_kw=cap_kw)
+
+
+def _told(der: Der, command: Command) -> Setpoint:
+    """A command as a setpoint; of a plant without a cap, anything up to its rating."""
+    cap_kw = command.cap_kw if isinstance(der, Pv) else None
+    most_kw = der.rated_kw if cap_kw is None else cap_kw
+    p_kw = most_kw if command.p_kw is None else command.p_kw
+    return Setpoint(der=der.name, p_kw=p_kw, q_kvar=command.q_kvar, cap_kw=cap_kw)
 
 
 def _anything(der: Der, reading: DerReading) -> list[Setpoint]:
@@ -142,21 +255,23 @@ def _anything(der: Der, reading: DerReading) -> list[Setpoint]:
     return [shown, most, Setpoint(der=der.name, p_kw=lowest_kw, q_kvar=0.0)]
 
 
-def _while_held(der: Der, reading: DerReading, held: InForce, left_s: float) -> Sequence[Setpoint]:
+def _while_held(der: Der, reading: DerReading, held: InForce, now: datetime) -> Sequence[Setpoint]:
     """What was written, what it falls back to, or both where that may happen meanwhile."""
     back = reverted(der)
+    left_s = (held.earliest - now).total_seconds()
+    longest_s = (held.latest - now).total_seconds()
     states: list[Setpoint] = []
-    if left_s > -MARGIN_S:
+    if longest_s > -MARGIN_S or not held.reverts:
         states += held.setpoints
         if isinstance(der, Dg):  # it may still be on its way there
             states += [replace(s, p_kw=reading.p_kw) for s in held.setpoints]
     if left_s < INTERVAL.total_seconds() + MARGIN_S:
         states.append(back)
         if isinstance(der, Dg):  # it ramps down, and gives no reactive power that was asked
-            fallen_kw = der.ramp_down_kw_per_h * max(0.0, -left_s) / 3600.0
+            fallen_kw = der.ramp_down_kw_per_h * max(0.0, -longest_s) / 3600.0
             highest = max(s.p_kw for s in held.setpoints)
             still_kw = max(back.p_kw, highest - fallen_kw)
             states.append(replace(back, p_kw=still_kw))
-    if left_s <= -MARGIN_S:
+    if longest_s <= -MARGIN_S and held.reverts:
         states.sort(key=lambda s: s.p_kw != back.p_kw)  # first: what it most likely does
     return states

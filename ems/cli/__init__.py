@@ -10,15 +10,20 @@ from typing import Any
 import click
 
 from ems.cli.coordinate import coordinate
+from ems.cli.discover import discover
 from ems.cli.doctor import doctor
 from ems.cli.explain import explain
 from ems.cli.forecast import forecast
 from ems.cli.foreign import foreign_packages
 from ems.cli.models import models
-from ems.cli.operate import demo, plant, run, serve
+from ems.cli.operate import demo, run, serve
 from ems.cli.outcome import document_usage, remember_json, report
+from ems.cli.plant import plant
+from ems.cli.release import release
 from ems.cli.reproduce import reproduce
+from ems.cli.rtu import icd, rtu
 from ems.cli.site_file import init, validate
+from ems.cli.step_response import step_response
 
 
 class Geems(click.Group):
@@ -72,6 +77,8 @@ def main(*, debug: bool) -> None:  # noqa: ARG001 - read by Geems.invoke
 
 for command in (
     *(demo, init, validate, doctor, run, serve, explain, plant, reproduce, forecast, models),
-    coordinate,
+    *(release, coordinate, step_response),
+    *(icd, rtu),
+    discover,
 ):
     main.add_command(command)

@@ -150,13 +150,15 @@ def _decided_again(
             "the site file it was decided with, or leave --what-if out",
         )
     snapshot, forecast, price = record.snapshot, record.forecast, record.free.price_usd_per_kwh
-    pins = unmoved(installed, policy, snapshot, previous.in_force if previous else {})
-    held = {name: pin.expected for name, pin in pins.items()}
+    watched = record.watched
+    held = watched.in_force if watched else previous.in_force if previous else {}
+    pins = unmoved(installed, snapshot, held, watched)
+    stay = {name: pin.expected for name, pin in pins.items()}
     with closing(Feeder.open(settings.feeder_source(), installed.placements)) as feeder:
 
         def secure(site: Site) -> Secured:
             solve = partial(dispatch, site, snapshot, forecast, price)
-            free = solve((), held)
+            free = solve((), stay)
             return constrain(site, snapshot, forecast, free, feeder, solve, policy.mode, pins)
 
         now = secure(installed)

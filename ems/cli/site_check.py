@@ -58,9 +58,14 @@ def _store_faults(place: str, file: Path) -> Iterator[Fault]:
 
 
 def remarks(path: Path) -> list[str]:
-    """What is no fault of a sound site, and good to know: what of the feeder is not watched."""
+    """What is no fault of a sound site, and good to know: what holds on, what is not watched."""
     settings = checked_settings(path)
-    found = []
+    found = [
+        f"{der.name}: no register of its map holds a reversion timer, so it keeps its last command "
+        "when GEEMS dies"
+        for der in settings.ders
+        if der.device.holds_on
+    ]
     with closing(Feeder.open(settings.feeder_source(), settings.to_site().placements)) as feeder:
         if feeder.floating:
             found.append(

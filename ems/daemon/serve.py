@@ -49,8 +49,9 @@ def serve_site(settings: Settings) -> None:
         What `open_site` and `serve` raise.
     """
     from ems.assembly import open_site  # noqa: PLC0415  solver and OpenDSS: 2 s, needed only here
+    from ems.mqtt import listening  # noqa: PLC0415  needed only here too
 
-    with open_site(settings) as opened:
+    with open_site(settings) as opened, listening(settings, opened.site) as audience:
         service = Service(
             site=opened.site,
             policy=opened.policy,
@@ -58,5 +59,6 @@ def serve_site(settings: Settings) -> None:
             store=opened.store,
             run=opened.run,
             poll_s=settings.control.poll_s,
+            audience=audience,
         )
         serve(service, settings.web.host, settings.web.port)

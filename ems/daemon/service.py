@@ -1,12 +1,14 @@
-"""The service: a cycle every quarter of an hour, and polls in between.
+"""The service: a cycle every quarter of an hour, polls and refreshes in between.
 
 Nothing here decides anything. A cycle that fails is logged, counted and shown, and the next
-one runs; while a cycle fails, the devices' reversion timers keep the feeder safe.
+one runs; while a cycle fails, the devices' reversion timers keep the feeder safe. A device that
+does not keep to what was decided brings the next cycle forward.
 """
 
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
@@ -20,9 +22,10 @@ from apscheduler.triggers.interval import IntervalTrigger
 from ems.clock import INTERVAL, Clock, WallClock, interval_start
 from ems.daemon.lease import LeaseKeeper
 from ems.daemon.trigger import SimulatedQuarterHour
-from ems.domain import CycleRecord, DerReading, LoadReading, Policy, Site
+from ems.daemon.watch import Watch
+from ems.domain import CycleRecord, DerReading, LoadReading, Policy, Quality, Site, Watched
 from ems.errors import DeviceError
-from ems.ports import Ports
+from ems.ports import Audience, Ports
 from ems.store import LOAD, MinuteMeans, Store, StoreFault
 from ems.web import DeviceHealth, Health
 
@@ -30,6 +33,8 @@ log = logging.getLogger(__name__)
 
 MISFIRE_GRACE_S = 600
 """How late a cycle may still start: the setpoints hold for the rest of the interval [s]."""
+
+Answers = Mapping[str, DerReading | LoadReading | DeviceError]
 
 SHORTEST_POLL_S = 0.2
 """A faster simulated clock polls no faster than this in real time [s]."""
@@ -45,22 +50,24 @@ class Service:
         policy: Policy,
         ports: Ports,
         store: Store,
-        run: Callable[[datetime], CycleRecord],
+        run: Callable[[datetime, Watched | None], CycleRecord],
         clock: Clock | None = None,
         poll_s: float = 10.0,
         lease_clock: Clock | None = None,
+        audience: Audience | None = None,
     ) -> None:
         """Put together; nothing runs yet.
 
         Args:
             site: what is installed.
-            policy: how it is run; shown, not used.
-            ports: `ports.field` is polled.
+            policy: how it is run: how often commands are refreshed, how devices shall follow.
+            ports: `ports.field` is polled, and commands are refreshed through it.
             store: keeps minute means, missed runs and the lease.
             run: one cycle at a time, which also keeps its record.
             clock: tells the intervals; default: the machine's.
             poll_s: time between polls, on that clock [s].
             lease_clock: tells when a lease ends; real time, which other processes share.
+            audience: is told of every poll and every cycle.
         """
         self.site = site
         self.store = store
@@ -69,10 +76,17 @@ class Service:
         self._run = run
         self._clock = clock or WallClock()
         self._poll_s = poll_s
+        self._audience = audience
         self._lease = LeaseKeeper(store, site.name, lease_clock or WallClock())
         self._scheduler: BackgroundScheduler | None = None
         self._devices_turn = threading.Lock()
         """A cycle and a poll never talk to the devices at once."""
+        self._watch = Watch(site, policy)
+        """Belongs to whoever has the devices' turn."""
+        self._tried: datetime | None = None
+        """When a cycle was last begun."""
+        self._hurried = False
+        """Whether the last decision that was brought forward came sooner than they may."""
         self._minutes = MinuteMeans()
         self._changed = threading.Condition()
         """Guards everything below; notified after every cycle."""
@@ -85,6 +99,7 @@ class Service:
         self._last_missed = ""
         self._already_missed: set[datetime] = set()
         self._devices: dict[str, DeviceHealth] = {}
+        self._watch_alarms: tuple[str, ...] = ()
 
     # --- life ------------------------------------------------------------------------
 
@@ -164,12 +179,18 @@ class Service:
                 self._note_missed(due, self._lease.lost)
                 return None
             self._keep_minutes(before=now)  # the forecast reads them
+            self._tried = now
             try:
-                record = self._run(now)
+                record = self._run(now, self._watch.watched())
             except Exception as error:
                 log.exception("the cycle of %s failed", due)
+                self._watch.forget("the cycle failed, perhaps while it wrote")
+                self._show_commands()
                 self._note_failure(due, error)
                 return None
+            self._watch.decided(record, now, written=self._clock.now())
+            self._show_commands()
+        self._tell(lambda to: to.cycle(record))
         log.log(
             logging.INFO if record.status == "verified" else logging.WARNING,
             "%s %s: %s",
@@ -184,27 +205,77 @@ class Service:
         return record
 
     def poll(self) -> None:
-        """Read all devices once into the minute means; renew the lease. Never raises."""
+        """Read all devices once, refresh what is due; renew the lease. Never raises.
+
+        Where a device does not keep to what was decided, the next cycle runs at once.
+        """
         try:
             if self._lease.renewal_is_due:
                 self._in_store(self._lease.renew)
-            # A cycle that holds the devices reads them itself.
-            if self._devices_turn.acquire(blocking=False):
-                try:
-                    self._read_devices()
-                finally:
-                    self._devices_turn.release()
+            # A cycle that holds the devices reads and writes them itself.
+            if not self._devices_turn.acquire(blocking=False):
+                return
+            try:
+                answers = self._read_devices()
+                self._keep_alive()
+                self._show_devices(answers)
+                self._show_commands()
+                self._tell(lambda to: to.readings(self._clock.now(), answers))
+                decide_again = self._must_decide_again()
+            finally:
+                self._devices_turn.release()
+            if decide_again:
+                self.cycle()
         except Exception as error:
             log.exception("the poll failed")
             self._note_error(f"poll: {error}")
 
-    def _read_devices(self) -> None:
+    def _read_devices(self) -> Answers:
         now = self._clock.now()
-        answers: Mapping[str, DerReading | LoadReading | DeviceError] = {
-            **self._field.read(now),
+        answers: Answers = {
+            **self._watch.see(self._field.read(now), now),
             LOAD: self._field.read_load(now),
         }
         readings = [a for a in answers.values() if not isinstance(a, DeviceError)]
+        self._keep_minutes(before=now)
+        self._minutes.add(now, readings)
+        return answers
+
+    def _keep_alive(self) -> None:
+        """Refresh the commands in force, where it is time and they still may be."""
+        if not self._lease.held:
+            self._watch.forget("another process has the lease")
+            return
+        now = self._clock.now()
+        commands = self._watch.due(now)
+        if not commands:
+            return
+        try:
+            answers = self._field.write(commands)
+        except Exception:
+            self._watch.forget("the refresh failed, perhaps halfway")
+            raise
+        self._watch.refreshed(commands, answers, now)
+
+    def _must_decide_again(self) -> bool:
+        """Whether the decision in force counts on a device that does not keep to it.
+
+        Not more often than commands are refreshed: a device that comes and goes costs a cycle each
+        time, and its timer lasts for several refreshes. One that restarted, or whose foreign limit
+        was lifted, is free meanwhile: that is decided at once, but not again and again.
+        """
+        every = self._policy.keep_alive_s
+        if not (self._watch.lost and self._lease.held) or every is None or self._tried is None:
+            return False
+        early = (self._clock.now() - self._tried).total_seconds() < every
+        if early and (self._hurried or not self._watch.at_large):
+            return False
+        self._hurried = early
+        lost = "; ".join(f"{name}: {why}" for name, why in self._watch.lost.items())
+        log.warning("deciding again before it is time: %s", lost)
+        return True
+
+    def _show_devices(self, answers: Answers) -> None:
         with self._changed:
             for device, answer in answers.items():
                 before = self._devices.get(device)
@@ -215,10 +286,22 @@ class Service:
                         note=str(answer).removeprefix(f"{device}: "),
                     )
                     if isinstance(answer, DeviceError)
-                    else DeviceHealth(reachable=True, last_seen=answer.time, note=answer.note)
+                    else DeviceHealth(
+                        reachable=answer.quality is Quality.GOOD,
+                        last_seen=answer.time,
+                        note=answer.note,
+                    )
                 )
-        self._keep_minutes(before=now)
-        self._minutes.add(now, readings)
+
+    def _show_commands(self) -> None:
+        """What is in force, and how devices follow; the devices' turn must be held."""
+        with self._changed:
+            for device, health in self._devices.items():
+                response, why, refreshed = self._watch.told(device)
+                self._devices[device] = replace(
+                    health, response=response, response_note=why, refreshed=refreshed
+                )
+            self._watch_alarms = tuple(self._watch.alarms())
 
     def _keep_minutes(self, before: datetime | None) -> None:
         """Put finished minutes into the database; a failure there stops no control."""
@@ -238,6 +321,15 @@ class Service:
             return
         with self._changed:
             self._store_fault = ""
+
+    def _tell(self, say: Callable[[Audience], None]) -> None:
+        """Tell who listens; what goes wrong there stops no control."""
+        if self._audience is not None:
+            try:
+                say(self._audience)
+            except Exception as error:
+                log.exception("nobody could be told")
+                self._note_error(f"telling: {error}")
 
     # --- what went wrong -------------------------------------------------------------
 
@@ -337,4 +429,6 @@ class Service:
         lost = f"nothing is written: {self._lease.lost}" if self._lease.lost else ""
         kept = f"records are not kept: {self._store_fault}" if self._store_fault else ""
         silent = [f"{n}: {d.note}" for n, d in self._devices.items() if not d.reachable]
-        return tuple(line for line in (lost, self._cycle_fault, kept, *silent) if line)
+        unheard = self._audience.fault if self._audience else ""
+        lines = (lost, self._cycle_fault, kept, unheard, *self._watch_alarms, *silent)
+        return tuple(line for line in lines if line)

@@ -10,6 +10,7 @@ Signs and units, stated once:
 - Times are aware and UTC; an interval is labelled by its start.
 """
 
+from ems.domain.address import DeviceAddress
 from ems.domain.ahead import Horizon, Plan, StoragePlan, TerminalSoc
 from ems.domain.costs import Cost, at_worth, cost
 from ems.domain.decided import (
@@ -35,19 +36,20 @@ from ems.domain.sent import (
     Advised,
     Command,
     CycleRecord,
-    InForce,
     Outcome,
     Partial,
     Readback,
     Refused,
     Sent,
 )
-from ems.domain.site import Bes, Der, DeviceAddress, Dg, Limits, Policy, Pv, Site
+from ems.domain.site import Bes, Der, Dg, Limits, Policy, Pv, Site
+from ems.domain.watched import Alike, Followed, Ignored, InForce, Response, Waiting, Watched
 from feeders.values import DerPlacement, Injections, Linearisation, LoadFlow, Regulation
 
 __all__ = [
     "PLAUSIBLE",
     "Advised",
+    "Alike",
     "Bes",
     "BusMismatch",
     "Command",
@@ -62,8 +64,10 @@ __all__ = [
     "Dg",
     "Dispatch",
     "Feedback",
+    "Followed",
     "Forecast",
     "Horizon",
+    "Ignored",
     "InForce",
     "Infeasible",
     "Injections",
@@ -85,6 +89,7 @@ __all__ = [
     "Readback",
     "Refused",
     "Regulation",
+    "Response",
     "RowBlock",
     "RowKind",
     "RowPrice",
@@ -99,6 +104,8 @@ __all__ = [
     "Unmoved",
     "Verified",
     "Violation",
+    "Waiting",
+    "Watched",
     "Worth",
     "at_worth",
     "band_kw",

@@ -36,10 +36,24 @@ class DerReading:
     """State of charge; None for anything that is not a battery [%]."""
     cap_kw: float | None = None
     """Active-power cap in force in the device; None when it has none [kW]."""
+    limited: bool = False
+    """Under a cap that somebody else set: it is not commanded, for that cap is not to be raised."""
+    p_set_kw: float | None = None
+    """What its registers order, 0 where that control is off; None where they do not tell [kW]."""
+    q_set_kvar: float | None = None
+    """The same of reactive power [kvar]."""
     available_kw: float | None = None
     """PV: power it says it could make, were it not capped; None where it does not say [kW]."""
     rated_kw: float | None = None
     """Rating the device reports [kW]."""
+    hz: float | None = None
+    """Frequency at its terminals; None where it does not say [Hz]."""
+    connected: bool | None = None
+    """Whether it is connected to the grid; None where it does not say."""
+    heartbeat: int | None = None
+    """A counter that a living device moves; None where it has none."""
+    local: bool = False
+    """Under local control: somebody works on it, and it takes no command."""
     quality: Quality = Quality.GOOD
     note: str = ""
     """Why the quality is not good."""

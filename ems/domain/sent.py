@@ -10,6 +10,7 @@ from ems.domain.expected import Forecast
 from ems.domain.explained import Ledger
 from ems.domain.measured import Snapshot
 from ems.domain.mismatch import BusMismatch
+from ems.domain.watched import InForce, Watched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,9 @@ class Readback:
     p_kw: float | None
     q_kvar: float
     cap_kw: float | None
+    reverts: bool = True
+    """Whether a timer was started that ends the command; False: the device has none, and keeps
+    its last command when nobody refreshes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +64,8 @@ class Refused:
 
     command: Command
     reason: str
+    waited: bool = False
+    """Nothing is wrong with the device: it waited for one that did not relieve the network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,16 +76,6 @@ class Advised:
 
 
 Outcome = Sent | Partial | Refused | Advised
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InForce:
-    """What a device may hold since it was last written."""
-
-    setpoints: tuple[Setpoint, ...]
-    """The one it confirmed; several where it did not."""
-    written: datetime
-    """When, UTC: its reversion timer runs from here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +103,11 @@ class CycleRecord:
     it."""
     plan: Plan | None = None
     """The day ahead whose first interval was sent; None where the interval was decided alone."""
+    kept: Mapping[str, Setpoint] = field(default_factory=dict)
+    """What devices were left at, being within the deadband of what was decided."""
+    watched: Watched | None = None
+    """How devices followed since the cycle before, and what they held; None where nobody
+    watched."""
 
     @property
     def status(self) -> str:

@@ -84,6 +84,17 @@ class Dg:
         """Power from which all its reactive power is counted on [kW]."""
         return max(self.min_kw, RUNNING_SHARE * self.rated_kw)
 
+    def towards(self, from_kw: float, to_kw: float, seconds: float) -> float:
+        """The furthest setpoint on the way that its ramp reaches in some seconds [kW].
+
+        Between off and its least power it cannot stay: that part of the way is a step of its own.
+        """
+        if to_kw >= from_kw:
+            return min(to_kw, max(from_kw + self.ramp_up_kw_per_h * seconds / 3600.0, self.min_kw))
+        if from_kw <= self.min_kw:
+            return to_kw
+        return max(to_kw, self.min_kw, from_kw - self.ramp_down_kw_per_h * seconds / 3600.0)
+
 
 Der = Pv | Bes | Dg
 
@@ -165,18 +176,6 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceAddress:
-    """Where a device answers Modbus TCP."""
-
-    host: str
-    port: int = 502
-    unit: int = 1
-    """Modbus unit identifier."""
-    timeout_s: float = 3.0
-    """Time budget of one request [s]."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """How the site is run."""
 
@@ -186,6 +185,13 @@ class Policy:
     """`advisory` never writes."""
     reversion_s: int = 1800
     """After how long without a refresh a device falls back [s]."""
+    keep_alive_s: float | None = None
+    """How often commands in force are refreshed between cycles; None: nobody does [s]."""
+    response_s: float = 30.0
+    """How long a device may take until its measurement follows; a generator besides what its ramp
+    takes [s]."""
+    deadband_pct: float = 0.0
+    """A setpoint nearer than this to what the device holds is left as it is [% of its rating]."""
     stale_after_s: float = 120.0
     """Age from which a measurement counts as stale [s]."""
     fit_losses: bool = False

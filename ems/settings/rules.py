@@ -4,12 +4,15 @@ A rule looks only at values in which nothing else is wrong, so one slip is told 
 all slips are told together.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
 from ems import tariff
+from ems.domain.address import lacking
+from ems.settings.devices import out_of_reach
 from ems.settings.faults import nearest_key
 from ems.settings.hosts import is_loopback
 from ems.settings.schema import DERS, Settings, model_of
@@ -29,7 +32,16 @@ _BOUND_PAIRS = (
     ("dg", "min_kw", "rated_kw", True),
     ("dg", "reversion_kw", "rated_kw", True),
     ("control", "poll_s", "stale_after_s", False),
+    # A command is refreshed with a poll, once the device has answered it.
+    ("control", "poll_s", "keep_alive_s", True),
 )
+
+REFRESHES = 3
+"""Refreshes that must fit into the reversion time: the one that is due, one that is lost, and one
+interval until the others have made room for a device that will fall back."""
+LONGEST_CYCLE_S = 60
+"""While a cycle has the devices nothing is refreshed: time for three dispatches that run into the
+default limit of the solver [s]."""
 
 
 class Sound:
@@ -106,6 +118,19 @@ def _voltages(sound: Sound) -> Iterator[Finding]:
         yield ("limits", key), f"lowest voltage {low:g} pu is not below the highest, {high:g} pu"
 
 
+def _reversion(sound: Sound) -> Iterator[Finding]:
+    every, after = sound.get("control", "keep_alive_s"), sound.get("control", "reversion_s")
+    if every is None or after is None:
+        return
+    least = math.ceil(REFRESHES * every + LONGEST_CYCLE_S)
+    if after < least:
+        problem = (
+            f"must be at least {least} ({REFRESHES} times keep_alive_s ({every:g}) and "
+            f"{LONGEST_CYCLE_S} s for a cycle), got {after}"
+        )
+        yield ("control", "reversion_s"), problem
+
+
 def _generator_reversion(sound: Sound) -> Iterator[Finding]:
     for at in sound.tables("dg"):
         least, value = sound.get(*at, "min_kw"), sound.get(*at, "reversion_kw")
@@ -164,15 +189,31 @@ def _unique_devices(sound: Sound) -> Iterator[Finding]:
     seen: dict[tuple[Any, ...], Location] = {}
     for table in (*DERS, "load"):
         for at in sound.tables(table):
-            address = tuple(sound.get(*at, "device", key) for key in ("host", "port", "unit"))
-            if None in address:
+            keys = ("host", "path", "port", "unit")
+            host, path, port, unit = (sound.get(*at, "device", key) for key in keys)
+            if (host is None) == (path is None) or port is None or unit is None:
                 continue
-            host, port, unit = address
-            same = ("127.0.0.1" if host.lower() == "localhost" else host.lower(), port, unit)
+            where = path if host is None else f"{host}:{port}"
+            same = (where.lower().replace("localhost:", "127.0.0.1:") if host else path, unit)
             if same in seen:
-                problem = f"{host}:{port} unit {unit} is the device of {_text(seen[same])} too"
+                problem = f"{where} unit {unit} is the device of {_text(seen[same])} too"
                 yield (*at, "device"), problem
             seen.setdefault(same, at)
+
+
+def _register_maps(sound: Sound) -> Iterator[Finding]:
+    for kind in (*DERS, "load"):
+        for at in sound.tables(kind):
+            names = sound.whole(*at, "device", "registers")
+            if names:
+                reactive = bool(sound.get(*at, "q_max_kvar"))
+                for name in lacking(kind, names, reactive=reactive):
+                    mend = " or set q_max_kvar = 0" if name == "q_set_kvar" else ""
+                    yield (*at, "device", "registers", name), f"missing: name its register{mend}"
+                rated_kw, q_kvar = sound.get(*at, "rated_kw"), sound.get(*at, "q_max_kvar") or 0.0
+                if rated_kw and kind in DERS:
+                    for place, problem in out_of_reach(kind, names, rated_kw, q_kvar):
+                        yield (*at, "device", "registers", *place), problem
 
 
 def _loopback_only(sound: Sound) -> Iterator[Finding]:
@@ -183,6 +224,23 @@ def _loopback_only(sound: Sound) -> Iterator[Finding]:
             "and a tunnel or a reverse proxy that asks who is there"
         )
         yield ("web", "host"), problem
+
+
+def _mqtt(sound: Sound) -> Iterator[Finding]:
+    host, tls = sound.get("mqtt", "host"), sound.get("mqtt", "tls")
+    if host is None:
+        return
+    if sound.get("mqtt", "password_file") and not tls and not is_loopback(host):
+        problem = "a password would cross the network in clear; set tls = true"
+        yield ("mqtt", "password_file"), problem
+    if sound.get("mqtt", "password_file") and not sound.get("mqtt", "username"):
+        yield ("mqtt", "username"), "missing: a password needs an account"
+    if not tls:
+        for key in ("ca_file", "cert_file"):
+            if sound.get("mqtt", key):
+                yield ("mqtt", key), "has no effect without TLS; set tls = true, or leave it out"
+    if bool(sound.get("mqtt", "cert_file")) != bool(sound.get("mqtt", "key_file")):
+        yield ("mqtt", "cert_file"), "a certificate and its key_file go together; name both"
 
 
 def _tariff(sound: Sound) -> Iterator[Finding]:
@@ -244,11 +302,14 @@ _RULES: tuple[Callable[[Sound], Iterator[Finding]], ...] = (
     _some_der,
     _unique_names,
     _unique_devices,
+    _register_maps,
     _ordered,
     _voltages,
+    _reversion,
     _generator_reversion,
     _solver,
     _terminal_soc,
     _tariff,
     _loopback_only,
+    _mqtt,
 )

@@ -9,6 +9,7 @@ from pydantic_settings.sources import InitSettingsSource
 
 from ems import domain
 from ems.settings.hosts import is_loopback
+from ems.settings.mqtt import MqttTable
 from ems.settings.tables import (
     BesTable,
     ControlTable,
@@ -66,6 +67,8 @@ class Settings(BaseSettings):
     """Where records are kept."""
     web: WebTable = WebTable()
     """The page and the REST interface."""
+    mqtt: MqttTable | None = None
+    """A broker that is told what is measured and decided; default: none."""
     pv: list[PvTable] = []
     """Photovoltaic plants."""
     bes: list[BesTable] = []
@@ -141,6 +144,9 @@ class Settings(BaseSettings):
             mode=self.dispatch.mode,
             control=self.control.mode or ("auto" if near else "advisory"),
             reversion_s=self.control.reversion_s,
+            keep_alive_s=self.control.keep_alive_s,
+            response_s=self.control.response_s,
+            deadband_pct=self.control.deadband_pct,
             stale_after_s=self.control.stale_after_s,
             fit_losses=self.dispatch.loss_factor is None,
             feedback=self.control.to_feedback(),
@@ -155,8 +161,9 @@ class Settings(BaseSettings):
 
     def addresses(self) -> dict[str, domain.DeviceAddress]:
         """Where each DER answers, by name, and under `load` the meter of the load."""
-        devices = {der.name: der.device.to_address() for der in self.ders}
-        return devices | {"load": self.load.device.to_address()}
+        folder = self._file.parent
+        devices = {der.name: der.device.to_address(folder) for der in self.ders}
+        return devices | {"load": self.load.device.to_address(folder)}
 
 
 def model_of(annotation: Any) -> type[BaseModel] | None:

@@ -7,18 +7,15 @@ What one key may be stands here; what several keys must be together stands in `r
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from ems import domain
-from ems.settings.hosts import host
+from ems.settings.devices import Device, Host, Table
 from ems.tariff import Calendar, Days, Tariff, flat, from_table, minute_of_day, month_and_day, named
 
 PRESETS = {"ieee_1547_continuous": (0.88, 1.10), "ansi_c84_1_a": (0.95, 1.05)}
 """Voltage limits by name: lowest and highest [pu]. IEEE 1547-2018, continuous
 operation; ANSI C84.1, service voltage range A."""
-
-RELEASE_MARGIN_S = 300
-"""Least time between the refresh that is due after one interval and the reversion [s]."""
 
 
 def _zone(name: str) -> str:
@@ -64,41 +61,9 @@ NotNegative = Annotated[float, Field(ge=0)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Efficiency = Annotated[float, Field(gt=0, le=1)]
 Voltage = Annotated[float, Field(gt=0, le=2)]
-Host = Annotated[str, AfterValidator(host)]
 Zone = Annotated[str, AfterValidator(_zone)]
 MonthDay = Annotated[str, AfterValidator(_day)]
 TimeOfDay = Annotated[str, AfterValidator(_time)]
-
-
-class Table(BaseModel):
-    """A table of the site file: unknown keys, text for numbers, NaN and infinity are refused."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-    )
-
-
-class Device(Table):
-    """Where a device answers Modbus TCP."""
-
-    host: Host
-    """Host name or address."""
-    port: int = Field(default=502, ge=1, le=65535)
-    """TCP port."""
-    unit: int = Field(default=1, ge=0, le=255)
-    """Modbus unit identifier."""
-    timeout_s: float = Field(default=3.0, gt=0, le=60)
-    """Time budget of one request [s]."""
-
-    def to_address(self) -> domain.DeviceAddress:
-        """The same in the vocabulary of the stages."""
-        return domain.DeviceAddress(
-            host=self.host, port=self.port, unit=self.unit, timeout_s=self.timeout_s
-        )
 
 
 class SiteTable(Table):
@@ -186,7 +151,7 @@ class PeriodTable(Table):
     """Name of the period."""
     usd_per_kwh: float
     """Price of grid energy; may be negative [$/kWh]."""
-    windows: list[WindowTable] = []
+    windows: list[WindowTable] = Field(default_factory=list)
     """When; exactly one period has none, and holds whatever the others leave."""
 
 
@@ -205,7 +170,7 @@ class TariffTable(Table):
     """Days that count as days off: "pge" or "none"."""
     season: SeasonTable | None = None
     """The part of the year your own periods are for; default: all of it."""
-    period: list[PeriodTable] = []
+    period: list[PeriodTable] = Field(default_factory=list)
     """Your own periods."""
 
     def to_tariff(self, site: SiteTable) -> Tariff:
@@ -281,8 +246,16 @@ class ControlTable(Table):
     mode: Literal["advisory", "auto"] | None = None
     """`advisory` never writes, `auto` does. Default: `auto` when every device is on loopback,
     else `advisory`."""
-    reversion_s: int = Field(default=1800, ge=900 + RELEASE_MARGIN_S, le=86400)
+    reversion_s: int = Field(default=300, ge=60, le=86400)
     """After how long without a refresh a device falls back by itself [s]."""
+    keep_alive_s: float = Field(default=60.0, ge=1, le=900)
+    """How often the service refreshes the commands in force [s]."""
+    response_s: float = Field(default=30.0, gt=0, le=600)
+    """How long a device may take until its measurement follows; a generator besides what its ramp
+    takes [s]."""
+    deadband_pct: float = Field(default=0.5, ge=0, le=5)
+    """A setpoint nearer than this to what the device holds is left as it is, where load flows
+    verify that [% of the rating]."""
     stale_after_s: Positive = 120.0
     """Age from which a measurement counts as stale [s]."""
     poll_s: float = Field(default=10.0, ge=0.1, le=900)

@@ -22,6 +22,13 @@ class DeviceHealth:
     """When it last answered, UTC."""
     note: str = ""
     """Why it did not answer."""
+    response: str = ""
+    """Whether its measurement follows its command: `followed`, `waiting`, `ignored`; empty where
+    no command of this service is in force."""
+    response_note: str = ""
+    """Why it does not follow, or why its command is no longer refreshed; else empty."""
+    refreshed: datetime | None = None
+    """When its command was last written and read back, UTC; null where none is in force."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

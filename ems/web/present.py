@@ -207,6 +207,7 @@ def _der(record: CycleRecord, site: Site, name: str, moved: LedgerEntry | None) 
         measured_available_kw=reading.available_kw if reading else None,
         soc_pct=reading.soc_pct if reading else None,
         quality=reading.quality if reading else "assumed",
+        kept=name in record.kept,
         limits=moved.limits if moved else (),
         energy_usd_per_kwh=moved.energy_usd_per_kwh if moved else None,
         limits_usd_per_kwh=moved.limits_usd_per_kwh if moved else None,

@@ -59,9 +59,12 @@ class DerView(View):
     reason: str
     """Why the command is neither sent nor advised; else empty."""
     readback_kw: Number
-    """Setpoint in the device's registers after the write [kW]."""
+    """Setpoint in the device's registers after the write; of a generator that is led to its
+    setpoint, the first step [kW]."""
     readback_kvar: Number
     readback_cap_kw: Number
+    kept: bool
+    """Whether it was left at what it held, being within the deadband of what was decided."""
     limits: tuple[str, ...]
     """Places that bind and that this DER bears on, dearest first, three at most."""
     energy_usd_per_kwh: Number

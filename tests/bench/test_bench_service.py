@@ -109,6 +109,8 @@ with open_site(load_settings(Path(sys.argv[1]), {})) as opened:
         for _ in range(15):
             service.poll()
             clock.move_to(clock.now() + timedelta(minutes=1))
+            print(clock.now().isoformat(), flush=True)
+            input()  # until the plant has lived as long
         if cycle in (1, 10, 20, 40, 60, 80, 100):
             print(json.dumps([cycle, psutil.Process().memory_info().rss / 2**20]), flush=True)
     service.stop()
@@ -119,13 +121,22 @@ with open_site(load_settings(Path(sys.argv[1]), {})) as opened:
 def test_bench_memory_over_100_cycles(
     plant: tuple[Plant, Mapping[str, DeviceAddress], Path],
 ) -> None:
-    _, _, file = plant
-    done = subprocess.run(
+    alive, _, file = plant
+    rows = []
+    with subprocess.Popen(
         [sys.executable, "-c", CYCLES, str(file), START.isoformat()],
-        capture_output=True, text=True, check=False, cwd=file.parent,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=file.parent,
+    ) as service:  # fmt: skip
+        assert service.stdin is not None
+        assert service.stdout is not None
+        for line in service.stdout:
+            if line.startswith("["):
+                rows.append(json.loads(line))
+            else:
+                alive.advance_to(datetime.fromisoformat(line.strip()))
+                service.stdin.write("\n")
+                service.stdin.flush()
+    assert service.returncode == 0
     tell(
         "memory",
         [{"cycles": n, "resident_mib": mib, "asked_mib": 350} for n, mib in rows],

@@ -49,7 +49,7 @@ PROGRAM = textwrap.dedent("""
     for i in range(6, 0, -1):
         store.append(record_at(interval_start(datetime.now(UTC)) - i * INTERVAL))
 
-    def run(now):
+    def run(now, watched):
         failed = Partial(command=base.outcomes["dg"].command, reason="no <answer> within 3 s")
         record = replace(
             record_at(interval_start(now)),
@@ -57,6 +57,7 @@ PROGRAM = textwrap.dedent("""
             alarms=("dg: written in part: no <answer> within 3 s",),
         )
         store.append(record)
+        field.write([outcome.command for outcome in base.outcomes.values()])
         return record
 
     field = MemoryField(site, 9000.0)
@@ -197,7 +198,7 @@ def test_alarms_and_silent_devices_are_shown_as_text_never_as_markup(seen: Seen)
     assert page.query_selector("answer") is None
     devices = " ".join(page.inner_text("#devices").split())
     assert "dg Silent 127.0.0.1:5023 does not answer" in devices
-    assert "pv Answers" in devices
+    assert "pv Answers Follows command refreshed" in devices
 
 
 def test_nothing_moves_when_the_answers_arrive(seen: Seen) -> None:

@@ -13,10 +13,10 @@ from pymodbus.constants import ExcCodes
 from ems.domain import Command, DerReading, DeviceAddress, Limits, LoadReading, Pv, Readback, Site
 from ems.errors import DeviceError, RefusedWrite, Unreachable
 from ems.gateways.sunspec import SunSpecField
+from ems.outstation.registers import RegisterMap
+from ems.outstation.server import DeviceServer
 from ems.plant import LOAD, Misbehaviour, Plant
 from ems.plant.field_device import FieldDevice
-from ems.plant.registers import RegisterMap
-from ems.plant.server import DeviceServer
 from ems.protocols.loop_thread import LoopThread
 from ems.protocols.sunspec import ModelBlock, model
 
@@ -112,7 +112,7 @@ def pv_device() -> FieldDevice:
 def test_available_power_that_is_not_implemented_is_none() -> None:
     """Many devices have model 122 for its clock alone."""
     device = FieldDevice(PV, NOW, 60, tells_available=True)
-    device.blind = True
+    device.misbehave(Misbehaviour.BLIND)
     device.step(NOW, 800)
     device.show(1.0)
     assert device._status is not None

@@ -212,7 +212,7 @@ def test_a_taken_port_is_named_and_no_server_is_left(site: Site, plant: Plant) -
     try:
         with pytest.raises(PortInUse, match=f"port {ports['pv'].port} .*'dg'.*another port"):
             other.start({"dg": ports["pv"].port})
-        assert other._loop is None
+        assert not other.serving
     finally:
         other.close()
 

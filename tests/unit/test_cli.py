@@ -35,7 +35,8 @@ def test_help_names_every_command_in_the_order_a_new_user_meets_them(geems: Geem
     names = [line.split()[0] for line in shown if line.strip()]
     assert names == [
         *("demo", "init", "validate", "doctor", "run", "serve", "explain", "plant"),
-        *("reproduce", "forecast", "models", "coordinate"),
+        *("reproduce", "forecast", "models", "release", "coordinate", "step-response"),
+        *("icd", "rtu", "discover"),
     ]
 
 

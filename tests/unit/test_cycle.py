@@ -16,6 +16,7 @@ from ems.domain import (
     Degraded,
     DerReading,
     Infeasible,
+    InForce,
     Injections,
     Partial,
     Policy,
@@ -23,6 +24,7 @@ from ems.domain import (
     Readback,
     Refused,
     Sent,
+    Setpoint,
     Verified,
 )
 from ems.errors import DeviceError, RefusedWrite, SolverFault, Unreachable
@@ -126,14 +128,43 @@ def test_a_device_that_does_not_follow_makes_the_others_make_room(
     """PV stays at its old cap, a little too wide: the battery turns from discharge to charge."""
     field.cap_kw["pv"] = field.p_kw["pv"] = 7450.0
     first = cycle(replace(world, field=MemoryField(SITE, load_kw=LOAD_KW, p_kw=POWERS)))
+    held = Setpoint(der="pv", p_kw=7450.0, q_kvar=0.0, cap_kw=7450.0)
+    ours = {"pv": InForce(setpoints=(held,), written=NOW)}
     field.fail("pv", RefusedWrite("LOCAL"))
-    record = cycle(world)
+    record = cycle(world, previous=replace(first, in_force=ours))
     assert isinstance(record.secured, Verified)
     assert first.secured.dispatch.setpoints["bes"].p_kw == 200.0
     assert record.secured.dispatch.setpoints["pv"].cap_kw == 7450.0
     assert record.secured.dispatch.setpoints["bes"].p_kw < 0.0
     assert field.p_kw["bes"] < 0.0
     assert any("the other DERs made room" in alarm for alarm in record.alarms)
+
+
+def test_a_cap_that_nobody_remembers_is_of_somebody_else_and_is_not_raised(
+    world: Ports, field: MemoryField
+) -> None:
+    """The first contact of a process; a plant with no cap, or as it falls back, is free."""
+    field.cap_kw["pv"] = field.p_kw["pv"] = 2000.0
+    record = cycle(world)
+    outcome = record.outcomes["pv"]
+    assert isinstance(outcome, Refused)
+    assert outcome.reason == "held at 2000 kW by somebody else; lift that limit at the device"
+    assert record.status == "degraded"
+    assert {c.der for c in field.written} == {"dg", "bes"}
+    again = cycle(world, minutes=15, previous=record)
+    assert any("pv: not written: held at 2000 kW by somebody else" in a for a in again.alarms)
+    assert field.cap_kw["pv"] == 2000.0
+    for free in (None, 1000.0):  # 1000 kW: its reversion value
+        field.cap_kw["pv"] = free
+        assert isinstance(cycle(world).outcomes["pv"], Sent)
+
+
+def test_a_cap_of_the_cycle_before_is_ours(world: Ports, field: MemoryField) -> None:
+    first = cycle(world)
+    field.p_kw["pv"] = 3000.0
+    again = cycle(world, minutes=15, previous=first)
+    assert not again.snapshot.ders["pv"].limited
+    assert isinstance(again.outcomes["pv"], Sent)
 
 
 def test_a_device_that_cannot_be_held_back_by_any_means_is_told_as_infeasible(
@@ -410,3 +441,27 @@ def test_without_a_load_meter_what_is_sent_is_safe_from_lowest_to_highest_load(
         )
         assert flow.highest()[1] <= 1.10
         assert flow.lowest()[1] >= 0.88
+
+
+@pytest.mark.parametrize("stands_kw", [20.0, 50.0, 100.0])
+def test_a_generator_that_has_not_all_its_kvar_yet_is_no_reason_for_a_cap_it_cannot_keep(
+    stands_kw: float,
+) -> None:
+    """It is sent up, and for minutes it absorbs less than asked: the cap is safe then too."""
+    field = MemoryField(SITE, load_kw=LOAD_KW, p_kw={"pv": 7000.0, "dg": stands_kw})
+    world = ports(SITE, field)
+    record = run_cycle(SITE, AUTO, PRICE_USD_PER_KWH, world, NOW)
+    asked = record.secured.dispatch.setpoints
+    assert isinstance(record.secured, Verified)
+    assert any("room kept for the way of dg" in note for note in record.secured.notes)
+    for share in (0.0, 0.1, 0.3, 1.0):
+        dg_kw = stands_kw + share * (asked["dg"].p_kw - stands_kw)
+        dg_kvar = max(asked["dg"].q_kvar, -400.0 * min(1.0, dg_kw / 300.0))
+        flow = world.network.load_flow(
+            Injections(
+                p_kw={"pv": asked["pv"].cap_kw or 0.0, "dg": dg_kw, "bes": asked["bes"].p_kw},
+                q_kvar={"dg": dg_kvar, "bes": asked["bes"].q_kvar},
+                load_kw=0.98 * LOAD_KW,
+            )
+        )
+        assert flow.highest()[1] <= 1.10

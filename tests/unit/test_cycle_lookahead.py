@@ -18,10 +18,12 @@ from ems.domain import (
     CycleRecord,
     Forecast,
     Horizon,
+    InForce,
     Injections,
     Plan,
     Policy,
     RowKind,
+    Setpoint,
     Site,
     Snapshot,
     SolverStatus,
@@ -184,9 +186,12 @@ def test_a_device_that_does_not_answer_is_held_in_the_first_interval_only() -> N
 
 def test_where_others_make_room_for_a_device_that_refuses_the_plan_is_made_again() -> None:
     made, field = world(pv_kw=10_000.0)
+    first = cycle(world(pv_kw=10_000.0)[0], price=0.57)
     field.cap_kw["pv"] = field.p_kw["pv"] = 7450.0
+    held = Setpoint(der="pv", p_kw=7450.0, q_kvar=0.0, cap_kw=7450.0)
+    ours = {"pv": InForce(setpoints=(held,), written=NOW)}
     field.fail("pv", RefusedWrite("LOCAL"))
-    record = cycle(made, price=0.57)
+    record = run_cycle(SITE, PLANNING, 0.57, made, NOW, replace(first, in_force=ours))
     assert any("made room" in alarm for alarm in record.alarms)
     sent = record.secured.dispatch.setpoints
     assert {n: p[0] for n, p in planned(record).p_kw.items()} == {

@@ -1,7 +1,7 @@
 """The service: when cycles run, what happens when they cannot, and who may write."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,7 +18,7 @@ from ems.clock import INTERVAL, Clock, ScaledClock, SteppedClock, WallClock, int
 from ems.daemon import Service
 from ems.daemon.lease import LEASE_S
 from ems.daemon.trigger import SimulatedQuarterHour
-from ems.domain import Bes, CycleRecord, Dg, Limits, Policy, Pv, Site
+from ems.domain import Bes, CycleRecord, Dg, Limits, Policy, Pv, Site, Watched
 from ems.errors import LeaseHeld, Unreachable
 from ems.gateways.memory import MemoryField
 from ems.ports import Forecaster, Network, Ports
@@ -38,8 +38,8 @@ SITE = Site(
     longitude_deg=-119.8,
     ders=(
         Pv(name="pv", bus="B13", rated_kw=10_000.0),
-        Dg(name="dg", bus="B7", rated_kw=3000.0, cost_usd_per_kwh=0.1),
-        Bes(name="bes", bus="B11", rated_kw=200.0, capacity_kwh=1000.0),
+        Dg(name="dg", bus="B7", rated_kw=3000.0, cost_usd_per_kwh=0.1, q_max_kvar=400.0),
+        Bes(name="bes", bus="B11", rated_kw=200.0, capacity_kwh=1000.0, q_max_kvar=200.0),
     ),
     limits=Limits(v_min_pu=0.88, v_max_pu=1.10),
     load_max_kw=14_500.0,
@@ -59,6 +59,7 @@ class Bench:
         self.clock = clock
         self.field = MemoryField(SITE, load_kw=9000.0, p_kw={"pv": 5000.0})
         self.starts: list[datetime] = []
+        self.watched: Watched | None = None
         self.act: Callable[[], None] = lambda: None
         unused = cast("Any", None)
         self.service = Service(
@@ -77,11 +78,13 @@ class Bench:
             lease_clock=lease_clock,
         )
 
-    def run(self, now: datetime) -> CycleRecord:
+    def run(self, now: datetime, watched: Watched | None) -> CycleRecord:
         start = interval_start(now)
         self.starts.append(start)
+        self.watched = watched
         self.act()
         base = from_json(SAMPLE)
+        self.field.write([o.command for o in base.outcomes.values()])
         record = replace(base, start=start, forecast=replace(base.forecast, start=start))
         self.store.append(record)
         return record
@@ -480,3 +483,44 @@ def test_stopping_a_service_that_never_started_or_twice_does_nothing(make: Make)
     bench = make(WallClock())
     bench.service.stop()
     bench.service.stop()
+
+
+# --- who is told ---------------------------------------------------------------------
+
+
+class Listening:
+    """An audience that remembers, or fails."""
+
+    def __init__(self, fault: str = "") -> None:
+        self.fault = fault
+        self.heard: list[object] = []
+
+    def readings(self, now: datetime, answers: Mapping[str, object]) -> None:
+        self._hear((now, set(answers)))
+
+    def cycle(self, record: CycleRecord) -> None:
+        self._hear(record.start)
+
+    def _hear(self, what: object) -> None:
+        if self.fault:
+            raise RuntimeError(self.fault)
+        self.heard.append(what)
+
+
+def test_every_poll_and_every_cycle_is_told(make: Make) -> None:
+    bench, audience = make(SteppedClock(NOON)), Listening()
+    bench.service._audience = audience
+    bench.service._lease.take()
+    bench.service.poll()
+    bench.service.cycle()
+    assert audience.heard == [(NOON, {"pv", "dg", "bes", "load"}), NOON]
+
+
+def test_an_audience_that_fails_is_an_alarm_and_stops_no_control(make: Make) -> None:
+    bench = make(SteppedClock(NOON))
+    bench.service._audience = Listening("the broker is away")
+    bench.service._lease.take()
+    bench.service.poll()
+    assert bench.service.cycle() is not None
+    assert bench.starts == [NOON]
+    assert "the broker is away" in bench.service.health().alarms

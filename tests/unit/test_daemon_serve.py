@@ -40,7 +40,7 @@ PROGRAM = textwrap.dedent("""
     )
     store = Store.open(sys.argv[1])
 
-    def run(now):
+    def run(now, watched):
         print("cycle", file=sys.stderr, flush=True)
         start = interval_start(now)
         store.append(replace(base, start=start, forecast=replace(base.forecast, start=start)))

@@ -377,3 +377,39 @@ def test_the_shipped_site_shows_every_section() -> None:
     text = TEMPLATE.read_text(encoding="utf-8")
     for section in Settings.model_fields:
         assert (f"[[{section}]]" if section in DERS else f"[{section}]") in text
+
+
+# --- MQTT ------------------------------------------------------------------------------
+
+
+def test_nobody_is_told_anything_unless_a_broker_is_named(tmp_path: Path) -> None:
+    assert load_settings(template(tmp_path), {}).mqtt is None
+
+
+def test_a_broker_has_the_port_of_its_kind_and_a_password_from_its_file(tmp_path: Path) -> None:
+    from ems.mqtt.site import broker_of
+
+    (tmp_path / "secret").write_text("open sesame\n", encoding="utf-8")
+    named = '[mqtt]\nhost = "10.0.0.2"\ntls = true\nusername = "geems"\npassword_file = "secret"'
+    broker = broker_of(load_settings(template(tmp_path, ("[[pv]]", f"{named}\n[[pv]]")), {}))
+    assert broker is not None
+    assert (broker.port, broker.username, broker.password) == (8883, "geems", "open sesame")
+
+
+def test_what_a_broker_lacks_is_told_all_at_once(tmp_path: Path) -> None:
+    wrong = (
+        '[mqtt]\nhost = "10.0.0.2"\npassword_file = "secret"\nca_file = "ca.pem"\n'
+        'prefix = "a/+"\n[[pv]]'
+    )
+    assert told(template(tmp_path, ("[[pv]]", wrong))) == [
+        (
+            'site.toml: mqtt.prefix: "a/+" is no topic: write levels with / between them, without '
+            'spaces, + and #, as "plant/geems"'
+        ),
+        (
+            "site.toml: mqtt.password_file: a password would cross the network in clear; "
+            "set tls = true"
+        ),
+        "site.toml: mqtt.username: missing: a password needs an account",
+        "site.toml: mqtt.ca_file: has no effect without TLS; set tls = true, or leave it out",
+    ]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -324,8 +325,31 @@ def test_health_is_always_answered_with_its_details(served: Served) -> None:
     assert found["last_error"] == "solver fault"
     devices = found["devices"]
     assert devices == {
-        "pv": {"reachable": False, "last_seen": None, "note": "no answer within 3 s"}
+        "pv": {
+            "reachable": False,
+            "last_seen": None,
+            "note": "no answer within 3 s",
+            "response": "",
+            "response_note": "",
+            "refreshed": None,
+        }
     }
+
+
+def test_health_tells_how_each_device_follows_and_when_its_command_was_refreshed(
+    served: Served,
+) -> None:
+    at = datetime(2026, 7, 1, 12, 3, tzinfo=UTC)
+    follows = DeviceHealth(
+        reachable=True, last_seen=at, response="ignored", refreshed=at,
+        response_note="acknowledged, but for 40 s it makes 80.0 kW under a cap of 40.0 kW",
+    )  # fmt: skip
+    served.health = replace(HEALTHY, devices={"pv": follows})
+    devices: Any = one(served.get("/health"))["devices"]
+    found = devices["pv"]
+    assert found["response"] == "ignored"
+    assert found["response_note"].startswith("acknowledged, but")
+    assert found["refreshed"] == "2026-07-01T12:03:00Z"
 
 
 @pytest.mark.parametrize(

@@ -228,6 +228,12 @@ function showPlan(made) {
 
 // --- the service -------------------------------------------------------------------
 
+const responses = {
+  followed: ["good", "Follows"],
+  waiting: ["quiet", "On its way"],
+  ignored: ["bad", "Does not follow"],
+};
+
 function showHealth(alarms) {
   put("site", health.site);
   put("mode", health.mode === "advisory" ? "Advisory: nothing is written" : "Automatic");
@@ -240,7 +246,10 @@ function showHealth(alarms) {
   lines("devices", Object.entries(health.devices).map(([name, d]) => {
     const li = element("li", "", "device");
     li.append(element("span", name), badge(element("span"), d.reachable ? ["good", "Answers"] : ["bad", "Silent"]));
+    if (responses[d.response]) li.append(badge(element("span"), responses[d.response]));
     if (d.note) li.append(element("small", d.note));
+    if (d.response_note && d.response_note !== d.note) li.append(element("small", d.response_note));
+    if (d.refreshed) li.append(element("small", `command refreshed ${format.moment(new Date(d.refreshed))} UTC`));
     if (!d.reachable) {
       const seen = d.last_seen ? `last answer ${format.moment(new Date(d.last_seen))} UTC` : "no answer yet";
       li.append(element("small", seen));
