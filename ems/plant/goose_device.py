@@ -6,9 +6,10 @@ timers and refusals included.
 """
 
 import logging
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ems.outstation import RegisterMap
 from ems.protocols.goose import Data, UtcTime
@@ -26,6 +27,9 @@ device, and no order of a wire that was broken in between."""
 FASTEST_CLOCK_S = 5.0
 """How far an order may be ahead of the device's clock [s]. Clocks agree in IEC 61850; an order
 from further ahead would shut out those that follow it."""
+REMEMBERED = 1000
+"""How many orders of each control are known again: at one a minute those of sixteen hours, against
+ways through a network of seconds."""
 
 
 class Local:
@@ -66,7 +70,7 @@ class _Followed:
     """A control, and when it was last set."""
 
     order: datetime
-    """Of the setpoint last taken; only later ones are taken after it."""
+    """Of the setpoint last taken, as the clock stands now; only later ones are taken after it."""
     t: UtcTime
     """Of that setpoint, or of the device's own change since."""
     held: tuple[float | None, ...]
@@ -96,12 +100,16 @@ class Device:
     _local: Local = field(init=False)
     _told: dict[Key, _Told] = field(init=False, default_factory=dict)
     _followed: dict[Key, _Followed] = field(init=False, default_factory=dict)
-    _untimely: dict[Key, datetime] = field(init=False, default_factory=dict)
-    """Orders refused as too old, or as from the future: these do not wait for their time."""
+    _judged: dict[Key, deque[datetime]] = field(init=False, default_factory=dict)
+    """Times that orders bore, latest first. What was taken or refused never is an order again,
+    whatever the clock is set to: neither does it wait for its time nor does it come back."""
+    _began: datetime = field(init=False)
+    """When it started, as the clock stands now."""
     _places: tuple[dict[Key, Place], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         self._local = Local(self.registers)
+        self._began = self.started.when
         told = (*ALL_TOLD, *METERED, *ORDERED, *REMAINING)
         self._places = tuple(places(block, told) for block in self.own)
 
@@ -161,37 +169,62 @@ class Device:
             found = {key: sample(at[key], simple) for key in control.keys}
             stamp = found[_first(control)].t
             wanted = {k: s.value for k, s in found.items() if s.value is not None}
-            if stamp is None or len(wanted) < len(found) or not self._is_new(control, stamp.when):
+            if stamp is None or len(wanted) < len(found) or self._was_judged(control, stamp.when):
                 continue
             remaining = self._in_time(control, wanted, stamp.when, now)
             if remaining is not None:
                 self._obey(control, remaining, stamp)
 
-    def _is_new(self, control: Control, t: datetime) -> bool:
-        """Whether an order is later than all that this device has seen."""
-        before = self._followed.get(_first(control))
-        later = before is None or t > before.order
-        return later and t > self.started.when and self._untimely.get(_first(control)) != t
+    def clock_set(self, by: timedelta) -> None:
+        """The device's clock was set: what it knows of the past moves along.
+
+        Else no order of an RTU whose clock was set back as well would be later than what was
+        taken before. What it has judged already it knows by the time that it bore.
+        """
+        self._began += by
+        for followed in self._followed.values():
+            followed.order += by
+
+    def _was_judged(self, control: Control, t: datetime) -> bool:
+        """Whether an order is a repeated one; one that is not will be from now on."""
+        judged = self._judged.setdefault(_first(control), deque(maxlen=REMEMBERED))
+        if t in judged:
+            return True
+        judged.appendleft(t)
+        return False
 
     def _in_time(
         self, control: Control, wanted: Mapping[Key, float], t: datetime, now: datetime
     ) -> Mapping[Key, float] | None:
         """An order with what is left of its timer, which runs from its own time; None: too late."""
         age_s = (now - t).total_seconds()
-        if age_s < -FASTEST_CLOCK_S:
-            self._untimely[_first(control)] = t
-            self._refuse(control, f"it is of {-age_s:.0f} s from now, set the clocks")
-            return None
         timer = None if control.block is None else (CONTROLS_AC, control.block.timer)
         timer_s = 0.0 if timer is None else wanted[timer]
-        if age_s >= (timer_s or OLDEST_ORDER_S):
-            self._untimely[_first(control)] = t
-            self._refuse(control, f"it is {age_s:.0f} s old")
+        why = self._untimely(control, t, age_s, timer_s or OLDEST_ORDER_S)
+        if why is not None:
+            self._refuse(control, why)
             return None
         if timer is None or not timer_s:
             return wanted
         # Whole seconds, as registers have them; what is on its way for less is as good as new.
         return {**wanted, timer: timer_s - max(0, int(age_s))}
+
+    def _untimely(self, control: Control, t: datetime, age_s: float, oldest_s: float) -> str | None:
+        """Why an order is none by its time, and the mend; None: it is one."""
+        before = self._followed.get(_first(control))
+        if age_s < -FASTEST_CLOCK_S:
+            return f"it is of {-age_s:.0f} s from now, set the clocks"
+        if before is not None and t <= before.order:
+            return (
+                f"it is of {_date(t)}, older than the order of {_date(before.order)}; was a clock "
+                "set back? Set RTU and device to the same time"
+            )
+        if t <= self._began:
+            return (
+                f"it is of {_date(t)}, and the device started at {_date(self._began)}; write it "
+                "again, and if that is refused set RTU and device to the same time"
+            )
+        return f"it is {age_s:.0f} s old, set the clocks" if age_s >= oldest_s else None
 
     def _refuse(self, control: Control, why: str) -> None:
         model_id, point = _first(control)
@@ -245,6 +278,10 @@ class Device:
 def _first(control: Control) -> Key:
     """What a control is known by."""
     return control.points[0].key
+
+
+def _date(t: datetime) -> str:
+    return t.isoformat(" ", "milliseconds")
 
 
 def _held(blocks: Mapping[int, ModelBlock], control: Control) -> tuple[float | None, ...]:

@@ -2,11 +2,12 @@
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
 
+from ems.clock import WallClock
 from ems.domain import Readback
 from ems.outstation import RegisterMap
 from ems.plant.goose_device import Device, Local
@@ -17,13 +18,25 @@ from ems.protocols.sunspec import held
 log = logging.getLogger(__name__)
 LONGEST_WAIT_S = 0.1
 """How long a change of the registers, or a stop, may stay unnoticed [s]."""
+STEP = timedelta(seconds=3)
+"""From where on the machine's clock counts as set, as for the RTU that orders."""
+
+
+def _shown() -> datetime:
+    return datetime.now(UTC)
 
 
 class GooseEnd:
     """One device on an interface, with a process and a thread of its own."""
 
     def __init__(
-        self, registers: RegisterMap, file: SclFile, interface: str, *, prefix: Sequence[str] = ()
+        self,
+        registers: RegisterMap,
+        file: SclFile,
+        interface: str,
+        *,
+        prefix: Sequence[str] = (),
+        machine: Callable[[], datetime] = _shown,
     ) -> None:
         """Open nothing yet.
 
@@ -32,6 +45,7 @@ class GooseEnd:
             file: its ICD.
             interface: where GOOSE goes to and comes from.
             prefix: program that starts the process that holds the link.
+            machine: what the machine's clock shows; aware.
         """
         blocks = control_blocks(file)
         self.name = file.ieds[0].name
@@ -44,6 +58,7 @@ class GooseEnd:
             subscribes=() if self._rtu is None else (self._rtu.block,),
         )
         self._prefix = prefix
+        self._machine, self._clock = machine, WallClock(machine)
         self._goose: GooseProcess | None = None
         self._device: Device | None = None
         self._lock = threading.Lock()
@@ -58,7 +73,8 @@ class GooseEnd:
         """
         self._goose = GooseProcess(self._station, prefix=self._prefix)
         self._goose.start()
-        started = UtcTime.of(datetime.now(UTC))
+        self._clock.follow()
+        started = UtcTime.of(self._machine())
         self._device = Device(self._registers, self._own, self._rtu, started)
         self._stop.clear()
         self.publish()
@@ -76,7 +92,7 @@ class GooseEnd:
         """
         with self._lock:
             if self._goose is not None and self._device is not None:
-                now = datetime.now(UTC)
+                now = self._now(self._device)
                 told = self._device.values(UtcTime.of(now))
                 for block, values in zip(self._own, told, strict=True):
                     self._goose.publish(block.block.gocb_ref, values, now)
@@ -102,7 +118,7 @@ class GooseEnd:
                 with self._lock:
                     while told is not None:  # all that waits: what is judged must be the present
                         if isinstance(told, Heard):
-                            device.follow(told.values, datetime.now(UTC))
+                            device.follow(told.values, self._now(device))
                             led, falling = True, False
                         told = goose.receive(0.0)
                     if led and not self._is_led(goose):
@@ -114,6 +130,14 @@ class GooseEnd:
         except LinkFault as fault:
             if not self._stop.is_set():
                 log.error("%s; %s is silent", fault, self.name)  # noqa: TRY400 - no defect
+
+    def _now(self, device: Device) -> datetime:
+        """What the machine's clock shows; the device is told first where it was set."""
+        if abs(self._clock.astray()) >= STEP:
+            by = self._clock.follow()
+            log.warning("%s: its clock was set by %+.0f s", self.name, by.total_seconds())
+            device.clock_set(by)
+        return self._machine()
 
     def _is_led(self, goose: GooseProcess) -> bool:
         """Whether setpoints are within their time allowed to live."""
@@ -141,6 +165,7 @@ class GooseEnds:
         interface: str,
         *,
         prefix: Sequence[str] = (),
+        machine: Callable[[], datetime] = _shown,
     ) -> None:
         """Open nothing yet.
 
@@ -149,9 +174,10 @@ class GooseEnds:
             files: the ICD of each device.
             interface: where GOOSE goes to and comes from.
             prefix: program that starts the processes that hold the link.
+            machine: what the machine's clock shows; aware.
         """
         self._ends = {
-            name: GooseEnd(registers[name], file, interface, prefix=prefix)
+            name: GooseEnd(registers[name], file, interface, prefix=prefix, machine=machine)
             for name, file in files.items()
         }
 

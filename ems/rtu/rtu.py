@@ -7,7 +7,7 @@ and answers Modbus requests.
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
@@ -43,6 +43,7 @@ class Rtu:
         host: str = LOOPBACK,
         port: int = 0,
         prefix: Sequence[str] = (),
+        clock: Callable[[], tuple[float, datetime]] = present,
     ) -> None:
         """Take the files; nothing is opened before `start`.
 
@@ -52,12 +53,14 @@ class Rtu:
             host: address of the Modbus servers.
             port: of the first device, the others follow; 0 takes any that are free.
             prefix: program that starts the process that holds the interface.
+            clock: the present: on a clock that never steps [s], and of the day.
 
         Raises:
             BadInput: a file does not say enough, or two files claim the same.
         """
+        self._clock = clock
         self.units = tuple(
-            Unit(file, present, partial(self._forward, k)) for k, file in enumerate(files)
+            Unit(file, clock, partial(self._forward, k)) for k, file in enumerate(files)
         )
         _check_apart(self.units)
         blocks = [u.setpoints.block for u in self.units if u.setpoints is not None]
@@ -145,7 +148,7 @@ class Rtu:
         if block is None:  # never: a unit without one has no writable point
             return
         try:
-            self._goose.publish(block.block.gocb_ref, values, datetime.now(UTC))
+            self._goose.publish(block.block.gocb_ref, values, self._clock()[1])
         except LinkFault:
             self._gone.set()
 

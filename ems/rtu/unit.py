@@ -6,13 +6,14 @@ timers run in the device: they are forwarded, and each write carries a time stam
 that writing the same setpoint again arms them anew, and repeating a frame does not.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import zip_longest
 
 from ems.errors import BadInput
 from ems.outstation import Accepts, RegisterMap, Written
-from ems.protocols.goose import Data, UtcTime
+from ems.protocols.goose import Data, Kind, UtcTime
 from ems.protocols.scl import (
     ALL_TOLD,
     CONTROLS,
@@ -28,6 +29,7 @@ from ems.protocols.scl import (
 from ems.protocols.scl.carried import (
     NOTHING,
     Key,
+    Place,
     Sample,
     filled,
     places,
@@ -42,7 +44,12 @@ ECHO_S = 1.0
 """How long a setpoint is shown as written while the device has not confirmed it [s]: some
 hundred times what a GOOSE round trip takes."""
 TICK = timedelta(microseconds=1)
-"""An order is later than the one before, also where the clock was set back."""
+"""An order is later than the one before, also where the clock stands or goes back a little."""
+STEP = timedelta(seconds=3)
+"""From where on a clock counts as set back: less, and orders are later than the one before by
+`TICK` until it has caught up, well within what devices let a clock be ahead."""
+MOST_PCT = 100.0
+"""Of the rating: a limit above it is none."""
 LARGEST_COUNT = 0xFFFF_FFFE
 """Of an unsigned point of 32 bits; the next one means "not implemented"."""
 ORDERED = tuple(p for c in CONTROLS for p in c.points)
@@ -55,6 +62,8 @@ class _Order:
 
     values: dict[Key, float]
     t: UtcTime
+    made_s: float
+    """When, on the clock that never steps [s]."""
     until: float | None
     """Until when it is shown as written [s]; None: the device's own answer counts."""
     confirmed: bool = False
@@ -88,17 +97,25 @@ class Unit:
         self._clock, self._publish = clock, publish
         load = is_load(file.ieds[0])
         wanted = METERED if load else (*ALL_TOLD, *ORDERED, *REMAINING)
-        self._by_block = {b.block.gocb_ref: places(b, wanted) for b in self.measurements}
+        told = {b.block.gocb_ref: _told_in(b, wanted) for b in self.measurements}
         # What two control blocks tell, the first one tells.
-        self._told = {k: p for at in reversed(self._by_block.values()) for k, p in at.items()}
+        self._told = {k: p for at in reversed(told.values()) for k, p in at.items()}
+        self._by_block = {r: _keys_at(at, self._told) for r, at in told.items()}
         self._sent = {} if self.setpoints is None else places(self.setpoints, ORDERED)
         self._controls = tuple(c for c in CONTROLS if c.keys <= self._sent.keys())
         self._tells = {_first(c): c.keys & self._told.keys() for c in self._controls}
         self._orders: dict[Key, _Order] = {}
         self._withdrawn = False
         """Whether an order was ever taken back."""
+        self._nested = {b.block.gocb_ref for b in self.measurements if _nests(b)}
+        """Control blocks whose data sets hold structures."""
+        self._taken: dict[str, Sequence[Data]] = {}
+        """What each control block said last, structures dissolved."""
         self._found: dict[Key, Sample] = {}
-        self._shown: dict[Key, float | None] = {}
+        self._stale = set(self._told)
+        """Points whose registers may show something else than what the device says."""
+        self._orderable = frozenset(k for c in self._controls for k in c.keys)
+        self._shown_alive: bool | None = None
         self._there: dict[Key, bool] = {}
         self._blocks = blocks_of(file.ieds[0], [*self._told, *self._sent])
         self.registers = RegisterMap(
@@ -115,12 +132,10 @@ class Unit:
 
     def take(self, gocb_ref: str, values: Sequence[Data]) -> None:
         """Show what one control block of the device says."""
-        simple = flat(values)
-        at = self._by_block[gocb_ref]
-        found = {k: sample(p, simple) for k, p in at.items() if self._told[k] is p}
+        simple = flat(values) if gocb_ref in self._nested else values
         with self.registers.lock:
             was_alive = self.alive
-            self._found.update(found)
+            self._find(gocb_ref, simple)
             self.heard.add(gocb_ref)
             self.registers.sealed = not self.alive
             self._confirm()
@@ -129,11 +144,26 @@ class Unit:
                 # Once more: what was lost may have been this RTU's own end of the wire.
                 self._order()
 
+    def _find(self, gocb_ref: str, values: Sequence[Data]) -> None:
+        """Understand what is new: values that did not change are the same objects as before."""
+        keys_at = self._by_block[gocb_ref]
+        before = self._taken.get(gocb_ref, ())
+        self._taken[gocb_ref] = values
+        new = [i for i, (v, was) in enumerate(zip_longest(values, before)) if v is not was]
+        for key in {key for i in new for key in keys_at.get(i, ())}:
+            found = sample(self._told[key], values)
+            if found.value != self._found.get(key, NOTHING).value:
+                self._stale.add(key)
+            self._found[key] = found
+
     def forget(self, gocb_ref: str) -> None:
         """A control block is not heard: nothing it said holds any more, and no write is taken."""
         with self.registers.lock:
-            for key in self._by_block[gocb_ref]:
+            self._taken.pop(gocb_ref, None)
+            gone = {key for keys in self._by_block[gocb_ref].values() for key in keys}
+            for key in gone:
                 self._found.pop(key, None)
+            self._stale |= gone
             self.heard.discard(gocb_ref)
             self.registers.sealed = True
             self._withdraw()
@@ -173,25 +203,25 @@ class Unit:
             )
 
     def _show(self) -> None:
-        """Bring the registers up to what is known."""
-        now, _ = self._clock()
-        waiting: set[Key] = set()
-        for control in self._controls:
-            if self._waits(control, now):
-                waiting |= {*control.keys, *([control.remaining.key] if control.remaining else [])}
-        for key in waiting:
-            self._shown.pop(key, None)
-        for key, place in self._told.items():
-            value = self._found.get(key, NOTHING).value
-            # Most of what a device says it has said before: a register is touched when it changes.
-            if key not in waiting and self._shown.get(key, ...) != value:
-                show(self._blocks, place.mapped, value)
-                self._shown[key] = value
+        """Bring the registers up to what is known; those that did not change are not touched."""
+        waiting = self._waiting() if self._orders else frozenset[Key]()
+        changed = self._stale
+        for key in changed - waiting:
+            show(self._blocks, self._told[key].mapped, self._found.get(key, NOTHING).value)
+        self._stale = changed & waiting
+        if self.alive is self._shown_alive and changed.isdisjoint(self._orderable):
+            return
+        self._shown_alive = self.alive
         for control in self._controls:
             there = self._available(control)
             if self._there.get(_first(control)) is not there:
                 self._there[_first(control)] = there
                 self._show_untold(control, there=there)
+
+    def _waiting(self) -> frozenset[Key]:
+        """Points that are still shown as written."""
+        now, _ = self._clock()
+        return frozenset(k for c in self._controls if self._waits(c, now) for k in _written_of(c))
 
     def _waits(self, control: Control, now: float) -> bool:
         """Whether a control is still shown as written."""
@@ -247,8 +277,8 @@ class Unit:
         if mapped.form is not Form.NUMBER:
             return 0, 1
         ratings, sf = self._blocks[702], self._blocks[mapped.model].scale_factor(mapped.point) or 0
-        if mapped.point.startswith("WMaxLimPct"):
-            least, most = 0.0, 100.0
+        if _is_limit(mapped):
+            least, most = 0.0, MOST_PCT
         elif mapped.point.startswith("VarSet"):
             least, most = ratings.value("VarMaxAbsRtg") or 0.0, ratings.value("VarMaxInjRtg") or 0.0
         else:
@@ -266,12 +296,11 @@ class Unit:
             if control.block is not None and control.remaining is not None:
                 seconds = values.get((CONTROLS_AC, control.block.timer))
                 show(self._blocks, control.remaining, seconds)
-            for mapped in (*control.points, *([control.remaining] if control.remaining else [])):
-                self._shown.pop(mapped.key, None)
+            self._stale |= _written_of(control) & self._told.keys()
             confirms = bool(self._tells[_first(control)])
-            before = self._orders.get(_first(control))
-            t = UtcTime.of(day if before is None else max(day, before.t.when + TICK))
-            self._orders[_first(control)] = _Order(values, t, now + ECHO_S if confirms else None)
+            t = UtcTime.of(_later(self._orders.get(_first(control)), now, day))
+            until = now + ECHO_S if confirms else None
+            self._orders[_first(control)] = _Order(values, t, now, until)
         self._order()
 
     def _order(self) -> None:
@@ -292,6 +321,51 @@ class Unit:
 def _first(control: Control) -> Key:
     """What a control is known by."""
     return control.points[0].key
+
+
+def _later(before: _Order | None, now: float, day: datetime) -> datetime:
+    """The time of an order: later than that of the one before, as long as no clock was set back.
+
+    Where it was, only its new time is one that devices with the same clock can take.
+    """
+    if before is None:
+        return day
+    set_back = before.t.when + timedelta(seconds=now - before.made_s) - day
+    return day if set_back >= STEP else max(day, before.t.when + TICK)
+
+
+def _told_in(block: GooseBlock, wanted: Sequence[Mapped]) -> dict[Key, Place]:
+    """Where a device tells each point; limits in percent have an end that no register shows."""
+    return {
+        key: replace(place, mapped=replace(place.mapped, most=MOST_PCT))
+        if _is_limit(place.mapped)
+        else place
+        for key, place in places(block, wanted).items()
+    }
+
+
+def _is_limit(mapped: Mapped) -> bool:
+    return mapped.form is Form.NUMBER and mapped.point.startswith("WMaxLimPct")
+
+
+def _nests(block: GooseBlock) -> bool:
+    return any(not isinstance(entry.shape, Kind) for entry in block.block.entries)
+
+
+def _written_of(control: Control) -> frozenset[Key]:
+    """What a write to a control changes: its points, and the rest of its timer."""
+    remaining = control.remaining
+    return control.keys if remaining is None else control.keys | {remaining.key}
+
+
+def _keys_at(at: Mapping[Key, Place], told: Mapping[Key, Place]) -> dict[int, list[Key]]:
+    """The points that a control block tells, by the index of each value that is about them."""
+    found: dict[int, list[Key]] = {}
+    for key, place in at.items():
+        for index in (place.value, place.q, place.t):
+            if index is not None and told[key] is place:
+                found.setdefault(index, []).append(key)
+    return found
 
 
 def chosen_blocks(file: SclFile) -> tuple[tuple[GooseBlock, ...], GooseBlock | None]:

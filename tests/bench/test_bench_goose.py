@@ -25,6 +25,7 @@ from ems.protocols.goose import (
     decode,
     encode,
 )
+from ems.protocols.goose.recurring import FrameReader
 from tests.bench.table import median_ms, tell
 from tests.goose_frames import CONTROL, HERE, START
 from tests.namespaces import wire
@@ -62,6 +63,9 @@ def test_bench_goose_frame() -> None:
     octets = Publisher(BLOCK, HERE).publish(measured(1.0), 0.0, START)
     assert octets is not None
     found = decode(octets)
+    reader, other = FrameReader(), Publisher(BLOCK, HERE)
+    other.publish(measured(0.0), 0.0, START)
+    alike = itertools.cycle([other.publish(measured(float(p)), 0.0, START) or b"" for p in (1, 2)])
     repeating = Publisher(BLOCK, HERE)
     repeating.publish(measured(1.0), 0.0, START)
     subscription = Subscription(BLOCK)
@@ -70,6 +74,7 @@ def test_bench_goose_frame() -> None:
     work: dict[str, Callable[[], object]] = {
         "encode": lambda: encode(found),
         "decode": lambda: decode(octets),
+        "read, all numbers new": lambda: reader.read(next(alike)),
         "decode, cut short": lambda: _refused(octets[:-1]),
         "repeat": lambda: repeating.due(next(clock)),
         "accept": lambda: subscription.receive(found, next(clock)),

@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,19 @@ LONGEST_TURNS = 60
 """Turns of the RTU until something must have happened; each waits at most a second."""
 
 
+@dataclass(slots=True)
+class Clock:
+    """That of a machine, which can be set."""
+
+    set_by: timedelta = timedelta()
+
+    def day(self) -> datetime:
+        return datetime.now(UTC) + self.set_by
+
+    def both(self) -> tuple[float, datetime]:
+        return time.monotonic(), self.day()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
     """Everything from the devices to the RTU's Modbus servers."""
@@ -58,6 +72,8 @@ class Chain:
     rtu: Rtu
     taken: Mapping[str, "threading.Event"]
     """Set when a device's registers were written."""
+    clock: Clock
+    """Of devices and RTU."""
 
     def turn_until(self, done: Callable[[], bool]) -> None:
         """Let the RTU work until something is so."""
@@ -108,12 +124,13 @@ def chain(ends: tuple[End, End]) -> Iterator[Chain]:
     files = site_models(SITE.ders, LOADS)
     registers = {**{n: d.registers for n, d in devices.items()}, "load": meter.registers}
     taken = {name: watched(r) for name, r in registers.items()}
-    goose = GooseEnds(registers, files, a.interface, prefix=a.prefix)
+    clock = Clock()
+    goose = GooseEnds(registers, files, a.interface, prefix=a.prefix, machine=clock.day)
     with (
-        Rtu(list(files.values()), b.interface, prefix=b.prefix) as rtu,
+        Rtu(list(files.values()), b.interface, prefix=b.prefix, clock=clock.both) as rtu,
         goose,
     ):
-        made = Chain(devices=devices, meter=meter, ends=goose, rtu=rtu, taken=taken)
+        made = Chain(devices=devices, meter=meter, ends=goose, rtu=rtu, taken=taken, clock=clock)
         made.turn_until(lambda: all(u.alive for u in rtu.units))
         yield made
 
@@ -214,7 +231,9 @@ def test_tshark_reads_what_devices_and_rtu_send(ends: tuple[End, End]) -> None:
     own, _, rtu = control_blocks(pv_file())
     at = places(own, told_by(PV))
     told = {(701, "W"): Sample(value=800e3), (701, "Hz"): Sample(value=59.98)}
-    station = Station(interface=ends[0].interface, publishes=(own.block, rtu.block))
+    # tshark need not wait long for a repetition
+    often = tuple(replace(b.block, max_time_ms=32) for b in (own, rtu))
+    station = Station(interface=ends[0].interface, publishes=often)
     fields = ("_ws.malformed", "_ws.expert.message", "goose.gocbRef", "goose.numDatSetEntries")
     listen = ["tshark", "-l", "-n", "-i", ends[1].interface, "-Y", "goose", "-T", "fields"]
     shown = [part for field in fields for part in ("-e", field)]
@@ -259,6 +278,25 @@ def test_a_device_falls_back_when_the_rtu_dies(chain: Chain, field: SunSpecField
     chain.wait_for("pv", 612.3)
     chain.rtu.close()
     chain.wait_for("pv", 400.0)
+
+
+def test_orders_are_obeyed_again_soon_after_the_clock_was_set_back(
+    chain: Chain, field: SunSpecField
+) -> None:
+    field.write([CAP])
+    chain.wait_for("pv", 612.3)
+    chain.clock.set_by = timedelta(hours=-2)
+    again = replace(CAP, cap_kw=500.0)
+
+    def obeyed() -> bool:
+        """An EMS writes until it is: both ends lose each other for a time to live."""
+        if chain.devices["pv"].orders.cap_kw == 500.0:
+            return True
+        if chain.unit("pv").alive:
+            field.write([again])
+        return False
+
+    chain.turn_until(obeyed)
 
 
 def test_the_process_that_holds_the_wire_may_hang_and_nothing_is_believed(

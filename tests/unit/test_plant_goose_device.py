@@ -176,6 +176,83 @@ def test_an_order_from_the_future_is_refused_and_does_not_wait(bench: Bench) -> 
     assert bench.field.orders.cap_kw == pytest.approx(612.3), "its clock may be five seconds ahead"
 
 
+def test_orders_of_an_rtu_whose_clock_was_set_back_as_the_devices_are_obeyed(bench: Bench) -> None:
+    bench.order(CAP, 7300)
+    bench.device.clock_set(timedelta(hours=-2))
+    bench.order(CAP | {(704, "WMaxLimPct"): 50.0}, 105)
+    assert bench.field.orders.cap_kw == 500.0
+
+
+@pytest.mark.parametrize("set_s", [-7200, -60, -4, 4, 7200])
+def test_no_order_comes_back_when_the_clock_was_set(bench: Bench, set_s: int) -> None:
+    times = (8000.0, 8001.0, 8002.0)
+    for at in times:
+        bench.order(CAP, at)
+    bench.device.revert()
+    bench.device.clock_set(timedelta(seconds=set_s))
+    for at in times:  # repeated at once, and where its time comes once more
+        bench.order(CAP, at, received_s=8003 + set_s)
+        bench.order(CAP, at, received_s=at)
+    assert bench.field.orders.cap_kw == 400.0
+
+
+def test_what_was_ordered_before_it_started_is_nobodys_also_when_its_clock_was_set_back(
+    bench: Bench,
+) -> None:
+    bench.order(CAP, -10, received_s=1)
+    bench.device.clock_set(timedelta(seconds=-60))
+    bench.order(CAP, -10, received_s=-9)
+    bench.order(CAP, -70, received_s=-55)
+    assert bench.field.orders.cap_kw is None
+    bench.order(CAP, -50)
+    assert bench.field.orders.cap_kw == pytest.approx(612.3)
+
+
+def test_an_overtaken_order_does_not_pass_because_the_clock_was_set_back(bench: Bench) -> None:
+    bench.order(CAP, 100)
+    bench.device.clock_set(timedelta(seconds=-60))
+    bench.order(CAP | {(704, "WMaxLimPct"): 90.0}, 39, received_s=41)
+    assert bench.field.orders.cap_kw == pytest.approx(612.3)
+
+
+def test_a_clock_set_right_again_leaves_all_as_it_was(bench: Bench) -> None:
+    bench.order(CAP, 100)
+    bench.device.clock_set(timedelta(hours=2))
+    bench.device.clock_set(timedelta(hours=-2))
+    bench.order(CAP | {(704, "WMaxLimPct"): 90.0}, 99, received_s=101)
+    assert bench.field.orders.cap_kw == pytest.approx(612.3)
+    bench.order(CAP | {(704, "WMaxLimPct"): 50.0}, 101)
+    assert bench.field.orders.cap_kw == 500.0
+
+
+def test_a_clock_set_to_the_beginning_of_time_is_a_time_as_well(bench: Bench) -> None:
+    bench.device.clock_set(datetime(1970, 1, 1, tzinfo=UTC) - STARTED - timedelta(hours=1))
+    assert bench.told(1)[701, "W"].value == 800e3
+
+
+def test_why_an_order_of_an_older_time_is_none_is_said_once(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As of an RTU that started again after its clock, and only its clock, was set back."""
+    bench.order(CAP, 7300)
+    for _ in range(3):
+        bench.order(CAP, 100, received_s=7301)
+    bench.order(CAP, 101, received_s=7302)
+    older = "2026-01-01 00:01:40.000+00:00, older than the order of 2026-01-01 02:01:40.000+00:00"
+    assert len(caplog.messages) == 2
+    assert f"refuses a setpoint (704.WMaxLimPctEna): it is of {older}" in caplog.messages[0]
+    assert "was a clock set back? Set RTU and device to the same time" in caplog.messages[0]
+
+
+def test_that_an_order_is_of_before_the_device_started_is_said_once(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.order(CAP, -1, received_s=1)
+    bench.order(CAP, -1, received_s=2)
+    (said,) = caplog.messages
+    assert "and the device started at 2026-01-01 00:00:00.000+00:00; write it again" in said
+
+
 def test_a_fall_back_that_is_refused_is_tried_again(bench: Bench) -> None:
     bench.order(CAP, 2)
     bench.field.registers.sealed = True

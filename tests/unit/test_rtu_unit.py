@@ -50,12 +50,14 @@ class Bench:
 
     def __init__(self, file: SclFile) -> None:
         self.now_s = 100.0
+        self.set_by = timedelta()
+        """What its clock was set by since."""
         self.published: list[tuple[Data, ...]] = []
         self.unit = Unit(file, self.clock, self.published.append)
         self.file = file
 
     def clock(self) -> tuple[float, datetime]:
-        return self.now_s, DAY + timedelta(seconds=self.now_s)
+        return self.now_s, DAY + timedelta(seconds=self.now_s) + self.set_by
 
     def hears(self, told: dict[tuple[int, str], float], t: UtcTime | None = None) -> None:
         """The device says all this."""
@@ -188,6 +190,55 @@ def test_an_order_is_later_than_the_one_before_also_where_the_clock_stands(pv: B
     assert first is not None
     assert again is not None
     assert again > first
+
+
+@pytest.mark.parametrize("set_s", [-7200, -3, 7200])
+def test_orders_follow_a_clock_that_was_set(pv: Bench, set_s: int) -> None:
+    pv.write(CAP, 1e6)
+    pv.now_s += 60
+    pv.set_by = timedelta(seconds=set_s)
+    for _ in range(2):
+        pv.write(CAP, 1e6)
+        assert pv.ordered()[704, "WMaxLimPct"].t == UtcTime.of(pv.clock()[1])
+        pv.now_s += 60
+
+
+def test_a_clock_that_goes_back_a_little_makes_no_order_older_than_the_one_before(
+    pv: Bench,
+) -> None:
+    pv.write(CAP, 1e6)
+    first = pv.ordered()[704, "WMaxLimPct"].t
+    pv.now_s += 0.5
+    pv.set_by = timedelta(seconds=-2.9)
+    pv.write(CAP, 1e6)
+    again = pv.ordered()[704, "WMaxLimPct"].t
+    assert first is not None
+    assert again is not None
+    assert again > first
+    pv.now_s += 3
+    pv.write(CAP, 1e6)
+    assert pv.ordered()[704, "WMaxLimPct"].t == UtcTime.of(pv.clock()[1])
+
+
+def test_a_standing_order_keeps_its_time_when_the_clock_was_set(pv: Bench) -> None:
+    """Whoever obeyed it knows it by that time."""
+    pv.write(CAP, 1e6)
+    before = pv.ordered()[704, "VarSet"]
+    pv.set_by = timedelta(hours=-2)
+    start, _ = pv.place(704)
+    write = encode(CAP, pv.block(704), 1e6)[0]
+    assert pv.unit.registers.write(start + write.offset, write.registers) is None
+    assert pv.ordered()[704, "VarSet"] == before
+    assert pv.ordered()[704, "WMaxLimPct"].t == UtcTime.of(pv.clock()[1])
+
+
+@pytest.mark.parametrize("point", ["WMaxLimPct", "WMaxLimPctRvrt"])
+def test_a_limit_above_the_rating_reads_as_not_available(pv: Bench, point: str) -> None:
+    pv.hears(MEASURED | OFF | {(704, point): 150.0})
+    assert pv.block(704).raw(point) is None
+    assert pv.block(704).raw("WMaxLimPctEna") == 0
+    pv.hears(MEASURED | OFF | {(704, point): 100.0})
+    assert pv.block(704).value(point) == 100.0
 
 
 @pytest.mark.parametrize(
@@ -362,6 +413,32 @@ def test_a_count_that_no_register_can_hold_reads_as_not_available(pv: Bench) -> 
     pv.hears(MEASURED | OFF | {(715, "DERHb"): float(0xFFFF_FFFF)})
     assert pv.block(715).raw("DERHb") is None
     assert pv.block(701).value("W") == 800e3
+
+
+def test_values_that_did_not_change_are_shown_again_after_a_silence(pv: Bench) -> None:
+    """The very same objects: what did not change is not looked at while the device is heard."""
+    block = pv.unit.measurements[0]
+    told = {k: Sample(value=v, t=UtcTime.of(DAY)) for k, v in (MEASURED | OFF).items()}
+    values = filled(block, places(block, ALL), told)
+    pv.unit.take(block.block.gocb_ref, values)
+    pv.unit.take(block.block.gocb_ref, values)
+    assert pv.block(701).value("W") == 800e3
+    pv.unit.forget(block.block.gocb_ref)
+    assert pv.block(701).raw("W") is None
+    pv.unit.take(block.block.gocb_ref, values)
+    assert pv.block(701).value("W") == 800e3
+    assert pv.block(704).raw("WMaxLimPctEna") == 0, "it is writable again"
+
+
+def test_an_answer_that_came_while_a_setpoint_was_shown_as_written_is_shown_after_that(
+    pv: Bench,
+) -> None:
+    pv.write(CAP, 1e6)
+    pv.hears(MEASURED | OFF | {(704, "WMaxLimPct"): 70.0})
+    assert pv.block(704).value("WMaxLimPct") == 61.23
+    pv.now_s += ECHO_S
+    pv.unit.settle()
+    assert pv.block(704).value("WMaxLimPct") == 70.0
 
 
 def test_without_its_held_setpoints_a_device_is_read_and_takes_no_write(pv: Bench) -> None:

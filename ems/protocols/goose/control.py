@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import zip_longest
 from typing import Any, TypeAlias
 
 from ems.errors import BadInput, Fault
@@ -113,14 +114,21 @@ class ControlBlock:
         if not self.entries:
             yield "entries", "the data set is empty"
 
-    def mismatches(self, data: Sequence[values.Data]) -> list[str]:
-        """What keeps values from being this data set; empty where they fit."""
+    def mismatches(
+        self, data: Sequence[values.Data], fitting: Sequence[values.Data] = ()
+    ) -> list[str]:
+        """What keeps values from being this data set; empty where they fit.
+
+        Args:
+            data: the values.
+            fitting: values that fit, as found before; what is the same object is not looked at.
+        """
         if len(data) != len(self.entries):
             return [f"{len(data)} entries, the data set has {len(self.entries)}"]
         return [
-            f"entry {i} ({entry.reference}) is {value}"
-            for i, (entry, value) in enumerate(zip(self.entries, data, strict=True))
-            if not fits(entry.shape, value)
+            f"entry {i} ({self.entries[i].reference}) is {value}"
+            for i, (value, known) in enumerate(zip_longest(data, fitting))
+            if value is not known and not fits(self.entries[i].shape, value)
         ]
 
 

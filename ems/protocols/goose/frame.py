@@ -223,6 +223,13 @@ def _fields(octets: bytes, at: int, end: int) -> dict[int, tuple[int, int]]:
     return fields
 
 
+def field_places(octets: bytes) -> dict[int, tuple[int, int]]:
+    """Start and end of each field's content, by tag, in a frame that `decode` has read."""
+    at = 18 if octets[12] << 8 | octets[13] == TAGGED else 14
+    _, start, stop = head(octets, at + HEADER.size, len(octets))
+    return _fields(octets, start, stop)
+
+
 def _message(octets: bytes, at: int, end: int) -> GooseMessage:
     tag, start, stop = head(octets, at, end)
     if tag != GOOSE_PDU:

@@ -27,6 +27,7 @@ _MULTICAST, _PROMISCUOUS = 0, 1
 _ATTACH_FILTER: Final = 26
 _AUX = struct.Struct("IIIHHHH")
 """tpacket_auxdata: status, length, captured, two offsets, tag, ethertype of the tag."""
+_BESIDE = socket.CMSG_SPACE(_AUX.size)
 _TAG_IS_VALID, _TAG_TYPE_IS_VALID = 0x10, 0x40
 _LONGEST = 2048
 """Longest frame read; longer ones cannot be GOOSE and are dropped by the filter."""
@@ -150,7 +151,7 @@ class RawLink:
         if timeout_s != 0.0 and not select.select([self._socket], [], [], timeout_s)[0]:
             return None
         try:
-            octets, beside, _, _ = self._socket.recvmsg(_LONGEST, socket.CMSG_SPACE(_AUX.size))
+            octets, beside, _, _ = self._socket.recvmsg(_LONGEST, _BESIDE)
         except BlockingIOError:
             return None
         except OSError as fault:

@@ -19,9 +19,10 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-from ems.protocols.goose.ber import read_sequence
 from ems.protocols.goose.link import LinkFault
+from ems.protocols.goose.news import MARK, read_news
 from ems.protocols.goose.publisher import data_set_octets
+from ems.protocols.goose.recurring import SequenceReader
 from ems.protocols.goose.station import MESSAGE_OCTETS, Counts, Station, StationCounts
 from ems.protocols.goose.subscription import Standing
 from ems.protocols.goose.utc_time import UtcTime
@@ -51,8 +52,6 @@ class Heard:
     """When they changed, by the publisher's clock."""
     st_num: int
     """Their state number."""
-    received: datetime
-    """When they came in, by this machine's clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +81,7 @@ class GooseProcess:
         """Address of the interface, six octets, once started."""
         self._prefix = tuple(prefix)
         self._publishes = {control.gocb_ref: control for control in station.publishes}
+        self._subscribes = [(c.gocb_ref, SequenceReader()) for c in station.subscribes]
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._held: dict[str, tuple[Heard, float]] = {}
@@ -211,17 +211,21 @@ class GooseProcess:
         if not found:
             self.close()
             raise LinkFault(f"{self.station.interface}: the GOOSE process is gone")
-        # Sent by the process that this one started, through a socket nobody else holds.
-        self._understand(pickle.loads(found))  # noqa: S301
+        if found.startswith(MARK):
+            self._hear(*read_news(found))
+        else:
+            # Sent by the process that this one started, through a socket nobody else holds.
+            self._understand(pickle.loads(found))  # noqa: S301
         return True
+
+    def _hear(self, control: int, t: UtcTime, st_num: int, expires: float, octets: bytes) -> None:
+        reference, reader = self._subscribes[control]
+        heard = Heard(gocb_ref=reference, values=reader.read(octets), t=t, st_num=st_num)
+        self._held[reference] = heard, expires
+        self._waiting.append(heard)
 
     def _understand(self, message: tuple[str, *tuple[object, ...]]) -> None:
         match message:
-            case "new", str(ref), bytes(data), UtcTime() as t, int(n), datetime() as at, float(end):
-                values = read_sequence(data, 0, len(data))
-                heard = Heard(gocb_ref=ref, values=values, t=t, st_num=n, received=at)
-                self._held[ref] = heard, end
-                self._waiting.append(heard)
             case "alive", str(ref), float(expires):
                 self._held[ref] = self._held[ref][0], expires
             case "lost", str(ref), Standing() as standing, datetime() as at:

@@ -21,10 +21,12 @@ from datetime import UTC, datetime
 from ems.errors import BadInput, Fault
 from ems.protocols.goose.ber import MalformedFrame
 from ems.protocols.goose.control import ControlBlock
-from ems.protocols.goose.frame import Frame, decode
+from ems.protocols.goose.frame import Frame
 from ems.protocols.goose.link import LinkDown, LinkFault, RawLink
+from ems.protocols.goose.news import news_octets
 from ems.protocols.goose.publisher import Publisher
-from ems.protocols.goose.subscription import Reason, Standing, Subscription
+from ems.protocols.goose.recurring import FrameReader
+from ems.protocols.goose.subscription import Accepted, Reason, Standing, Subscription
 
 FRAMES_AT_A_TIME = 64
 """Frames read before timers and parent get their turn: a flood must not stop the publishers."""
@@ -101,24 +103,25 @@ class StationCounts:
 class _Subscribed:
     """A subscription, and what the parent was told of it."""
 
-    def __init__(self, control: ControlBlock, *, accept_simulated: bool) -> None:
+    def __init__(self, number: int, control: ControlBlock, *, accept_simulated: bool) -> None:
+        self._number = number
         self.subscription = Subscription(control, accept_simulated=accept_simulated)
         self.told: tuple[Standing, object, float | None] = (Standing.SILENT, None, None)
         """Standing, state of the values, and until when they hold [s]."""
 
-    def news(self, now: float) -> tuple[object, ...] | None:
+    def news(self, now: float) -> bytes | None:
         """What to tell the parent, or None where it knows."""
-        standing, message = self.subscription.standing(now), self.subscription.message(now)
+        standing, message, expires = self.subscription.present(now)
         reference, before = self.subscription.control.gocb_ref, self.told
-        if message is None:
+        if message is None or expires is None:
             self.told = standing, None, None
-            return None if before == self.told else ("lost", reference, standing, datetime.now(UTC))
-        expires = self.subscription.next_change(now)
-        self.told = standing, (message.st_num, message.t), expires
+            lost = "lost", reference, standing, datetime.now(UTC)
+            return None if before == self.told else pickle.dumps(lost)
+        state = message.st_num, message.t
+        self.told = standing, state, expires
         if before[:2] == self.told[:2]:
-            return None if before == self.told else ("alive", reference, expires)
-        values = message.octets
-        return "new", reference, values, message.t, message.st_num, datetime.now(UTC), expires
+            return None if before == self.told else pickle.dumps(("alive", reference, expires))
+        return news_octets(self._number, message.t, message.st_num, expires, message.octets)
 
     def counts(self) -> Counts:
         s = self.subscription
@@ -137,11 +140,12 @@ class _Process:
             for control in station.publishes
         }
         self._subscribed = {
-            control.gocb_ref: _Subscribed(control, accept_simulated=station.accept_simulated)
-            for control in station.subscribes
+            control.gocb_ref: _Subscribed(k, control, accept_simulated=station.accept_simulated)
+            for k, control in enumerate(station.subscribes)
         }
         self._untold: set[str] = set()
-        self._replies: list[tuple[object, ...]] = []
+        self._replies: list[bytes] = []
+        self._reader = FrameReader()
         self._malformed = self._elsewhere = self._overrun = self._unsent = 0
         self._poll = select.epoll()
         self._poll.register(link.fileno(), select.EPOLLIN)
@@ -192,32 +196,37 @@ class _Process:
             else:
                 # One message each: together they may be longer than a message.
                 counted = ((r, s.counts()) for r, s in self._subscribed.items())
-                self._replies += [("counted", r, counts) for r, counts in counted]
-                self._replies.append(("counts", self._counts()))
+                self._replies += [pickle.dumps(("counted", r, counts)) for r, counts in counted]
+                self._replies.append(pickle.dumps(("counts", self._counts())))
 
     def _listen(self) -> None:
-        for _ in range(FRAMES_AT_A_TIME):
+        for k in range(FRAMES_AT_A_TIME):
             try:
                 octets = self._link.receive()
             except LinkDown as fault:
-                self._replies.append(("down", str(fault)))
+                self._replies.append(pickle.dumps(("down", str(fault))))
                 return
             if octets is None:
                 return
             try:
-                frame = decode(octets)
+                frame = self._reader.read(octets)
             except MalformedFrame:
                 self._malformed += 1
             else:
                 self._take(frame)
+            if not k:  # mostly it is the only one; the parent need not wait until that is clear
+                self._tell()
 
     def _take(self, frame: Frame) -> None:
         reference = frame.message.gocb_ref
         if reference in self._subscribed:
             subscription = self._subscribed[reference].subscription
             now = time.monotonic()
-            subscription.receive(frame, now)
-            self._by(subscription.next_change(now))
+            answer = subscription.receive(frame, now)
+            if isinstance(answer, Accepted):
+                self._by(answer.expires)
+            else:
+                self._by(subscription.next_change(now))
             self._untold.add(reference)
         else:
             self._elsewhere += 1
@@ -267,10 +276,10 @@ class _Process:
             wanted = select.EPOLLIN | (select.EPOLLOUT if waiting else 0)
             self._poll.modify(self._parent.fileno(), wanted)
 
-    def _told(self, message: tuple[object, ...]) -> bool:
+    def _told(self, message: bytes) -> bool:
         """Whether the parent took it, or is gone, which its end of the socket will say."""
         try:
-            self._parent.send(pickle.dumps(message))
+            self._parent.send(message)
         except BlockingIOError:
             return False
         except ConnectionError:

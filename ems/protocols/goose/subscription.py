@@ -101,6 +101,8 @@ class Subscription:
         """How often the publisher started again."""
         self._accept_simulated = accept_simulated
         self._simulated = False
+        self._fitting: tuple[Data, ...] = ()
+        """Values that were those of the data set."""
         self._tracks: list[Track] = []
         bound_s = LONGEST_LIFE * control.max_time_ms / 1000
         self._longest_life_s = max(bound_s, LEAST_BOUND_S)
@@ -133,17 +135,24 @@ class Subscription:
 
     def message(self, now: float) -> GooseMessage | None:
         """The message whose values are in force; None as `values`."""
-        alive = self._alive(now)
-        return alive[0].message if len(alive) == 1 else None
+        return self.present(now)[1]
 
     def standing(self, now: float) -> Standing:
         """Whether there are values, and if not, why."""
-        count = len(self._alive(now))
-        return (Standing.SILENT, Standing.GOOD, Standing.SUSPICIOUS)[min(count, 2)]
+        return self.present(now)[0]
 
     def next_change(self, now: float) -> float | None:
         """When the standing may next change without another frame [s]; None where it cannot."""
-        return min((track.expires for track in self._alive(now)), default=None)
+        return self.present(now)[2]
+
+    def present(self, now: float) -> tuple[Standing, GooseMessage | None, float | None]:
+        """`standing`, `message` and `next_change` in one."""
+        alive = self._alive(now)
+        if not alive:
+            return Standing.SILENT, None, None
+        if len(alive) == 1:
+            return Standing.GOOD, alive[0].message, alive[0].expires
+        return Standing.SUSPICIOUS, None, min(track.expires for track in alive)
 
     def _alive(self, now: float) -> list[Track]:
         return [t for t in self._tracks if t.certain and now < t.expires]
@@ -159,15 +168,16 @@ class Subscription:
             return Ignored(reason=Reason.OTHER_APPID, detail=f"{frame.appid:#06x}")
         if message.dat_set != control.dat_set:
             return Ignored(reason=Reason.OTHER_DATA_SET, detail=message.dat_set)
-        if message.go_id not in {control.go_id, None}:
+        if message.go_id != control.go_id and message.go_id is not None:
             return Ignored(reason=Reason.OTHER_GO_ID, detail=str(message.go_id))
         if message.conf_rev != control.conf_rev:
             return Ignored(reason=Reason.OTHER_REVISION, detail=str(message.conf_rev))
         if message.nds_com:
             return Ignored(reason=Reason.NEEDS_COMMISSIONING)
-        mismatches = control.mismatches(message.all_data)
+        mismatches = control.mismatches(message.all_data, self._fitting)
         if mismatches:
             return Ignored(reason=Reason.OTHER_ENTRIES, detail="; ".join(mismatches))
+        self._fitting = message.all_data
         if not message.time_allowed_to_live_ms:
             return Ignored(reason=Reason.NO_LIFE)
         if not message.st_num:
@@ -189,13 +199,15 @@ class Subscription:
         """Put a fitting frame in its place among those before it."""
         self._tracks = [t for t in self._tracks if now < t.expires]
         life_s = min(frame.message.time_allowed_to_live_ms / 1000, self._longest_life_s)
-        relations = [(track.relation(frame, now), track) for track in self._tracks]
-        found = {relation for relation, _ in relations}
+        found: dict[Follows, list[Track]] = {}
+        for track in self._tracks:
+            found.setdefault(track.relation(frame, now), []).append(track)
         restarted = False
-        if Follows.NEXT in found:
-            # Of two that it might go on from, the one that it follows more closely.
-            going_on = [t for relation, t in relations if relation is Follows.NEXT]
-            track = min(going_on, key=lambda t: (frame.message.st_num - t.at[0]) % RING)
+        going_on = found.get(Follows.NEXT)
+        if going_on is not None:
+            track = going_on[0]
+            if len(going_on) > 1:  # the one that it follows more closely
+                track = min(going_on, key=lambda t: (frame.message.st_num - t.at[0]) % RING)
             track.go_on(frame, now, now + life_s)
         elif Follows.DUPLICATE in found:
             return Ignored(reason=Reason.DUPLICATE)
@@ -203,7 +215,7 @@ class Subscription:
             return Ignored(reason=Reason.REORDERED)
         elif Follows.RESTARTED in found:
             restarted = True
-            track = next(t for relation, t in relations if relation is Follows.RESTARTED)
+            track = found[Follows.RESTARTED][0]
             track.start_again(frame, now, now + life_s)
         else:
             track = self._another(frame, now, now + life_s, stray=Follows.OLD in found)
