@@ -74,6 +74,7 @@ def discover(host: str | None, *, as_json: bool, scan: bool, **options: Any) -> 
     `geems discover 10.0.0.21 >> site.toml`. Nothing is written to a device.
     """
     address = _address(host, options)
+    _check_files(address)
     from ems.errors import Fault
     from ems.gateways.discover import look_around
     from ems.gateways.section import sections
@@ -135,6 +136,23 @@ def _address(host: str | None, options: dict[str, Any]) -> "DeviceAddress":
     )
 
 
+def _check_files(address: "DeviceAddress") -> None:
+    """Whether TLS can be spoken with the files that were named.
+
+    Raises:
+        BadInput: one cannot be read, is something else, or wants a password.
+    """
+    if address.tls is None:
+        return
+    from ems.cli.tls_files import file_faults
+    from ems.errors import BadInput, Fault
+
+    named = {"ca_file": "CA", "cert_file": "CERT", "key_file": "KEY"}
+    faults = [Fault(place=f"--tls {named[k]}", problem=p) for k, p in file_faults(address.tls)]
+    if faults:
+        raise BadInput(faults)
+
+
 @contextmanager
 def _progress(units: int) -> "Iterator[Callable[[int], None]]":
     """A bar on standard error, while several units are asked."""
@@ -172,6 +190,8 @@ def _told(device: "Found") -> str:
         f"unit {device.address.unit} at {device.base}: {device.kind}, {who}, number {number}",
         f"  {ratings or 'no ratings'}; models {', '.join(map(str, device.models))}",
     ]
+    if device.only_read:
+        lines.append(f"  {device.only_read}")
     for dc in device.dc_inputs:
         power = "no power told" if dc.p_kw is None else f"{dc.p_kw:g} kW"
         lines.append(f"  DC input {dc.name}: {power}")
@@ -198,6 +218,7 @@ def _document(discovery: "Discovery") -> dict[str, Any]:
                 "s_max_kva": device.ratings.s_max_kva,
                 "capacity_kwh": device.ratings.capacity_kwh,
                 "phases": device.phases,
+                "only_read": device.only_read,
                 "dc_inputs": [
                     {"name": dc.name, "p_kw": dc.p_kw, "v": dc.v} for dc in device.dc_inputs
                 ],

@@ -5,7 +5,8 @@ from contextlib import closing
 from difflib import get_close_matches
 from pathlib import Path
 
-from ems.assembly import check_reversion
+from ems.assembly import check_reversion, unproved
+from ems.cli.tls_files import tls_faults
 from ems.errors import BadInput, Fault
 from ems.settings import Checked, Settings, check, is_path
 from feeders.engine import Feeder
@@ -26,6 +27,8 @@ def all_faults(path: Path) -> list[Fault]:
         faults += _store_faults(*checked.store)
     if checked.feeder_source is not None:
         faults += _feeder_faults(path, checked)
+    if checked.settings is not None:
+        faults += tls_faults(path.name, checked.settings)
     if checked.settings is not None and not faults:
         faults += _reversion_faults(path, checked.settings)
     return faults
@@ -66,7 +69,11 @@ def remarks(path: Path) -> list[str]:
         for der in settings.ders
         if der.device.holds_on
     ]
-    with closing(Feeder.open(settings.feeder_source(), settings.to_site().placements)) as feeder:
+    holding = [der.name for der in settings.ders if der.device.holds_on]
+    site = settings.to_site()
+    with closing(Feeder.open(settings.feeder_source(), site.placements)) as feeder:
+        if told := unproved(site, feeder, holding):
+            found.append(told)
         if feeder.floating:
             found.append(
                 f"nothing ties {_some(feeder.floating)} to ground: they have no voltage of their "

@@ -142,7 +142,12 @@ class _Unit:
         try:
             base = await self._base(bases, everywhere=everywhere)
         except TimeoutError:
-            return None  # an answer that comes too late bears another transaction, or unit
+            # An answer that comes too late bears another transaction, or unit, and is no noise.
+            if not (noise := self._link.line.noise):
+                return None
+            if self._address.serial is None:
+                self._link.drop()  # where the next frame begins is not known any more
+            raise DeviceError(f"{self.place}: something answers, but {noise}") from None
         if base is None:
             return None
         try:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ems.domain import DeviceAddress
-from ems.gateways.der1xx import INVERTERS
+from ems.gateways.der1xx import CONTROLS, INVERTERS, STORAGE
 from ems.gateways.image import Chain, Image, fetch, spans
 from ems.gateways.meter import METERS
 from ems.gateways.modbus import ModbusLink
@@ -74,6 +74,17 @@ class Found:
     dc_inputs: tuple[DcInput, ...] = ()
     also_units: tuple[int, ...] = ()
     """Other units that are the same device."""
+
+    @property
+    def only_read(self) -> str:
+        """Why it takes no commands; empty where it does, and for a meter, which takes none."""
+        if self.newest or self.kind in ("load", "other"):
+            return ""
+        older = STORAGE if self.kind == "bes" else CONTROLS
+        if older in self.models:
+            return ""
+        newest = "models 701, 702 and 704 together" if 704 in self.models else "model 704"
+        return f"has neither {newest} nor {older}: it can only be read"
 
 
 async def describe(link: ModbusLink, address: DeviceAddress, chain: Chain) -> Found:

@@ -8,6 +8,7 @@ import asyncio
 import heapq
 import logging
 import ssl
+import struct
 from functools import lru_cache, partial
 
 from pymodbus.framer import FramerRTU
@@ -15,7 +16,7 @@ from pymodbus.transport import CommParams, CommType, ModbusProtocol
 
 from ems.domain import DeviceAddress
 from ems.domain.address import SerialLine, TlsFiles
-from ems.gateways.wire import NoAnswer, Request, from_rtu, from_tcp, to_rtu, to_tcp
+from ems.gateways.wire import CRC, MBAP, NoAnswer, Request, from_rtu, from_tcp, to_rtu, to_tcp
 
 BITS_PER_CHARACTER = 11
 """Start, eight data, parity or second stop, stop; MODBUS over Serial Line V1.02, 2.5.1."""
@@ -24,7 +25,17 @@ SILENT_CHARACTERS = 3.5
 LEAST_SILENCE_S = 1.75e-3
 """The same above 19200 baud; ibid. [s]."""
 TRANSACTIONS = 0x10000
+HEADER = struct.Struct(">HHHB")
+"""Transaction, protocol, length, unit; MODBUS Messaging on TCP/IP V1.0b, 3.1.3."""
 SPEAKS_TLS = "; does it speak TLS?"
+NOT_MODBUS = "not Modbus"
+"""Said of noise: no frame, or frames of transactions that nobody began."""
+HALF_A_FRAME = "no whole Modbus frame came in time"
+NO_SOUND_FRAME = "no Modbus frame with a sound checksum came in time; check baud and parity"
+LEAST_FRAME = 4
+"""Octets of the shortest frame on a serial line: fewer are a glitch as the line turns around.
+
+MODBUS over Serial Line V1.02, 2.3: unit, function, checksum."""
 BUFFER = 4 * FramerRTU.MAX_SIZE
 """Octets that may wait for the rest of their frame: more is noise."""
 
@@ -61,6 +72,11 @@ class Line:
     def connected(self) -> bool:
         """Whether the connection stands, as far as is known."""
         return self._wire is not None and self._wire.is_active()
+
+    @property
+    def noise(self) -> str:
+        """What came after the last request and answers no request at all; empty for nothing."""
+        return "" if self._wire is None else self._wire.noise
 
     async def take(self, rank: int) -> None:
         """Have the line alone until `give`; of those that wait, the lowest rank goes first."""
@@ -154,21 +170,35 @@ class _Wire(ModbusProtocol):
         self.max_buffer_size = BUFFER
         self.answered = False
         """Whether anything ever came."""
+        self.noise = ""
+        """What came after the last request and answers none, not even late; empty for nothing."""
         self._rtu = rtu
-        self._transaction = 0
+        self._asked = 0
         self._request: Request | None = None
         self._answer: asyncio.Future[bytes] | None = None
 
     async def ask(self, request: Request) -> bytes:
         """Send, and wait for the answer."""
-        self._transaction = (self._transaction + 1) % TRANSACTIONS
+        self._asked += 1
         self._request = request
+        self.noise = ""
         self._answer = self.loop.create_future()
         self.send(to_rtu(request) if self._rtu else to_tcp(request, self._transaction))
         try:
             return await self._answer
         finally:
             self._answer = None
+
+    @property
+    def _transaction(self) -> int:
+        return self._asked % TRANSACTIONS
+
+    def data_received(self, data: bytes) -> None:
+        """More than the buffer holds is thrown away by the library, and nobody is told."""
+        if len(self.recv_buffer) + len(data) > self.max_buffer_size:
+            self.answered = True
+            self.noise = NOT_MODBUS
+        super().data_received(data)
 
     def callback_new_connection(self) -> ModbusProtocol:
         """Only listeners are asked this."""
@@ -199,7 +229,26 @@ class _Wire(ModbusProtocol):
             return len(data)
         if pdu is not None:
             self._answer.set_result(pdu)
+        elif self.noise != NOT_MODBUS:  # once said, the octets that follow unsay nothing
+            self.noise = self._noise_in(data, used)
         return used
+
+    def _noise_in(self, data: bytes, used: int) -> str:
+        """What octets are that hold no answer to the request."""
+        if self._rtu:
+            if len(data) < LEAST_FRAME:
+                return ""
+            # Our own echo and a late answer have sound checksums. Either way there are no more
+            # octets than these: sending throws away what came before.
+            frame, crc = data[:-CRC], int.from_bytes(data[-CRC:], "big")
+            return "" if FramerRTU.compute_CRC(frame) == crc else NO_SOUND_FRAME
+        at = 0
+        while at < used:
+            its, _, length, _ = HEADER.unpack_from(data, at)
+            if (self._asked - its) % TRANSACTIONS >= self._asked:
+                return NOT_MODBUS
+            at += MBAP - 1 + length
+        return HALF_A_FRAME if used < len(data) else ""
 
 
 class _Turns:
@@ -264,7 +313,7 @@ def client_context(files: TlsFiles) -> ssl.SSLContext:
     MODBUS/TCP Security Protocol Specification v21, clauses 6 and 8.
 
     Raises:
-        OSError: a file cannot be read, or is no certificate or key.
+        OSError: a file cannot be read, is no certificate or key, or wants a password.
     """
     paths = (files.ca_file, files.cert_file, files.key_file)
     return _context(files, tuple(path.stat().st_mtime_ns for path in paths))
@@ -274,7 +323,11 @@ def client_context(files: TlsFiles) -> ssl.SSLContext:
 def _context(files: TlsFiles, _: tuple[int, ...]) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=files.ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(files.cert_file, files.key_file)
+
+    def password() -> str:  # else OpenSSL asks the terminal, time and again, or a service's none
+        raise OSError(f"{files.key_file} is encrypted, and nobody can be asked for its password")
+
+    context.load_cert_chain(files.cert_file, files.key_file, password)
     return context
 
 

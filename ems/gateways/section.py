@@ -40,6 +40,15 @@ def _lines(device: Found, taken: set[str]) -> Iterator[str]:
         yield "# min_kw = # fill in: lowest load of the segment [kW]"
         yield f"device = {table(device.address)}"
         return
+    if device.only_read:
+        yield f"# {device.only_read}; a DER of a site file is commanded,"
+        yield "# so its section stays a comment"
+    mark = "# " if device.only_read else ""
+    for line in _der(device, taken):
+        yield mark + line
+
+
+def _der(device: Found, taken: set[str]) -> Iterator[str]:
     yield f"[[{device.kind}]]"
     yield f'name = "{_name(device, taken)}"'
     yield '# bus = "" # fill in: bus of the feeder it stands at'
@@ -67,7 +76,7 @@ def _ratings(device: Found) -> Iterator[str]:
     if device.kind == "dg":
         yield "# cost_usd_per_kwh = # fill in: fuel and wear"
     if device.kind == "pv":
-        if not device.newest and ratings.rated_kw is not None:
+        if not (device.newest or device.only_read) and ratings.rated_kw is not None:
             yield "# Model 123 lifts a cap by itself, and knows no other to fall back to:"
             yield f"reversion_kw = {_number(ratings.rated_kw)}"
         yield "# tilt_deg, azimuth_deg: learnt from history where they are not given"

@@ -148,11 +148,15 @@ class MqttPublisher:
         try:
             context = ssl.create_default_context(cafile=broker.ca_file)
             if broker.cert_file:
-                context.load_cert_chain(broker.cert_file, broker.key_file)
+                context.load_cert_chain(broker.cert_file, broker.key_file, self._no_password)
         except (OSError, ssl.SSLError) as fault:
             files = ", ".join(f for f in (broker.ca_file, broker.cert_file, broker.key_file) if f)
             raise BadInput.at("mqtt", f"cannot use {files}: {fault}") from fault
         return context
+
+    def _no_password(self) -> str:
+        """An encrypted key would ask the terminal, and hold the service up."""
+        raise OSError("the key is encrypted, and nobody can be asked for its password")
 
     def _on_connect(
         self,

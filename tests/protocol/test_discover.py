@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import ssl
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from ems.settings import TEMPLATE
 from tests.protocol import reference
 from tests.protocol.certificates import Authority
 from tests.protocol.lines import SerialPair
+from tests.protocol.locked_key import locked
 from tests.protocol.reference import ReferenceDevice, Served
 
 Serve = Callable[[dict[int, ReferenceDevice]], Served]
@@ -217,6 +219,44 @@ def test_devices_on_a_serial_line_are_found() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("answer", "rubbish"),
+    [
+        (lambda _: b"\x11\x83\x02\x00\x00\x41", True),  # as at another rate
+        (lambda request: request, False),  # the adapter's own echo
+        (lambda _: b"\0", False),  # a glitch as the line turns around
+    ],
+)
+def test_octets_without_a_sound_checksum_are_told_from_silence(
+    answer: Callable[[bytes], bytes], *, rubbish: bool
+) -> None:
+    loop = LoopThread("test-devices")
+
+    async def talk(end: int) -> None:
+        asyncio.get_running_loop().add_reader(end, lambda: os.write(end, answer(os.read(end, 300))))
+
+    async def fall_silent(end: int) -> None:
+        asyncio.get_running_loop().remove_reader(end)
+
+    with SerialPair() as pair:
+        end = os.open(pair.ends[0], os.O_RDWR | os.O_NOCTTY)
+        loop.run(talk(end))
+        done = CliRunner().invoke(
+            main,
+            [
+                *("discover", "--serial", pair.ends[1], "--baud", "115200", "--parity", "none"),
+                *("--unit", "1-2", "--timeout", "0.3"),
+            ],
+        )
+        loop.run(fall_silent(end))
+        os.close(end)
+    loop.close()
+    assert done.exit_code == 1
+    said = "units 1–2: something answers, but no Modbus frame with a sound checksum came in time"
+    assert (said in done.stderr) is rubbish
+    assert ("nobody answered" in done.stderr) is not rubbish
+
+
 def test_a_device_behind_mutual_tls_is_found_and_its_files_written_down(tmp_path: Path) -> None:
     authority = Authority(tmp_path, "ours")
     own, ours = authority.pair("127.0.0.1"), authority.pair("ems")
@@ -237,6 +277,67 @@ def test_a_device_behind_mutual_tls_is_found_and_its_files_written_down(tmp_path
         "transport": "tls", "host": "127.0.0.1", "port": served.port, "unit": 1,
         "ca_file": files[0], "cert_file": files[1], "key_file": files[2],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_tls_files_that_cannot_be_used_are_told_before_anybody_is_asked(
+    tmp_path: Path, free_port: int, *, as_json: bool
+) -> None:
+    authority = Authority(tmp_path, "ours")
+    ours, other = authority.pair("ems"), authority.pair("other")
+    encrypted = locked(ours.key)
+    for ca, key, places in (
+        (authority.cert, encrypted, {"--tls KEY": f"{encrypted} is encrypted, and nobody can be"}),
+        (authority.cert, other.key, {"--tls KEY": f"{other.key} is not the key of {ours.cert}"}),
+        (
+            ours.key,
+            authority.cert,
+            {
+                "--tls CA": f"{ours.key} holds no certificate",
+                "--tls KEY": f"{authority.cert} holds no private key",
+            },
+        ),
+    ):
+        done = asked(free_port, "--tls", str(ca), str(ours.cert), str(key), *(["--json"] * as_json))
+        assert done.exit_code == 2
+        for place, problem in places.items():
+            assert f"{place}: {problem}" in done.stderr
+        if as_json:
+            faults = json.loads(done.stdout)["faults"]
+            assert [f["place"] for f in faults] == [*places]
+
+
+@pytest.mark.parametrize(
+    ("full", "controls", "told"),
+    [
+        (reference.older_pv, {123}, "has neither model 704 nor 123: it can only be read"),
+        (reference.older_bes, {124}, "has neither model 704 nor 124: it can only be read"),
+    ],
+)
+def test_a_device_without_controls_is_written_as_a_comment(
+    serve: Serve, full: Callable[[], ReferenceDevice], controls: set[int], told: str
+) -> None:
+    models = [m for m in full().models if m[0] not in controls]
+    served = serve({1: ReferenceDevice(models)})
+    done = discover(served, "--unit", "1")
+    assert done.exit_code == 0, done.output
+    assert told in done.stderr
+    assert f"# {told}" in done.stdout
+    assert tomllib.loads(done.stdout) == {}
+    assert "lifts a cap" not in done.stdout
+    assert f"port = {served.port}" in done.stdout
+    document = json.loads(discover(served, "--unit", "1", "--json").stdout)
+    assert document["found"][0]["only_read"] == told
+    commanded = discover(serve({1: full()}), "--unit", "1", "--json")
+    assert json.loads(commanded.stdout)["found"][0]["only_read"] == ""
+
+
+def test_a_device_that_lacks_companions_of_its_controls_can_only_be_read(serve: Serve) -> None:
+    older = [m for m in reference.older_pv().models if m[0] != 123]
+    controls = next(m for m in reference.newest_pv().models if m[0] == 704)
+    done = discover(serve({1: ReferenceDevice([*older, controls])}), "--unit", "1")
+    assert "has neither models 701, 702 and 704 together nor 123: it can only" in done.stderr
+    assert tomllib.loads(done.stdout) == {}
 
 
 def test_a_generator_and_a_meter_are_told_by_their_models(serve: Serve) -> None:
@@ -311,6 +412,31 @@ async def speak_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
+async def begin_an_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while request := await reader.read(300):
+        writer.write(request[:4] + bytes([0, 200]) + request[6:9])  # 198 octets never follow
+
+
+async def answer_no_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while request := await reader.read(300):
+        writer.write(b"\x70\x00" + request[2:4] + b"\0\5" + request[6:8] + b"\2\0\0")
+
+
+async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while await reader.read(300):
+        writer.write(bytes(100_000))
+
+
+async def answer_the_request_before(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    before = b""
+    while request := await reader.read(300):
+        if before:
+            writer.write(before[:4] + b"\0\3" + before[6:7] + b"\x83\2")
+        before = request
+
+
 def asked(port: int, *options: str) -> Result:
     return CliRunner().invoke(
         main, ["discover", "127.0.0.1", "--port", str(port), "--timeout", "0.2", *options]
@@ -323,6 +449,35 @@ def test_somebody_who_accepts_and_never_answers_is_told_so() -> None:
     assert done.exit_code == 1
     assert done.exception is None or isinstance(done.exception, SystemExit)
     assert "no SunSpec device among units 1 to 2; nobody answered within 0.2 s" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("talk", "told"),
+    [
+        (begin_an_answer, "something answers, but no whole Modbus frame came in time"),
+        (answer_no_request, "something answers, but not Modbus"),
+    ],
+)
+def test_rubbish_is_told_from_silence(talk: Talk, told: str) -> None:
+    with listener(talk) as port:
+        done = asked(port, "--unit", "1-2")
+    assert done.exit_code == 1
+    assert f"device at 127.0.0.1:{port} units 1–2: {told}" in done.stderr
+    assert "nobody answered" not in done.stderr
+
+
+def test_more_octets_than_any_answer_has_are_told_from_silence() -> None:
+    with listener(pour) as port:
+        done = asked(port, "--unit", "1")
+    assert done.exit_code == 1
+    assert "Modbus" in done.stderr  # how the octets are cut decides who finds out
+    assert "nobody answered" not in done.stderr
+
+
+def test_an_answer_that_comes_late_is_no_rubbish() -> None:
+    with listener(answer_the_request_before) as port:
+        done = asked(port, "--unit", "1-3", "--json")
+    assert json.loads(done.stdout)["remarks"] == []
 
 
 def test_another_protocol_is_told_once_and_nobody_else_is_asked() -> None:

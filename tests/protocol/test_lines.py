@@ -12,11 +12,13 @@ import pytest
 from ems.domain import Command, DerReading, DeviceAddress, Limits, Pv, Readback, Site
 from ems.domain.address import SerialLine, TlsFiles
 from ems.errors import BadInput, DeviceError, Unreachable
+from ems.gateways.line import Line, LineFault
 from ems.gateways.sunspec import SunSpecField
 from ems.protocols.loop_thread import LoopThread
 from tests.protocol import reference
 from tests.protocol.certificates import Authority, Pair
 from tests.protocol.lines import SerialPair
+from tests.protocol.locked_key import locked
 from tests.protocol.reference import Served
 
 NOW = datetime(2024, 6, 3, 20, tzinfo=UTC)
@@ -159,6 +161,25 @@ def test_files_that_are_not_there_are_bad_input(
     tls = replace(files(ours, ours.pair("ems")), key_file=tmp_path / "missing.key")
     with pytest.raises(BadInput, match=r"pv: TLS cannot be set up with .*No such file"):
         SunSpecField(site("pv"), {"pv": replace(nobody, tls=tls), "load": nobody})
+
+
+def test_a_key_with_a_password_is_bad_input_and_nobody_is_asked_for_it(
+    ours: Authority, nobody: DeviceAddress
+) -> None:
+    pair = ours.pair("ems")
+    tls = replace(files(ours, pair), key_file=locked(pair.key))
+    with pytest.raises(BadInput, match=r"pv: TLS cannot be set up with .*locked-ems.key is encr"):
+        SunSpecField(site("pv"), {"pv": replace(nobody, tls=tls), "load": nobody})
+
+
+def test_a_key_that_is_encrypted_while_geems_runs_is_told_at_the_next_connection(
+    served: Served, ours: Authority, loop: LoopThread
+) -> None:
+    pair = ours.pair("ems")
+    line = Line(served.address(tls=files(ours, pair)))
+    locked(pair.key).replace(pair.key)
+    with pytest.raises(LineFault, match=r"its TLS files cannot be used \(.*ems.key is encrypted"):
+        loop.run(line.connect())
 
 
 # --- several units behind one host ------------------------------------------------------
