@@ -6,6 +6,7 @@ voltages drive through the wires and those that loads and DERs draw at them.
 """
 
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from feeders.astray import LineErrors, lead_astray
 from feeders.bulk import Complexes
 from feeders.catalogue import entry_of, private_copy, shipped
 from feeders.compiling import EngineError, compile_file, freeze_controls, new_context
@@ -24,12 +26,16 @@ from feeders.linear import Linear, injections_of
 from feeders.placing import PHASES, check_file, place, switch_off_own_ders
 from feeders.reports import pass_over
 from feeders.responding import solve_responding
-from feeders.solving import Solver, State
+from feeders.small import SmallLinear, currents_of, voltages_moved
+from feeders.solving import STATES_KEPT, Solver, State
 from feeders.untrusted import admit, reaches_outside
 from feeders.values import DerPlacement, Floats, Injections, LoadFlow
 
 __all__ = ["Feeder", "FeederLoad"]
 
+LINEAR_KEPT = 4
+"""Linearisations that are kept: two cases of an interval may be one operating point, and the
+factors of a large feeder are large."""
 LEAST_PU = 0.1
 """A node below this without load has no voltage of its own [pu]."""
 
@@ -56,6 +62,12 @@ class Feeder:
         """Loads of the feeder file, with their nominal powers."""
         self._nominal_kw = np.array([x.kw for x in self.loads])
         self._nominal_kvar = np.array([x.kvar for x in self.loads])
+        self._total_kw = float(self._nominal_kw.sum())
+        self._total_kvar = float(self._nominal_kvar.sum())
+        none = self._nominal_kw == 0.0
+        self._kvar_per_kw = np.where(
+            none, 0.0, self._nominal_kvar / np.where(none, 1.0, self._nominal_kw)
+        )
         self._ders = tuple(p.name for p in self.placements)
         placed = place(context, self.placements, source)
         self._solver = Solver(context, own + placed, len(placed))
@@ -64,6 +76,8 @@ class Feeder:
         """All nodes, `BUS.phase`; lines and transformers."""
         self.file_head_v_pu = self._solver.file_head_v_pu
         """Source voltage of the feeder file [pu]."""
+        self._linear_at: deque[tuple[State, Linear | SmallLinear]] = deque(maxlen=LINEAR_KEPT)
+        self._flow_at: deque[tuple[State, LoadFlow]] = deque(maxlen=STATES_KEPT)
         self._watched = self._with_a_voltage_of_their_own()
 
     @classmethod
@@ -73,6 +87,7 @@ class Feeder:
         placements: Sequence[DerPlacement] = (),
         *,
         own_ders: Literal["refuse", "off"] = "refuse",
+        line_errors: LineErrors | None = None,
     ) -> "Feeder":
         """Compile a feeder and place DERs on it.
 
@@ -81,6 +96,7 @@ class Feeder:
             placements: where the DERs stand; `bus` may carry phases (`B4.2`).
             own_ders: generators, storage and PV of the file itself: refused, since GEEMS would
                 not know what they do; or switched off once the file is compiled.
+            line_errors: how far the lines are from what the file says; None: they are as it says.
 
         Raises:
             FeederFault: no such feeder, it does not compile or does what a feeder file may
@@ -89,11 +105,11 @@ class Feeder:
         """
         entry = entry_of(source)
         if source in shipped():
-            return cls._compiled(source, entry, entry, placements, own_ders)
+            return cls._compiled(source, entry, entry, placements, own_ders, line_errors)
         with private_copy(entry) as copy:
             passed_over = pass_over(copy, entry, reaches_outside)
             admit(copy, entry, own_ders=own_ders == "off")
-            feeder = cls._compiled(source, entry, copy, placements, own_ders)
+            feeder = cls._compiled(source, entry, copy, placements, own_ders, line_errors)
             feeder.passed_over = passed_over
             return feeder
 
@@ -105,6 +121,7 @@ class Feeder:
         file: Path,
         placements: Sequence[DerPlacement],
         own_ders: Literal["refuse", "off"],
+        line_errors: LineErrors | None,
     ) -> "Feeder":
         """Feeder of `file`, which stands for `entry`."""
         context = new_context()
@@ -113,6 +130,8 @@ class Feeder:
                 raise FeederFault(f"{entry}: defines no circuit (`New Circuit.NAME …`)")
             if own_ders == "off":
                 switch_off_own_ders(context)
+            if line_errors is not None:
+                lead_astray(context, line_errors)
             return cls(source, context, placements)
         except EngineError as error:
             raise FeederFault(_plain(error, str(entry.parent), str(file.parent))) from error
@@ -170,7 +189,7 @@ class Feeder:
         with self._lock:
             return self._flow(self._state(at, settle=controls), at)
 
-    def linearise(self, at: Injections) -> Linear:
+    def linearise(self, at: Injections) -> Linear | SmallLinear:
         """Differentiate the feeder at one operating point, taps and capacitors frozen.
 
         Where the load flow does not converge the slopes are of no use: see `flow.converged`.
@@ -180,29 +199,38 @@ class Feeder:
         """
         with self._lock:
             state = self._state(at, settle=False)
-            solver, stand = self._solver, state.stand
-            voltage = state.voltage[1:]
-            return Linear(
-                flow=self._flow(state, at),
+            for known, linear in self._linear_at:
+                if known is state:
+                    return linear
+            linear = self._linear(state, self._flow(state, at))
+            if state.answer is None:
+                self._linear_at.append((state, linear))
+            return linear
+
+    def _linear(self, state: State, flow: LoadFlow) -> Linear | SmallLinear:
+        """The slopes at a state, by full matrices where the feeder is small."""
+        solver, stand = self._solver, state.stand
+        b, gain = solver.branches, state.answer.gain if state.answer else None
+        pairs = slopes_of(solver.law, state.voltage, state.draw, solver.loads, state.answer)
+        if stand.places is not None:
+            currents = currents_of(stand.places, b, state.draw, gain, solver.loads)
+            return SmallLinear(
+                flow=flow,
                 ders=self._ders,
                 frame=solver.frame,
                 network=stand.network,
-                factor=factorise(
-                    stand.pattern,
-                    stand.wires,
-                    *slopes_of(solver.law, state.voltage, state.draw, solver.loads, state.answer),
-                ),
-                voltage=voltage,
-                injected=injections_of(
-                    solver.law,
-                    state.voltage,
-                    state.draw,
-                    stand.pattern,
-                    solver.loads,
-                    solver.ders,
-                    state.answer.gain if state.answer else None,
-                ),
+                voltage=state.voltage[1:],
+                dv=voltages_moved(stand.places, stand.pattern, stand.wires, pairs, currents),
             )
+        return Linear(
+            flow=flow,
+            ders=self._ders,
+            frame=solver.frame,
+            network=stand.network,
+            factor=factorise(stand.pattern, stand.wires, *pairs),
+            voltage=state.voltage[1:],
+            injected=injections_of(b, state.draw, stand.pattern, solver.loads, solver.ders, gain),
+        )
 
     def _state(self, at: Injections, *, settle: bool) -> State:
         if self._closed:  # the engine would read memory that is no longer its own
@@ -228,16 +256,17 @@ class Feeder:
         return np.asarray(phase & ~floating & alive)
 
     def _flow(self, state: State, at: Injections) -> LoadFlow:
+        for known, flow in self._flow_at:
+            if known is state:
+                return flow
         frame = self._solver.frame
-        voltage = state.voltage[1:]
-        loading = state.stand.network.loading_pct(frame, voltage)
-        return LoadFlow(
+        flow = LoadFlow(
             converged=state.converged,
             residual_kw=state.residual_kw,
             nodes=frame.nodes,
-            v_pu=np.where(self._watched, np.abs(voltage[frame.place]) / frame.base_v, 0.0),
+            v_pu=np.where(self._watched, state.v_pu, 0.0),
             elements=frame.elements,
-            loading_pct=loading,
+            loading_pct=state.loading_pct,
             head_kw=state.head_kw,
             head_kvar=state.head_kvar,
             losses_kw=state.losses_kw,
@@ -245,6 +274,9 @@ class Feeder:
             note=state.note,
             by_curves=self._by_curves(state, at),
         )
+        if state.answer is None:
+            self._flow_at.append((state, flow))
+        return flow
 
     def _by_curves(self, state: State, at: Injections) -> dict[str, tuple[float, float]]:
         answer = state.answer
@@ -256,30 +288,27 @@ class Feeder:
     def _powers_va(self, at: Injections) -> Complexes:
         """Consumption of each load, then of each DER [VA]."""
         kw, kvar = self._loads_of(at)
-        p = np.array([at.p_kw.get(n, 0.0) for n in self._ders], dtype=float)
-        q = np.array([at.q_kvar.get(n, 0.0) for n in self._ders], dtype=float)
-        found = np.empty(kw.size + p.size, dtype=complex)
-        found.real = 1e3 * np.concatenate((kw, -p))
-        found.imag = 1e3 * np.concatenate((kvar, -q))
+        p_kw, q_kvar, n = at.p_kw, at.q_kvar, len(self.loads)
+        found = np.empty(n + len(self._ders), dtype=complex)
+        found.real[:n], found.imag[:n] = 1e3 * kw, 1e3 * kvar
+        found.real[n:] = [-1e3 * p_kw.get(name, 0.0) for name in self._ders]
+        found.imag[n:] = [-1e3 * q_kvar.get(name, 0.0) for name in self._ders]
         return found
 
     def _loads_of(self, at: Injections) -> tuple[Floats, Floats]:
         """Power of each load: as given by name, or the total shared by nominal kW."""
-        nominal_kw = float(self._nominal_kw.sum())
-        nominal_kvar = float(self._nominal_kvar.sum())
         if isinstance(at.load_kw, Mapping):
             kw = self._by_name(at.load_kw)
         else:
-            kw = self._nominal_kw * (at.load_kw / nominal_kw)
+            kw = self._nominal_kw * (at.load_kw / self._total_kw)
         if at.load_kvar is None:
-            some = np.where(self._nominal_kw == 0.0, 1.0, self._nominal_kw)
-            kvar = kw * np.where(self._nominal_kw == 0.0, 0.0, self._nominal_kvar / some)
+            kvar = kw * self._kvar_per_kw
         elif isinstance(at.load_kvar, Mapping):
             kvar = self._by_name(at.load_kvar)
-        elif nominal_kvar:
-            kvar = self._nominal_kvar * (at.load_kvar / nominal_kvar)
+        elif self._total_kvar:
+            kvar = self._nominal_kvar * (at.load_kvar / self._total_kvar)
         else:
-            kvar = self._nominal_kw * (at.load_kvar / nominal_kw)
+            kvar = self._nominal_kw * (at.load_kvar / self._total_kw)
         return kw, kvar
 
     def _by_name(self, given: Mapping[str, float]) -> Floats:

@@ -110,8 +110,8 @@ def wire_values(pattern: Pattern, y: sparse.csc_array) -> Floats:
     return entries
 
 
-def factorise(pattern: Pattern, wires: Floats, straight: Complexes, mirrored: Complexes) -> Factor:
-    """Assemble and factorise.
+def entries_of(pattern: Pattern, wires: Floats, straight: Complexes, mirrored: Complexes) -> Floats:
+    """The matrix's entries.
 
     Args:
         pattern: the feeder's.
@@ -120,10 +120,15 @@ def factorise(pattern: Pattern, wires: Floats, straight: Complexes, mirrored: Co
         mirrored: ∂current/∂conj(V) of each pair [S].
     """
     a, b = straight, mirrored
-    blocks = np.stack(
-        (a.real + b.real, b.imag - a.imag, a.imag + b.imag, a.real - b.real), axis=1
-    ).ravel()
-    data = wires + pattern.draws @ blocks
+    blocks = np.empty((a.size, 4))
+    blocks[:, 0], blocks[:, 1] = a.real + b.real, b.imag - a.imag
+    blocks[:, 2], blocks[:, 3] = a.imag + b.imag, a.real - b.real
+    return np.asarray(wires + pattern.draws @ blocks.ravel())
+
+
+def factorise(pattern: Pattern, wires: Floats, straight: Complexes, mirrored: Complexes) -> Factor:
+    """Assemble (`entries_of`) and factorise."""
+    data = entries_of(pattern, wires, straight, mirrored)
     matrix = sparse.csc_matrix(
         (data, pattern.indices, pattern.indptr), shape=(2 * pattern.size, 2 * pattern.size)
     )

@@ -68,12 +68,31 @@ class Draw:
     """From `start` through the branch to `end` [A]."""
     power: Complexes
     """[VA]."""
-    straight: Complexes
-    """∂current/∂V [S]."""
-    mirrored: Complexes
-    """∂current/∂conj(V) [S]."""
     unit: NDArray[np.float64]
     """f and g, shape (2, branch): the power drawn per power asked for."""
+    across: Complexes
+    """Voltage across the branch [V]."""
+    magnitude: Floats
+    """Its modulus [V]."""
+    admittance: Complexes
+    """y of current = y(|V|)·V [S]."""
+    bend: Complexes | float
+    """d(conj power)/d|V| / |V|; 0 where no power moves with the voltage [S]."""
+
+    @property
+    def straight(self) -> Complexes:
+        """∂current/∂V [S]."""
+        return self.admittance + self._half
+
+    @property
+    def mirrored(self) -> Complexes:
+        """∂current/∂conj(V) [S]."""
+        turn = self.across / self.magnitude
+        return self._half * turn * turn
+
+    @property
+    def _half(self) -> Complexes:
+        return np.asarray(0.5 * (self.bend - 2.0 * self.admittance))
 
 
 class Law:
@@ -94,13 +113,18 @@ class Law:
         self._least_p = np.square(inverse)
         self._odd = np.flatnonzero(np.isin(b.model, (MOTOR, CVR, FIXED_Q, FIXED_X)))
         self._cut = np.flatnonzero(b.cut_off > 0.0)
+        self._floor = np.maximum(b.low, b.least)
+        self._tiny_v = TINY_PU * b.rated_v
+        more = self._impedance or self._current or self._odd.size or self._cut.size
+        self._constant = not more and bool(np.all(b.p == 1.0))
+        """Whether all branches draw constant power between floor and `most`."""
 
     def voltage(self, v: Complexes) -> Complexes:
         """Voltage across each branch [V]; `v` has ground in front."""
         across = v[self.branches.start] - v[self.branches.end]
-        small = np.abs(across) < TINY_PU * self.branches.rated_v
+        small = np.abs(across) < self._tiny_v
         if small.any():
-            across = np.where(small, TINY_PU * self.branches.rated_v, across)
+            across = np.where(small, self._tiny_v, across)
         return across
 
     def draw(self, v: Complexes, power_va: Complexes) -> Draw:
@@ -113,29 +137,30 @@ class Law:
         b = self.branches
         across = self.voltage(v)
         magnitude = np.abs(across)
-        (f, g), (df, dg) = self._factors(magnitude / b.rated_v)
+        u = magnitude / b.rated_v
+        inside = bool(np.all((u > self._floor) & (u <= b.most)))
+        bend: Complexes | float = 0.0
+        if inside and self._constant:
+            unit, s = b.p, power_va.conj()
+        else:
+            unit, (df, dg) = self._factors(u, inside=inside)
+            s = power_va.real * unit[0] - 1j * (power_va.imag * unit[1])
+            bend = (power_va.real * df - 1j * (power_va.imag * dg)) / b.rated_v / magnitude
         # y is the admittance seen: current = y(|V|)·V.
-        s = power_va.real * f - 1j * (power_va.imag * g)
-        ds = (power_va.real * df - 1j * (power_va.imag * dg)) / b.rated_v
-        square = np.square(magnitude)
-        y = s / square
-        turn = across / magnitude
-        half = 0.5 * (ds / magnitude - 2.0 * y)
+        y = s / np.square(magnitude)
         return Draw(
-            current=y * across,
-            power=np.conj(s),
-            straight=y + half,
-            mirrored=half * turn * turn,
-            unit=np.stack((f, g)),
-        )
+            current=y * across, power=np.conj(s), unit=unit,
+            across=across, magnitude=magnitude, admittance=y, bend=bend,
+        )  # fmt: skip
 
     # --- f(u), g(u) and their slopes --------------------------------------------------
 
-    def _factors(self, u: Floats) -> tuple[Floats, Floats]:
-        """Factors of P and Q, and their slopes; each of shape (2, branch)."""
+    def _factors(self, u: Floats, *, inside: bool) -> tuple[Floats, Floats]:
+        """Factors of P and Q, and their slopes; each of shape (2, branch).
+
+        `inside`: no voltage is so low or high that a branch does not follow its model.
+        """
         b = self.branches
-        low, high = u <= b.low, u > b.most
-        passage = (u <= b.least) & ~low
         value = b.p.copy()
         slope = np.zeros_like(b.p)
         if self._current:
@@ -146,6 +171,12 @@ class Law:
             slope += b.z * (2.0 * u)
         if self._odd.size:
             self._motors(u, value, slope)
+        if inside:
+            if self._cut.size:
+                self._drop_out(u, value, slope)
+            return value, slope
+        low, high = u <= b.low, u > b.most
+        passage = (u <= b.least) & ~low
         for where, bend in ((passage, self._bend_passage), (high, self._bend_high)):
             k = np.flatnonzero(where)
             if k.size:

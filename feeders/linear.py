@@ -10,8 +10,8 @@ from scipy import sparse
 
 from feeders.bulk import Complexes
 from feeders.jacobian import Factor, Pattern
-from feeders.laws import Draw, Law
-from feeders.network import Frame, Network, largest_pct
+from feeders.laws import Branches, Draw
+from feeders.network import Frame, Network, largest_pct, loading_pct
 from feeders.values import Floats, LoadFlow
 
 NO_VOLTAGE_PU = 1e-3
@@ -41,9 +41,9 @@ class Linear:
     def change(self, dp_kw: Floats, dq_kvar: Floats) -> tuple[Floats, Floats]:
         """Change of all voltages [pu] and loadings [%] with powers moved, by one solve."""
         dv = self._moved(dp_kw, dq_kvar)
-        loading, _ = largest_pct(self.frame, self._currents(dv))
+        loading = loading_pct(self.frame, self._currents(dv))
         return (
-            (np.conj(self._voltage_weights()) * dv[self.frame.place]).real,
+            (np.conj(voltage_weights(self.frame, self.voltage)) * dv[self.frame.place]).real,
             loading - self.flow.loading_pct,
         )
 
@@ -62,12 +62,12 @@ class Linear:
 
         The two parts apart: through a switch of next to no impedance their sum is round-off.
         """
-        return np.asarray(self.network.terminal @ self.voltage + self.network.terminal @ dv)
+        return self.network.currents(self.voltage) + self.network.currents(dv)
 
     def voltage_rows(self, nodes: Sequence[int]) -> tuple[Floats, Floats]:
         """∂|V|/∂P [pu/kW] and ∂|V|/∂Q [pu/kvar] of some nodes, each (len(nodes), der)."""
         which = np.asarray(nodes, dtype=np.intp)
-        weights = self._voltage_weights()[which]
+        weights = voltage_weights(self.frame, self.voltage)[which]
         return self._rows(which.size, np.arange(which.size), self.frame.place[which], weights)
 
     def loading_rows(self, elements: Sequence[int]) -> tuple[Floats, Floats]:
@@ -83,7 +83,7 @@ class Linear:
         currents = self._currents(self._moved(dp_kw, dq_kvar))
         loading, phase = largest_pct(self.frame, currents)
         own = sparse.coo_array(self.network.terminal[phase[which]])
-        weights = self._current_weights(currents[phase])[which]
+        weights = current_weights(self.frame, currents[phase])[which]
         c_p, c_q = self._rows(which.size, own.row, own.col, np.conj(own.data) * weights[own.row])
         return loading[which], c_p, c_q
 
@@ -97,25 +97,34 @@ class Linear:
         slopes = np.asarray(self.injected @ self.factor.adjoint(rows).T).T
         return slopes[:, :n].copy(), slopes[:, n:].copy()
 
-    def _voltage_weights(self) -> Complexes:
-        """Weights w: d|V| = Re(conj(w)·dV) [pu/V], shape (node,)."""
-        v = self.voltage[self.frame.place]
-        size = np.abs(v)
-        live = size > NO_VOLTAGE_PU * self.frame.base_v
-        return np.where(live, v / np.where(live, size, 1.0) / self.frame.base_v, 0.0)
 
-    def _current_weights(self, i: Complexes) -> Complexes:
-        """Weights w: d loading = Re(conj(w)·dI) [%/A], of the largest phases' currents [A]."""
-        size = np.abs(i)
-        live = 100.0 * size > NO_CURRENT_PCT * self.frame.rating_a
-        live &= np.isfinite(self.frame.rating_a)
-        scale = np.where(live, size, 1.0) * np.where(live, self.frame.rating_a, 1.0)
-        return np.where(live, 100.0 * i / scale, 0.0)
+def voltage_weights(frame: Frame, voltage: Complexes) -> Complexes:
+    """Weights w: d|V| = Re(conj(w)·dV) [pu/V], shape (node,)."""
+    v = voltage[frame.place]
+    size = np.abs(v)
+    live = size > NO_VOLTAGE_PU * frame.base_v
+    return np.where(live, v / np.where(live, size, 1.0) / frame.base_v, 0.0)
+
+
+def current_weights(frame: Frame, i: Complexes) -> Complexes:
+    """Weights w: d loading = Re(conj(w)·dI) [%/A], of the largest phases' currents [A]."""
+    size = np.abs(i)
+    live = 100.0 * size > NO_CURRENT_PCT * frame.rating_a
+    live &= np.isfinite(frame.rating_a)
+    scale = np.where(live, size, 1.0) * np.where(live, frame.rating_a, 1.0)
+    return np.where(live, 100.0 * i / scale, 0.0)
+
+
+def injected_per_unit(
+    branches: Branches, draw: Draw, own: NDArray[np.intp]
+) -> tuple[Complexes, Complexes]:
+    """Current that some branches of DERs inject per kW, and per kvar, of their DER [A]."""
+    per_kw = 1e3 * branches.share[own] / np.conj(draw.across[own])
+    return per_kw * draw.unit[0, own], -1j * per_kw * draw.unit[1, own]
 
 
 def injections_of(
-    law: Law,
-    voltage: Complexes,
+    branches: Branches,
     draw: Draw,
     pattern: Pattern,
     loads: int,
@@ -125,19 +134,17 @@ def injections_of(
     """Current that 1 kW, then 1 kvar, of each DER injects at these voltages [A].
 
     Args:
-        law: that of all branches.
-        voltage: ground in front, shape (node + 1,) [V].
-        draw: of the branches at these voltages.
+        branches: all of them.
+        draw: theirs at the voltages in question.
         pattern: gives the order of the columns.
         loads: owners before the first DER.
         ders: number of DERs.
         gain: kW that come of each kW asked for, shape (der,); None is all of them.
     """
-    b = law.branches
+    b = branches
     own = np.flatnonzero(b.owner >= loads)
     der = b.owner[own] - loads
-    per_kw = 1e3 * b.share[own] / np.conj(law.voltage(voltage)[own])
-    p, q = per_kw * draw.unit[0, own], -1j * per_kw * draw.unit[1, own]
+    p, q = injected_per_unit(b, draw, own)
     p = p if gain is None else p * gain[der]
     rows = np.concatenate((der, der, der + ders, der + ders))
     nodes = np.concatenate((b.start[own], b.end[own], b.start[own], b.end[own]))

@@ -13,6 +13,11 @@ from scipy import sparse
 from feeders.bulk import Complexes
 from feeders.values import Floats
 
+SMALL_NODES = 60
+"""Nodes up to which full matrices are quicker than sparse ones, whose handling takes longer than
+their arithmetic: a factorisation of the real and imaginary parts of 60 nodes takes 0.1 ms, of
+80 nodes 0.2 ms, as long as all of a sparse linearisation."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
@@ -43,6 +48,25 @@ class Network:
     """Current into the first terminal of each phase of each element, shape (phase, node) [S]."""
     moduli_a: Floats
     """Sum of the moduli of the currents that cancel at each node, about 1 pu, shape (node,) [A]."""
+    dense: tuple[Complexes, Complexes] | None = None
+    """`y` and `terminal` once more, of a small feeder."""
+
+    @classmethod
+    def of(cls, y: sparse.csc_array, terminal: sparse.csr_array, flat_v: Floats) -> "Network":
+        """The network; `flat_v` are the moduli of the voltages without load, shape (node,) [V]."""
+        small = y.shape[0] <= SMALL_NODES
+        return cls(
+            y=y, terminal=terminal, moduli_a=np.asarray(abs(y) @ flat_v),
+            dense=(y.toarray(), terminal.toarray()) if small else None,
+        )  # fmt: skip
+
+    def driven(self, v: Complexes) -> Complexes:
+        """Current that voltages drive out of each node into the wires, shape (node,) [A]."""
+        return np.asarray((self.dense[0] if self.dense else self.y) @ v)
+
+    def currents(self, v: Complexes) -> Complexes:
+        """Current into each phase of each element, shape (phase, …) for voltages (node, …) [A]."""
+        return np.asarray((self.dense[1] if self.dense else self.terminal) @ v)
 
     def loading_pct(self, frame: Frame, v: Complexes) -> Floats:
         """Largest phase current of each element over its rating, shape (element,) [%].
@@ -51,7 +75,15 @@ class Network:
             frame: the feeder's.
             v: node voltages without ground, the engine's order [V].
         """
-        return largest_pct(frame, np.asarray(self.terminal @ v))[0]
+        return loading_pct(frame, self.currents(v))
+
+
+def loading_pct(frame: Frame, currents: Complexes) -> Floats:
+    """Largest phase current of each element over its rating, shape (element,) [%]."""
+    if not len(frame.elements):
+        return np.empty(0)
+    largest = np.maximum.reduceat(np.abs(currents), frame.first)
+    return np.asarray(100.0 * largest / frame.rating_a)
 
 
 def largest_pct(frame: Frame, currents: Complexes) -> tuple[Floats, NDArray[np.intp]]:

@@ -105,7 +105,7 @@ def _newton(solver: Solver, state: State, answer: Answer, gap_pu: Floats) -> Flo
     law, stand, loads, ders = solver.law, state.stand, solver.loads, solver.ders
     pairs = slopes_of(law, state.voltage, state.draw, loads, answer)
     factor = factorise(stand.pattern, stand.wires, *pairs)
-    injected = injections_of(law, state.voltage, state.draw, stand.pattern, loads, ders)
+    injected = injections_of(law.branches, state.draw, stand.pattern, loads, ders)
     powers = np.concatenate((answer.dp_dv * gap_pu, answer.dq_dv * gap_pu))
     found, re = factor.forward(np.asarray(powers @ injected)), stand.pattern.re
     dv = np.zeros(re.size + 1, dtype=complex)

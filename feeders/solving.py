@@ -1,7 +1,8 @@
 """One operating point, solved by the engine and judged outside it."""
 
+from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,6 +28,12 @@ ABSURD = 100.0
 DIVERGED = "the load flow does not converge, or not to the powers asked for"
 ROUNDS = 7
 """Times the engine is let iterate (`compiling.ITERATIONS` each) before it has not converged."""
+STATES_KEPT = 12
+"""Solutions that are kept: those of one interval's cases, which are judged, then linearised."""
+
+Found = TypeVar("Found")
+Point = tuple[bytes, float, Key]
+"""Powers, head voltage, and where taps and capacitors stand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +54,10 @@ class State:
     head_kw: float
     head_kvar: float
     losses_kw: float
+    v_pu: Floats
+    """Moduli of the shown nodes' voltages, shape (node,) [pu]."""
+    loading_pct: Floats
+    """Shape (element,) [%]."""
     answer: Answer | None = None
     """What the DERs' curves make of it, where any are enabled."""
 
@@ -77,8 +88,12 @@ class Solver:
             self.frame,
             self.branches,
             np.abs(self.flat[1:]),
+            ders,
         )
-        self._last: tuple[Complexes, float, Key, State] | None = None
+        self._own = np.flatnonzero(self.branches.owner >= self.loads)
+        self._known: OrderedDict[Point, State] = OrderedDict()
+        self._settled: OrderedDict[Point, tuple[Regulation, str]] = OrderedDict()
+        self._driving: tuple[float, Key, Complexes] | None = None
 
     def solve(
         self, power_va: Complexes, head_v_pu: float, asked: Regulation | None, *, settle: bool
@@ -95,25 +110,28 @@ class Solver:
             FeederFault: `asked` names what does not move.
         """
         regulation, note = self.controls.complete(asked), ""
+        powers = power_va.tobytes()
+        point: Point = powers, head_v_pu, key_of(regulation)
+        state = None if settle else _recalled(self._known, point)
+        if state is not None:
+            return state
         if not (np.all(np.isfinite(power_va)) and np.isfinite(head_v_pu)):
             return self._no_state(power_va, regulation, "a power or the head voltage is no number")
         if settle and self.controls.moving:
+            acted = _recalled(self._settled, point)
+            if acted is None:
+                self._set(power_va, head_v_pu, regulation)
+                acted = self.controls.settle()
+                self.stands.forget()
+                _kept(self._settled, point, acted)
+            regulation, note = acted
+            point = powers, head_v_pu, key_of(regulation)
+        state = _recalled(self._known, point)
+        if state is None:
             self._set(power_va, head_v_pu, regulation)
-            regulation, note = self.controls.settle()
-            self.stands.forget()
-        key = key_of(regulation)
-        if not self._is_last(power_va, head_v_pu, key):
-            self._set(power_va, head_v_pu, regulation)
-            state = self._iterate(power_va, regulation)
-            self._last = (power_va, head_v_pu, key, state)
-        assert self._last is not None  # noqa: S101 - just set
-        return _noted(self._last[3], note)
-
-    def _is_last(self, power_va: Complexes, head_v_pu: float, key: Key) -> bool:
-        last = self._last
-        return last is not None and (
-            last[1:3] == (head_v_pu, key) and np.array_equal(last[0], power_va)
-        )
+            state = self._iterate(power_va, head_v_pu, regulation)
+            _kept(self._known, point, state)
+        return _noted(state, note)
 
     def _set(self, power_va: Complexes, head_v_pu: float, regulation: Regulation) -> None:
         self.stands.bring(regulation)
@@ -124,10 +142,11 @@ class Solver:
             self._dss.Vsources.PU(head_v_pu)
             self._head_v_pu = head_v_pu
 
-    def _iterate(self, power_va: Complexes, regulation: Regulation) -> State:
+    def _iterate(self, power_va: Complexes, head_v_pu: float, regulation: Regulation) -> State:
         asked = power_va[self.branches.owner] * self.branches.share
         stand = self.stands.bring(regulation)
         scale_va = max(1e3, float(np.abs(asked).sum()))
+        sources = self._source_currents(head_v_pu, key_of(regulation))
         self._vectors.start_flat()
         for _ in range(ROUNDS):
             done = self._engine_solves()
@@ -135,7 +154,7 @@ class Solver:
             if not np.abs(voltage).max() < ABSURD * self._highest_v:
                 return self._no_state(power_va, regulation, DIVERGED)
             draw = self.law.draw(voltage, asked)
-            mismatch_va, rounding_va = self._mismatch(stand.network, voltage, draw)
+            mismatch_va, rounding_va = self._mismatch(stand.network, voltage, draw, sources)
             # Nodes that nothing ties to ground may never rest in the engine's eyes; what is
             # asked there is whether all currents add up.
             if done or np.all(mismatch_va <= CLOSED * scale_va + rounding_va):
@@ -146,7 +165,7 @@ class Solver:
         residual = max(float(mismatch_va.max(initial=0.0)) / 1e3, gap_kw)
         limit_kw = BALANCE_TOLERANCE * scale_va / 1e3
         note = "" if np.isfinite(residual) and residual <= limit_kw else DIVERGED
-        note = note or self._beyond(voltage, draw, asked, limit_kw)
+        note = note or self._beyond(draw, asked, limit_kw)
         return State(
             converged=not note,
             residual_kw=residual,
@@ -159,16 +178,18 @@ class Solver:
             head_kw=float(head_kw),
             head_kvar=float(head_kvar),
             losses_kw=float(losses_kw),
+            v_pu=self._v_pu(voltage),
+            loading_pct=stand.network.loading_pct(self.frame, voltage[1:]),
         )
 
-    def _beyond(self, voltage: Complexes, draw: Draw, asked: Complexes, limit_kw: float) -> str:
+    def _beyond(self, draw: Draw, asked: Complexes, limit_kw: float) -> str:
         """What is wrong where a DER's voltage keeps it from its power; empty when nothing is."""
-        own = np.flatnonzero(self.branches.owner >= self.loads)
+        own = self._own
         missed_va = np.abs(draw.power[own] - asked[own])
         if not own.size or missed_va.max() <= 1e3 * limit_kw:
             return ""
         worst = own[int(np.argmax(missed_va))]
-        at_pu = abs(self.law.voltage(voltage)[worst]) / self.branches.rated_v[worst]
+        at_pu = draw.magnitude[worst] / self.branches.rated_v[worst]
         return (
             f"a DER at {self._node(worst)} is at {at_pu:.2f} pu, outside the "
             f"{self.branches.least[worst]:g} to {self.branches.most[worst]:g} pu in which it "
@@ -186,11 +207,18 @@ class Solver:
             return False
         return bool(self._dss.Solution.Converged())
 
-    def _mismatch(self, network: Network, voltage: Complexes, draw: Draw) -> tuple[Floats, Floats]:
+    def _source_currents(self, head_v_pu: float, key: Key) -> Complexes:
+        """Current of the sources into each node, ground in front, as they are set [A]."""
+        if self._driving is None or self._driving[:2] != (head_v_pu, key):
+            self._driving = head_v_pu, key, self._vectors.source_currents()
+        return self._driving[2]
+
+    def _mismatch(
+        self, network: Network, voltage: Complexes, draw: Draw, sources: Complexes
+    ) -> tuple[Floats, Floats]:
         """Power that is missing at each node, and how much of it rounding may be [VA]."""
         drawn = self._drawn(draw.current)
-        driven = np.asarray(network.y @ voltage[1:])
-        missing = driven + drawn[1:] - self._vectors.source_currents()[1:]
+        missing = network.driven(voltage[1:]) + drawn[1:] - sources[1:]
         size = np.abs(voltage[1:])
         return np.abs(missing) * size, ROUNDING * network.moduli_a * size
 
@@ -206,19 +234,40 @@ class Solver:
         """The answer where there is none: nothing of the power asked for is in it."""
         none = np.zeros(self.branches.owner.size, dtype=complex)
         missing = np.abs(power_va[np.isfinite(power_va)]).sum()
+        stand = self.stands.bring(regulation)
         return State(
             converged=False,
             residual_kw=float(missing) / 1e3,
             voltage=self.flat,
             asked_va=power_va,
             draw=self.law.draw(self.flat, none),
-            stand=self.stands.bring(regulation),
+            stand=stand,
             regulation=regulation,
             note=note,
             head_kw=0.0,
             head_kvar=0.0,
             losses_kw=0.0,
+            v_pu=self._v_pu(self.flat),
+            loading_pct=stand.network.loading_pct(self.frame, self.flat[1:]),
         )
+
+    def _v_pu(self, voltage: Complexes) -> Floats:
+        """Moduli of the shown nodes' voltages, shape (node,) [pu]."""
+        return np.asarray(np.abs(voltage[1:][self.frame.place]) / self.frame.base_v)
+
+
+def _recalled(kept: OrderedDict[Point, Found], point: Point) -> Found | None:
+    """What was found at a point, if it still is known."""
+    found = kept.get(point)
+    if found is not None:
+        kept.move_to_end(point)
+    return found
+
+
+def _kept(kept: OrderedDict[Point, Found], point: Point, found: Found) -> None:
+    kept[point] = found
+    if len(kept) > STATES_KEPT:
+        kept.popitem(last=False)
 
 
 def _noted(state: State, note: str) -> State:

@@ -14,6 +14,7 @@ from feeders.controls import Controls
 from feeders.jacobian import Pattern, factorise, pattern_of, wire_values
 from feeders.laws import Branches
 from feeders.network import Frame, Network, terminal_rows
+from feeders.small import Places
 from feeders.values import Floats, Regulation
 
 Key = tuple[tuple[float, ...], ...]
@@ -34,6 +35,8 @@ class Stand:
     pattern: Pattern
     wires: Floats
     """The wires' part of the Jacobian."""
+    places: Places | None = None
+    """Where its numbers stand in full matrices; of a small feeder."""
 
 
 class Stands:
@@ -47,10 +50,12 @@ class Stands:
         frame: Frame,
         branches: Branches,
         flat_v: Floats,
+        ders: int,
     ) -> None:
         """Args: `flat_v` are the moduli of the voltages without load, shape (node,) [V]."""
         self._dss, self._controls, self._elements = context, controls, elements
         self._frame, self._branches, self._flat_v = frame, branches, flat_v
+        self._loads, self._ders = elements.size - ders, ders
         self._vectors = Vectors(context)
         moves = np.array([n in controls.moving for n in frame.elements], dtype=bool)
         self._moving = np.flatnonzero(moves)
@@ -75,15 +80,14 @@ class Stands:
             self._kept.move_to_end(key)
             return self._kept[key]
         y = system_admittance(self._dss)
-        network = Network(
-            y=y,
-            terminal=sparse.csr_array(
-                self._still + terminal_rows(self._dss, self._frame, self._moving)
-            ),
-            moduli_a=np.asarray(abs(y) @ self._flat_v),
-        )
+        moving = terminal_rows(self._dss, self._frame, self._moving)
+        network = Network.of(y, sparse.csr_array(self._still + moving), self._flat_v)
         pattern = self._pattern(y)
-        found = Stand(network=network, pattern=pattern, wires=wire_values(pattern, y))
+        small = network.dense is not None and 0 < self._ders <= pattern.size
+        found = Stand(
+            network=network, pattern=pattern, wires=wire_values(pattern, y),
+            places=Places.of(pattern, self._branches, self._loads, self._ders) if small else None,
+        )  # fmt: skip
         self._kept[key] = found
         if len(self._kept) > STANDS_KEPT:
             self._kept.popitem(last=False)

@@ -22,7 +22,11 @@ from ems.constrain.relinearise import (
     relinearised,
 )
 from ems.constrain.restore import restored
-from ems.constrain.reversion import largest_safe_share, reversion_violations
+from ems.constrain.reversion import (
+    holding_violations,
+    largest_safe_share,
+    reversion_violations,
+)
 from ems.constrain.rungs import anchors, bisected, unpriced, with_caps
 from ems.domain import (
     Degraded,
@@ -43,6 +47,7 @@ from ems.ports import Network
 __all__ = [
     "Resolve",
     "constrain",
+    "holding_violations",
     "largest_safe_share",
     "mix_violations",
     "reversion_violations",
@@ -64,6 +69,8 @@ def constrain(
     resolve: Resolve,
     mode: Literal["geems", "paper"] = "geems",
     pins: Mapping[str, Unmoved] = NO_PINS,
+    *,
+    reasons: bool = True,
 ) -> Secured:
     """Make a dispatch safe.
 
@@ -76,12 +83,13 @@ def constrain(
         resolve: solves again with rows and pins.
         mode: `geems`, or `paper` for the published one-shot method.
         pins: DERs that cannot be moved; `free` holds what they are expected to do.
+        reasons: tell what caution costs (`Verified.caution_usd_per_h`).
 
     Returns:
         `Verified`; `Degraded` with the reason where only a lower rung verified; `Infeasible`
         with the reversion set where nothing did.
     """
-    at = Interval.of(site, snapshot, forecast, network, pins)
+    at = replace(Interval.of(site, snapshot, forecast, network, pins), reasons=reasons)
     found = _secured(at, free, resolve, mode)
     wider = at.with_crossed()
     if wider is at or _holds_in(wider.cases[len(at.cases) :], at, found):
@@ -189,7 +197,7 @@ def _settled(
     if unshaded(at.site, at.forecast):
         notes += ("partial shade of this many plants is not proved",)
     caution = 0.0
-    if linearisations and len(at.cases) > 1:
+    if at.reasons and linearisations and len(at.cases) > 1:
         caution = caution_usd_per_h(at, decided, resolve)
     return Verified(
         dispatch=decided,

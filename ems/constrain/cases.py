@@ -183,14 +183,13 @@ def sun_kw(case: Case, name: str, forecast: Forecast) -> float:
     return sky.expected_kw if sun is Sun.EXPECTED else sky.lower_kw
 
 
-def injections(
+def powers(
     case: Case,
     setpoints: Mapping[str, Setpoint],
     forecast: Forecast,
-    head_v_pu: float | None,
     pins: Mapping[str, Unmoved],
-) -> Injections:
-    """The operating point that a set of setpoints makes of a case."""
+) -> tuple[dict[str, float], dict[str, float]]:
+    """What a set of setpoints makes each DER do in a case: P [kW] and Q [kvar]."""
     p_kw, q_kvar = {}, {}
     skies = forecast.pv
     for name, asked in setpoints.items():
@@ -202,6 +201,18 @@ def injections(
             p_kw[name] = kw
             if kw < RUNS_KW:
                 q_kvar[name] = 0.0
+    return p_kw, q_kvar
+
+
+def injections(
+    case: Case,
+    setpoints: Mapping[str, Setpoint],
+    forecast: Forecast,
+    head_v_pu: float | None,
+    pins: Mapping[str, Unmoved],
+) -> Injections:
+    """The operating point that a set of setpoints makes of a case."""
+    p_kw, q_kvar = powers(case, setpoints, forecast, pins)
     return Injections(
         p_kw=p_kw,
         q_kvar=q_kvar,
@@ -232,12 +243,18 @@ def moves(
 
 def violations(flow: LoadFlow, limits: Limits, case: str) -> tuple[Violation, ...]:
     """Every limit a load flow breaks, worst first; de-energised nodes are left out."""
-    v, live = flow.v_pu, flow.v_pu > 0.0
+    v = flow.v_pu
+    above = v > limits.v_max_pu + TOLERANCE_PU
+    below = (v > 0.0) & (v < limits.v_min_pu - TOLERANCE_PU)
+    most_pct = limits.loading_max_pct
+    over = most_pct is not None and bool((flow.loading_pct > most_pct + 1e-6).any())
+    if not (over or above.any() or below.any()):
+        return ()
     found = [
         Violation(kind=kind, place=flow.nodes[i], value=float(v[i]), limit=limit, case=case)
         for kind, limit, broken in (
-            (RowKind.V_MAX, limits.v_max_pu, v > limits.v_max_pu + TOLERANCE_PU),
-            (RowKind.V_MIN, limits.v_min_pu, live & (v < limits.v_min_pu - TOLERANCE_PU)),
+            (RowKind.V_MAX, limits.v_max_pu, above),
+            (RowKind.V_MIN, limits.v_min_pu, below),
         )
         for i in np.flatnonzero(broken)
     ]

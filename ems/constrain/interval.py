@@ -60,6 +60,8 @@ class Interval:
     cases: tuple[Case, ...]
     pins: Mapping[str, Unmoved]
     """DERs that cannot be moved; every case has them at the end of their range that hurts."""
+    reasons: bool = True
+    """Whether what caution costs is found too."""
 
     @classmethod
     def of(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ems.constrain.cases import Case, injections, moves
+from ems.constrain.cases import Case, injections, moves, powers
 from ems.domain import (
     Dispatch,
     Forecast,
@@ -93,32 +93,46 @@ def _linearise(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicted:
+    """What a linear case says of a dispatch: ALL nodes and elements, by one product."""
+
+    v_pu: Floats
+    """Shape (node,) [pu]."""
+    loading_pct: Floats
+    """Shape (element,) [%]."""
+
+    @classmethod
+    def of(
+        cls, lin: Linearised, decided: Dispatch, forecast: Forecast, pins: Mapping[str, Unmoved]
+    ) -> "Predicted":
+        """Move a case to a dispatch."""
+        flow = lin.feeder.flow
+        dv, dl = lin.feeder.change(*moved(lin, decided, forecast, pins))
+        return cls(v_pu=flow.v_pu + dv, loading_pct=flow.loading_pct + dl)
+
+
 def excess(
-    lin: Linearised,
-    decided: Dispatch,
-    forecast: Forecast,
-    limits: Limits,
-    margin_pu: float,
-    pins: Mapping[str, Unmoved],
+    lin: Linearised, predicted: Predicted, limits: Limits, margin_pu: float
 ) -> dict[RowKey, float]:
     """Predicted excess over every limit less its margin, as a fraction of the limit.
 
-    One product per case predicts ALL nodes and elements; only positive entries return.
+    Only positive entries return.
     """
-    flow = lin.feeder.flow
-    dv, dl = lin.feeder.change(*moved(lin, decided, forecast, pins))
-    live = flow.v_pu > 0.0
-    v = flow.v_pu + dv
-    over = {
-        RowKind.V_MAX: (v - (limits.v_max_pu - margin_pu)) / limits.v_max_pu,
-        RowKind.V_MIN: np.where(live, (limits.v_min_pu + margin_pu - v) / limits.v_min_pu, -1.0),
-    }
+    name, v = lin.case.name, predicted.v_pu
+    above = (v - (limits.v_max_pu - margin_pu)) / limits.v_max_pu
+    below = (limits.v_min_pu + margin_pu - v) / limits.v_min_pu
+    low = below > 0.0
+    low[lin.feeder.flow.v_pu <= 0.0] = False  # de-energised
+    over = [(RowKind.V_MAX, above, above > 0.0), (RowKind.V_MIN, below, low)]
     if limits.loading_max_pct is not None:
-        over[RowKind.LOADING] = (flow.loading_pct + dl) / limits.loading_max_pct - 1.0 + margin_pu
+        loaded = predicted.loading_pct / limits.loading_max_pct - 1.0 + margin_pu
+        over.append((RowKind.LOADING, loaded, loaded > 0.0))
     return {
-        (lin.case.name, kind, int(i)): float(values[i])
-        for kind, values in over.items()
-        for i in np.flatnonzero(values > 0.0)
+        (name, kind, i): value
+        for kind, values, beyond in over
+        if beyond.any()
+        for i, value in zip(beyond.nonzero()[0].tolist(), values[beyond].tolist(), strict=True)
     }
 
 
@@ -126,11 +140,11 @@ def moved(
     lin: Linearised, decided: Dispatch, forecast: Forecast, pins: Mapping[str, Unmoved]
 ) -> tuple[Floats, Floats]:
     """How far a dispatch lies from the point of a case: P [kW] and Q [kvar], shape (der,)."""
-    at = injections(lin.case, decided.setpoints, forecast, None, pins)
+    p_kw, q_kvar = powers(lin.case, decided.setpoints, forecast, pins)
     ders = lin.feeder.ders
     return (
-        np.array([at.p_kw[n] for n in ders]) - lin.p0,
-        np.array([at.q_kvar[n] for n in ders]) - lin.q0,
+        np.array([p_kw[n] for n in ders]) - lin.p0,
+        np.array([q_kvar[n] for n in ders]) - lin.q0,
     )
 
 
@@ -147,18 +161,6 @@ def worst_keys(
         place[key] = count[alike(key)]
         count[alike(key)] += 1
     return sorted(fresh, key=place.__getitem__)[:most]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
-    """One row: c_p·P + c_q·Q ≤ bound."""
-
-    kind: RowKind
-    place: str
-    limit: float
-    c_p: Floats
-    c_q: Floats
-    bound: float
 
 
 class Rows:
@@ -187,17 +189,22 @@ class Rows:
         self._margin_pu = margin_pu
         self._pins = pins
         self._reactive = reactive
-        self._rows: list[_Row] = []
+        self._parts: list[RowBlock] = []
+        self._predicted: tuple[Dispatch, list[Predicted]] | None = None
 
     def excess(self, decided: Dispatch, margin_pu: float | None = None) -> dict[RowKey, float]:
         """Predicted excess over every limit less its margin, as a fraction of the limit.
 
-        One solve per case predicts ALL nodes and elements; only positive entries return.
+        Only positive entries return.
         """
         margin = self._margin_pu if margin_pu is None else margin_pu
+        if self._predicted is None or self._predicted[0] is not decided:
+            lins = self._lins.values()
+            said = [Predicted.of(lin, decided, self._forecast, self._pins) for lin in lins]
+            self._predicted = decided, said
         found: dict[RowKey, float] = {}
-        for lin in self._lins.values():
-            found |= excess(lin, decided, self._forecast, self._limits, margin, self._pins)
+        for lin, predicted in zip(self._lins.values(), self._predicted[1], strict=True):
+            found |= excess(lin, predicted, self._limits, margin)
         return found
 
     def fresh(self, decided: Dispatch) -> list[RowKey]:
@@ -247,15 +254,18 @@ class Rows:
 
     def block(self) -> RowBlock:
         """The rows so far."""
-        rows, shape = self._rows, (len(self._rows), len(self._ders))
+        parts = self._parts
+        if len(parts) == 1:
+            return parts[0]
+        none = np.zeros((0, len(self._ders)))
         return RowBlock(
             ders=self._ders,
-            c_p=np.array([row.c_p for row in rows]).reshape(shape),
-            c_q=np.array([row.c_q for row in rows]).reshape(shape),
-            bound=np.array([row.bound for row in rows]),
-            kind=tuple(row.kind for row in rows),
-            place=tuple(row.place for row in rows),
-            limit=np.array([row.limit for row in rows]),
+            c_p=np.concatenate([none, *(part.c_p for part in parts)]),
+            c_q=np.concatenate([none, *(part.c_q for part in parts)]),
+            bound=np.concatenate([none[:, 0], *(part.bound for part in parts)]),
+            kind=sum((part.kind for part in parts), ()),
+            place=sum((part.place for part in parts), ()),
+            limit=np.concatenate([none[:, 0], *(part.limit for part in parts)]),
         )
 
     def _keep(
@@ -269,19 +279,17 @@ class Rows:
         slopes_q: Floats,
     ) -> None:
         """Rows whose values and slopes are known at a point."""
-        q_moves = lin.q_moves & self._reactive
-        for key, value, per_kw, per_kvar in zip(keys, values, slopes_p, slopes_q, strict=True):
-            kind = key[1]
-            sign, limit, margin = self._sides(kind)
-            c_p = np.where(lin.p_moves, sign * per_kw, 0.0)
-            c_q = np.where(q_moves, sign * per_kvar, 0.0)
-            bound = sign * (limit - value) - margin + c_p @ p_kw + c_q @ q_kvar
-            self._rows.append(
-                _Row(
-                    kind=kind, place=self._place(key), limit=limit, c_p=c_p, c_q=c_q,
-                    bound=float(bound),
-                )
-            )  # fmt: skip
+        kinds = tuple(key[1] for key in keys)
+        sign, limit, margin = np.array([self._sides(kind) for kind in kinds]).T
+        c_p = np.where(lin.p_moves, sign[:, None] * slopes_p, 0.0)
+        c_q = np.where(lin.q_moves & self._reactive, sign[:, None] * slopes_q, 0.0)
+        self._parts.append(
+            RowBlock(
+                ders=self._ders, c_p=c_p, c_q=c_q, kind=kinds,
+                bound=sign * (limit - values) - margin + c_p @ p_kw + c_q @ q_kvar,
+                place=tuple(self._place(key) for key in keys), limit=limit,
+            )
+        )  # fmt: skip
 
     def _sides(self, kind: RowKind) -> tuple[float, float, float]:
         """Sign, limit and margin; a lower limit has its signs turned, so that every row reads ≤."""

@@ -8,6 +8,7 @@ from typing import Protocol
 from ems.constrain.cases import severity
 from ems.constrain.interval import Interval, Trial
 from ems.constrain.linear import Linearised, RowKey, Rows, linearise
+from ems.constrain.start import start
 from ems.domain import Dispatch, NetworkRow, RowBlock, RowKind, Setpoint
 
 MARGINS_PU = (5e-4, 5e-6, 5e-6, 5e-6, 5e-6, 5e-6)
@@ -52,7 +53,7 @@ class Resolve(Protocol):
 
 def relinearised(at: Interval, first: Trial, resolve: Resolve) -> tuple[Trial, int]:
     """Best verified trial, or the last one; and the linearisations it took."""
-    trial, best, last = first, None, MARGINS_PU[0]
+    trial, best, last = start(at, first), None, MARGINS_PU[0]
     keys: list[RowKey] = []
     used = 0
     for narrowest in MARGINS_PU:
@@ -72,7 +73,11 @@ def relinearised(at: Interval, first: Trial, resolve: Resolve) -> tuple[Trial, i
             best = trial if best is None else _cheaper(best, trial)
             cost = trial.decided.objective_usd_per_h
             allowed = SETTLED * abs(cost - first.decided.objective_usd_per_h)
-            moved = cost - before.objective_usd_per_h - (margin - last) * _worth(before, decided)
+            moved = cost - before.objective_usd_per_h
+            # A narrower margin earns what it is worth, or, where it only raises caps above what
+            # is expected, nothing; anything else says that the last point was a far one.
+            earned = (margin - last) * _worth(before, decided)
+            moved -= min(max(moved, min(earned, 0.0)), max(earned, 0.0))
             settled = abs(moved) <= max(allowed, TIGHT_USD_PER_H)
             if narrowest == MARGINS_PU[-1] and settled and _tight(trial):
                 break

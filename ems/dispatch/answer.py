@@ -60,7 +60,9 @@ def answer(
         status=solution.status,
         binding=binding,
         solve_s=solution.wall_s,
-        kkt_residual=kkt_residual(program, solution),
+        kkt_residual=(
+            kkt_residual(program, solution) if solution.residual is None else solution.residual
+        ),
         solver=solution.solver,
         loss_factor=data.loss_factor,
         peak_kw=data.peak_kw,

@@ -1,6 +1,7 @@
 """Which column of the matrices is which variable of which DER."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,17 @@ POWER = ("p_pv", "p_dis", "p_dg")
 BESIDE = ("room", "p_ch")
 """What is added to it towards the network, where a PV plant counts with its cap; or, of a battery,
 taken off."""
+
+
+class Laid(NamedTuple):
+    """Where the powers of some DERs stand in a row: power, what is beside it, Q given and taken."""
+
+    two: Ints
+    """DERs with a column beside their power, as places among those asked for."""
+    sign: NDArray[np.float64]
+    """With which each of these columns counts."""
+    columns: Ints
+    """Of all powers, those beside, then all Q injected and all Q absorbed."""
 
 
 class Columns(Mapping[Column, int]):
@@ -43,6 +55,7 @@ class Columns(Mapping[Column, int]):
         self.room = self._all("room")
         self.inject = self._all("q_inj")
         self.absorb = self._all("q_abs")
+        self._laid: tuple[tuple[str, ...], Laid] | None = None
 
     def __getitem__(self, variable: Column) -> int:
         return self._number[variable]
@@ -53,11 +66,14 @@ class Columns(Mapping[Column, int]):
     def __len__(self) -> int:
         return len(self._number)
 
-    def places(self, ders: tuple[str, ...]) -> Ints:
-        """Where DERs stand in the arrays, shape (der,)."""
-        if ders == self.ders:
-            return np.arange(len(ders))
-        return np.array([self._place[name] for name in ders], dtype=np.intp)
+    def laid(self, ders: tuple[str, ...]) -> "Laid":
+        """Where powers of some DERs stand in a row of the matrix."""
+        if self._laid is None or self._laid[0] != ders:
+            at = np.array([self._place[name] for name in ders], dtype=np.intp)
+            two = np.flatnonzero(self.beside[at] >= 0)
+            columns = (self.power[at], self.beside[at[two]], self.inject[at], self.absorb[at])
+            self._laid = ders, Laid(two, self.sign[at[two]], np.concatenate(columns))
+        return self._laid[1]
 
     def _all(self, variable: str) -> Ints:
         return np.array([self._number.get((variable, n), -1) for n in self.ders], dtype=np.intp)

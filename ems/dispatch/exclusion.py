@@ -14,12 +14,14 @@ from dataclasses import replace
 import numpy as np
 import scipy.sparse as sp
 
-from ems.dispatch.program import Floats, Ints, LinearProgram, Solution
+from ems.dispatch.program import Floats, Ints, LinearProgram, Solution, Sparse
 from ems.domain import SolverStatus
 
 BOTH_KW = 1e-5
 """Smaller of the two powers of a pair above which both count as used [kW]."""
 USABLE = {SolverStatus.OPTIMAL, SolverStatus.ACCEPTABLE}
+DECIDED = {SolverStatus.INFEASIBLE}
+"""A branch that ends so holds nothing; one that ends otherwise may have held the best."""
 
 Pair = tuple[int, int]
 """Columns of two powers of which one is 0: a battery's charge and discharge."""
@@ -43,7 +45,8 @@ def solve_exclusive(
     """Solve, with every either-or decided.
 
     Depth first branch and bound; exact, because the relaxed cost bounds every branch below it.
-    Should the wall time end first, the best branch found so far is `ACCEPTABLE`.
+    Should the wall time end first, or a branch be lost by its solver, the best branch found so far
+    is `ACCEPTABLE`.
 
     Returns:
         The solution, and the program it is the solution of: the one given, its branches taken.
@@ -55,6 +58,7 @@ def solve_exclusive(
     wall_s = 0.0
     open_programs = [program]
     late = False
+    lost: SolverStatus | None = None
     while open_programs and not late:
         candidate = open_programs.pop()
         left_s = wall_limit_s - (time.perf_counter() - started)
@@ -64,6 +68,7 @@ def solve_exclusive(
         first = first or (solution, candidate)
         late = time.perf_counter() - started > wall_limit_s
         if solution.status not in USABLE:
+            lost = lost or (solution.status if solution.status not in DECIDED else None)
             continue
         cost = float(candidate.c @ solution.x)
         if cost >= best_cost - 1e-9 * max(1.0, abs(best_cost)):
@@ -79,13 +84,14 @@ def solve_exclusive(
         open_programs += branches
     if best is not None:
         found, taken = best
-        status = SolverStatus.ACCEPTABLE if late and open_programs else found.status
+        short = lost is not None or (late and open_programs)
+        status = SolverStatus.ACCEPTABLE if short else found.status
         return replace(found, wall_s=wall_s, status=status), taken
     if first is None:  # pragma: no cover - the loop runs at least once
         raise AssertionError
     status = first[0].status
     if status in USABLE:  # the relaxed program has a solution, the exclusive one not, or not yet
-        status = SolverStatus.TIME_LIMIT if late else SolverStatus.INFEASIBLE
+        status = SolverStatus.TIME_LIMIT if late else lost or SolverStatus.INFEASIBLE
     return replace(first[0], wall_s=wall_s, status=status), first[1]
 
 
@@ -95,7 +101,7 @@ def with_hulls(program: LinearProgram, pairs: Sequence[Pair]) -> LinearProgram:
     P is the most of each power while the other is 0, by its bounds and by the rows in which the
     pair stands alone (state of charge). The rows are laid after all others.
     """
-    by_column = sp.csc_array(program.a)
+    by_column = sp.csc_array(program.a.csr)
     alone = np.diff(program.a.indptr)
     extra = []
     for pair in pairs:
@@ -121,7 +127,7 @@ def with_hulls(program: LinearProgram, pairs: Sequence[Pair]) -> LinearProgram:
         hi[r] = most[0] * most[1] / max(most.max(), 1.0)
     return replace(
         program,
-        a=sp.csr_array(sp.vstack([program.a, sp.csr_array(rows)])),
+        a=Sparse.of(sp.vstack([program.a.csr, sp.csr_array(rows)])),
         row_lo=np.concatenate([program.row_lo, np.full(len(extra), -np.inf)]),
         row_hi=np.concatenate([program.row_hi, hi]),
     )
@@ -154,7 +160,10 @@ def _netted(program: LinearProgram, solution: Solution, pairs: Sequence[Pair]) -
     columns: Ints = np.array(pairs, dtype=np.intp)
     both = _both(x, pairs)
     # All at once; only where a row minds, one by one those that do anything worth naming.
-    for some in (np.flatnonzero(both > 0.0), *np.flatnonzero(both > BOTH_KW)[:, None]):
+    used = np.flatnonzero(both > 0.0)
+    if not len(used):
+        return solution
+    for some in (used, *np.flatnonzero(both > BOTH_KW)[:, None]):
         trial = x.copy()
         trial[columns[some]] -= both[some, None]
         rows = program.a @ trial
@@ -165,7 +174,7 @@ def _netted(program: LinearProgram, solution: Solution, pairs: Sequence[Pair]) -
             x = trial
             if len(some) > 1:
                 break
-    return replace(solution, x=x)
+    return solution if x is solution.x else replace(solution, x=x, residual=None)
 
 
 def _both(x: Floats, pairs: Sequence[Pair]) -> Floats:

@@ -20,7 +20,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ems.dispatch.columns import Columns
-from ems.dispatch.program import Floats, Ints, LinearProgram, Solution
+from ems.dispatch.program import Floats, Ints, LinearProgram, Solution, Sparse
 from ems.domain import Site
 
 FRACTIONS = np.array([1.0, 0.96, 0.9, 0.82, 0.73, 0.63, 0.53, 0.43, 0.33, 0.24, 0.15, 0.06, 0.0])
@@ -98,6 +98,8 @@ def with_fairness(
     Returns:
         The program, and its pieces to be drawn anew (`Pieces.finer`) where it has any.
     """
+    if site.fairness == "least_cost":
+        return program, None
     plants = [pv for pv in site.pvs if pv.name not in pinned]
     made = np.array([columns["p_pv", pv.name] for pv in plants], dtype=np.intp)
     room = np.array([columns["room", pv.name] for pv in plants], dtype=np.intp)
@@ -114,7 +116,7 @@ def with_fairness(
         groups = [plants[i].group for i in sunny.tolist()]
         return _equal(program, made, room, upper_kw, groups), None
     worth = price_usd_per_kwh + site.curtailment_usd_per_kwh
-    if site.fairness == "least_cost" or worth <= 0.0 or not len(sunny):
+    if worth <= 0.0 or not len(sunny):
         return program, None
     return _proportional(program, made, room, upper_kw, worth * expected_kw)
 
@@ -215,7 +217,7 @@ def _appended(
     return replace(
         program,
         c=np.concatenate([program.c, c]),
-        a=sp.csr_array(sp.vstack([wide, below])),
+        a=Sparse.of(sp.vstack([wide, below])),
         row_lo=np.concatenate([program.row_lo, equal_to]),
         row_hi=np.concatenate([program.row_hi, equal_to]),
         x_lo=np.concatenate([program.x_lo, np.zeros(len(c))]),

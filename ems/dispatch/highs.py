@@ -3,6 +3,7 @@
 Huangfu & Hall, Parallelizing the dual revised simplex method, DOI 10.1007/s12532-017-0130-5.
 """
 
+import threading
 import time
 from dataclasses import replace
 
@@ -73,17 +74,32 @@ def _solved(small: Reduced, wall_limit_s: float) -> Solution:
 
 
 def loaded(program: LinearProgram, wall_limit_s: float) -> highspy.Highs:
-    """HiGHS with a program in it; circles apart."""
+    """HiGHS with a program in it; circles apart. It is this thread's, and the next call's too."""
     rows, columns = program.a.shape
-    highs: highspy.Highs = highspy.Highs()  # type: ignore[no-untyped-call]  # without annotations upstream
-    for key, value in OPTIONS.items():
-        highs.setOptionValue(key, value)
-    highs.setOptionValue("time_limit", float(wall_limit_s))
-    # cast: the constructor of a sum may have widened them
+    highs = _of_this_thread()
+    # its clock runs on from one program to the next
+    highs.setOptionValue("time_limit", highs.getRunTime() + float(wall_limit_s))
     starts, indices = program.a.indptr.astype(np.int32), program.a.indices.astype(np.int32)
     highs.passModel(
         columns, rows, len(indices), ROW_WISE, MINIMISE, 0.0, program.c, program.x_lo, program.x_hi,
         program.row_lo, program.row_hi, starts, indices, program.a.data,
         np.zeros(columns, dtype=np.int32),
     )  # fmt: skip
+    return highs
+
+
+_kept = threading.local()
+
+
+def _of_this_thread() -> highspy.Highs:
+    """HiGHS with the options set: making one takes as long as solving a small program.
+
+    A program that is passed replaces the last one and all that was known of its solution.
+    """
+    highs: highspy.Highs | None = getattr(_kept, "highs", None)
+    if highs is None:
+        highs = highspy.Highs()  # type: ignore[no-untyped-call]  # without annotations upstream
+        for key, value in OPTIONS.items():
+            highs.setOptionValue(key, value)
+        _kept.highs = highs
     return highs

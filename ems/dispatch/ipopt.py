@@ -88,8 +88,7 @@ class _Callbacks:
         a = small.program.a
         self.c = small.program.c
         self.a = a
-        rows = np.repeat(np.arange(a.shape[0]), np.diff(a.indptr))
-        self.places = (rows.astype(np.int64), a.indices.astype(np.int64))
+        self.places = (a.row_of.astype(np.int64), a.indices.astype(np.int64))
         self.values = a.data
         self.none = np.empty(0)
 

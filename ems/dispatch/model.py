@@ -13,16 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyomo.environ as pyo
-import scipy.sparse as sp
-from pyomo.repn import generate_standard_repn
-from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 
 from ems.clock import INTERVAL
 from ems.dispatch import grid
-from ems.dispatch.columns import Column, Columns
-from ems.dispatch.program import LinearProgram, Quadratic
+from ems.dispatch.columns import Columns
+from ems.dispatch.extraction import Extraction
+from ems.dispatch.program import LinearProgram
 from ems.domain import Bes, Pv, Site
 
 HOURS = INTERVAL.total_seconds() / 3600.0
@@ -78,7 +75,7 @@ class DispatchModel:
     def __init__(self, site: Site) -> None:
         self.site = site
         self._model = _build(site)
-        self._compiler = LinearStandardFormCompiler()
+        self._extraction: Extraction | None = None
         self._lock = threading.Lock()
         self._last: tuple[IntervalData, LinearProgram, Columns] | None = None
 
@@ -97,24 +94,9 @@ class DispatchModel:
 
     def _extract(self, data: IntervalData) -> tuple[LinearProgram, Columns]:
         _set(self._model, self.site, data)
-        form = self._compiler.write(self._model, mixed_form=True)
-        names = [_column(row.constraint) for row in form.rows]
-        columns = Columns(
-            [_column(v) for v in form.columns], names, self.site.names, list(self._model.capability)
-        )
-        bounds = [v.bounds for v in form.columns]
-        kinds = np.array([row.bound_type for row in form.rows])
-        rhs = np.array(form.rhs, dtype=float)
-        program = LinearProgram(
-            c=form.c.toarray()[0],
-            a=sp.csr_array(form.A),
-            row_lo=np.where(kinds <= 0, rhs, -np.inf),
-            row_hi=np.where(kinds >= 0, rhs, np.inf),
-            x_lo=np.array([-np.inf if lo is None else lo for lo, _ in bounds], dtype=float),
-            x_hi=np.array([np.inf if hi is None else hi for _, hi in bounds], dtype=float),
-            circles=_circles(self._model, columns),
-        )
-        return program, columns
+        if self._extraction is None:  # a cost that is 0 before it is set might be left out
+            self._extraction = Extraction(self._model, self.site.names)
+        return self._extraction.program(), self._extraction.columns
 
 
 def _build(site: Site) -> Any:
@@ -215,25 +197,6 @@ def _add_reactive(m: Any, site: Site) -> None:
     m.capability.deactivate()
 
 
-def _circles(m: Any, columns: Columns) -> Quadratic | None:
-    """The inverters' circles as triplets."""
-    terms: list[tuple[int, int, int, float]] = []
-    hi = []
-    for row, name in enumerate(m.capability):
-        form = generate_standard_repn(m.capability[name].body, quadratic=True)
-        for (v, w), coef in zip(form.quadratic_vars, form.quadratic_coefs, strict=True):
-            i, j = columns[_column(v)], columns[_column(w)]
-            terms.append((row, max(i, j), min(i, j), float(coef)))
-        hi.append(float(pyo.value(m.capability[name].upper)))
-    if not hi:
-        return None
-    places = np.array([term[:3] for term in terms], dtype=np.intp)
-    return Quadratic(
-        row=places[:, 0], i=places[:, 1], j=places[:, 2],
-        coef=np.array([term[3] for term in terms]), hi=np.array(hi),
-    )  # fmt: skip
-
-
 def _set(m: Any, site: Site, data: IntervalData) -> None:
     loss_factor = site.loss_factor if data.loss_factor is None else data.loss_factor
     m.load_kw = data.load_kw
@@ -294,9 +257,3 @@ def cap_worth(price_usd_per_kwh: float) -> float:
     if price_usd_per_kwh < 0.0:
         return min(CAP_WORTH * price_usd_per_kwh, -1e-7)
     return max(CAP_WORTH * price_usd_per_kwh, 1e-4)
-
-
-def _column(named: Any) -> Column:
-    """Name and DER of a variable, or of a constraint."""
-    index = named.index()
-    return named.parent_component().local_name, "" if index is None else str(index)

@@ -53,7 +53,7 @@ def polished(program: LinearProgram, members: Members, at: Vertex) -> tuple[Floa
     inside = np.flatnonzero((where >= 0) & (order[members.circle] >= 0))
     bent = np.flatnonzero((where[members.first] >= 0) & (where[members.second] >= 0))
     first, second = where[members.first[bent]], where[members.second[bent]]
-    linear = sp.coo_array(program.a[at.rows][:, at.basic])
+    linear = sp.coo_array(program.a.csr[at.rows][:, at.basic])
     n, m, k = len(at.basic), len(at.rows), len(at.circles)
     i = np.concatenate([np.arange(n), first, second, linear.col, n + linear.row,
                         where[inside], n + m + order[members.circle[inside]]])  # fmt: skip
@@ -68,7 +68,7 @@ def polished(program: LinearProgram, members: Members, at: Vertex) -> tuple[Floa
         system = sp.csc_array((values, (i, j)), shape=(n + m + k, n + m + k))
         missing = np.concatenate(
             [
-                (program.c - program.a.T @ row_dual - members.pull(y, circle_dual))[at.basic],
+                (program.c - program.a.pull(row_dual) - members.pull(y, circle_dual))[at.basic],
                 at.side - (program.a @ x)[at.rows],
                 (members.hi - members.values(y))[at.circles],
             ]

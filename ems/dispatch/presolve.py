@@ -10,10 +10,9 @@ DOI 10.1007/BF01586000.)
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ems.dispatch.program import Floats, Ints, LinearProgram, Solution
+from ems.dispatch.program import Floats, Ints, LinearProgram, Solution, Sparse
 from ems.domain import SolverStatus
 
 Bools = NDArray[np.bool_]
@@ -57,7 +56,7 @@ class Reduced:
         row_dual[self.kept] = solution.row_dual
         row_dual[self.by_row] = p.c[self.defined] / self.by_coef
         # what a fixed variable is worth: whatever stationarity leaves
-        bound_dual = p.c - p.a.T @ row_dual
+        bound_dual = p.c - p.a.pull(row_dual)
         if p.circles is not None and solution.circle_dual is not None:
             bound_dual -= p.circles.gradient(x, solution.circle_dual)
         bound_dual[self.free] = solution.bound_dual
@@ -80,7 +79,7 @@ class Reduced:
 def reduced(program: LinearProgram) -> Reduced:
     """Take out what need not be solved."""
     a = program.a
-    row_of = np.repeat(np.arange(a.shape[0]), np.diff(a.indptr))
+    row_of = a.row_of
     free = program.x_hi > program.x_lo
     defined, by_row, by_coef = _defined(program, row_of)
     c = program.c - _priced_out(program, row_of, defined, by_row, by_coef)
@@ -131,9 +130,11 @@ def _defined(program: LinearProgram, row_of: Ints) -> tuple[Ints, Ints, Floats]:
     entries = np.flatnonzero(boundless[a.indices] & (a.data != 0.0))
     rows = row_of[entries]
     entries = entries[program.row_lo[rows] == program.row_hi[rows]]
-    _, once = np.unique(row_of[entries], return_index=True)
-    entries = entries[once]
-    return a.indices[entries].astype(np.intp), row_of[entries], a.data[entries]
+    rows = row_of[entries]
+    if len(rows) > 1:  # the first of each row
+        entries = entries[np.concatenate([[True], rows[1:] != rows[:-1]])]
+        rows = row_of[entries]
+    return a.indices[entries], rows, a.data[entries]
 
 
 def _unwanted(program: LinearProgram, row_of: Ints, c: Floats, by_row: Ints) -> tuple[Bools, Bools]:
@@ -143,12 +144,11 @@ def _unwanted(program: LinearProgram, row_of: Ints, c: Floats, by_row: Ints) -> 
     something and loads none.
     """
     a, n = program.a, program.a.shape[1]
-    counts = np.ones(a.shape[0], dtype=bool)
-    counts[by_row] = False
-    up, down = np.isfinite(program.row_hi) & counts, np.isfinite(program.row_lo) & counts
-    rises, falls = a.data > 0.0, a.data < 0.0
-    loads = (rises & up[row_of]) | (falls & down[row_of])
-    relieves = (falls & up[row_of]) | (rises & down[row_of])
+    up, down = np.isfinite(program.row_hi), np.isfinite(program.row_lo)
+    up[by_row] = down[by_row] = False
+    rises, falls, up, down = a.data > 0.0, a.data < 0.0, up[row_of], down[row_of]
+    loads = (rises & up) | (falls & down)
+    relieves = (falls & up) | (rises & down)
     to_lo = (np.bincount(a.indices, weights=relieves, minlength=n) == 0) & (c > 0.0)
     to_hi = (np.bincount(a.indices, weights=loads, minlength=n) == 0) & (c < 0.0)
     circles = program.circles
@@ -171,17 +171,14 @@ def _priced_out(
     return c.astype(float)
 
 
-def _cut(a: sp.csr_array, row_of: Ints, rows: Bools, columns: Bools) -> sp.csr_array:
+def _cut(a: Sparse, row_of: Ints, rows: Bools, columns: Bools) -> Sparse:
     """Some rows and columns of a matrix, without its zeros."""
     entries = rows[row_of] & columns[a.indices] & (a.data != 0.0)
     number = np.cumsum(columns) - 1
     lengths = np.bincount(row_of[entries], minlength=a.shape[0])[rows]
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    return sp.csr_array(
-        (
-            a.data[entries],
-            number[a.indices[entries]].astype(np.int32),
-            starts.astype(np.int32),
-        ),
-        shape=(int(np.count_nonzero(rows)), int(np.count_nonzero(columns))),
+    return Sparse(
+        a.data[entries],
+        number[a.indices[entries]],
+        np.concatenate([[0], np.cumsum(lengths)]),
+        (len(lengths), int(np.count_nonzero(columns))),
     )

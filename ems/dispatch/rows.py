@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.sparse as sp
 
 from ems.dispatch.columns import Columns
 from ems.dispatch.grid import dearest
-from ems.dispatch.program import Floats, LinearProgram
+from ems.dispatch.program import Floats, LinearProgram, Sparse
 from ems.domain import NetworkRow, RowBlock, Setpoint, Site
 
 PENALTY_FACTOR = 1e3
@@ -43,28 +42,28 @@ def with_rows(
     """
     block = rows if isinstance(rows, RowBlock) else RowBlock.of(rows, site.names)
     n, k = len(program.c), len(block)
-    at = columns.places(block.ders)
-    two = np.flatnonzero(columns.beside[at] >= 0)
-    index = np.concatenate(
-        [columns.power[at], columns.beside[at[two]], columns.inject[at], columns.absorb[at]]
-    )
-    beside = block.c_p[:, two] * columns.sign[at[two]]
-    dense = np.hstack([block.c_p, beside, block.c_q, -block.c_q])
-    scale = np.max(np.abs(dense), axis=1, initial=0.0)
+    if not k:
+        none = Elastic(first_row=program.a.shape[0], first_slack=n, scale=np.empty(0), rows=block)
+        return program, none
+    laid = columns.laid(block.ders)
+    beside = block.c_p[:, laid.two] * laid.sign
+    dense = np.concatenate([block.c_p, beside, block.c_q, -block.c_q], axis=1)
+    scale = np.abs(dense).max(axis=1, initial=0.0)
     scale[scale == 0.0] = 1.0
     penalty = PENALTY_FACTOR * dearest(site, price_usd_per_kwh)
-    values = np.hstack([dense / scale[:, None], np.full((k, 1), -1.0)])
-    place = np.hstack([np.broadcast_to(index, (k, len(index))), n + np.arange(k)[:, None]])
+    width = dense.shape[1]
+    values = np.empty((k, width + 1))
+    values[:, :width], values[:, width] = dense / scale[:, None], -1.0
+    place = np.empty((k, width + 1), dtype=np.intp)
+    place[:, :width], place[:, width] = laid.columns, np.arange(n, n + k)
     filled = values != 0.0
     top = program.a
-    starts = top.indptr[-1] + np.cumsum(np.count_nonzero(filled, axis=1))
-    a = sp.csr_array(
-        (
-            np.concatenate([top.data, values[filled]]),
-            np.concatenate([top.indices, place[filled].astype(top.indices.dtype)]),
-            np.concatenate([top.indptr, starts.astype(top.indptr.dtype)]),
-        ),
-        shape=(top.shape[0] + k, n + k),
+    starts = top.indptr[-1] + np.cumsum(filled.sum(axis=1))
+    a = Sparse(
+        np.concatenate([top.data, values[filled]]),
+        np.concatenate([top.indices, place[filled]]),
+        np.concatenate([top.indptr, starts]),
+        (top.shape[0] + k, n + k),
     )
     return (
         replace(

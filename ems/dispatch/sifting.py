@@ -10,9 +10,8 @@ combining interior point and simplex methods, DOI 10.1287/opre.40.5.885).
 from dataclasses import replace
 
 import numpy as np
-import scipy.sparse as sp
 
-from ems.dispatch.program import Floats, Ints, LinearProgram
+from ems.dispatch.program import Floats, Ints, LinearProgram, Sparse
 
 NEAREST = 60
 """Columns kept at least."""
@@ -35,7 +34,7 @@ class Sifting:
         self._program = program
         self._boxed = np.isfinite(program.x_hi)
         dual = _guessed(program)
-        priced = program.a.T @ dual
+        priced = program.a.pull(dual)
         cost = program.c - priced
         self._at = np.where(self._boxed & (cost < 0.0), program.x_hi, program.x_lo)
         near = np.abs(cost) / np.maximum(np.abs(program.c), np.abs(priced))
@@ -50,7 +49,7 @@ class Sifting:
         return replace(
             program,
             c=program.c[kept],
-            a=sp.csr_array(program.a[:, kept]),
+            a=Sparse.of(program.a.csr[:, kept]),
             row_lo=program.row_lo - shift,
             row_hi=program.row_hi - shift,
             x_lo=program.x_lo[kept],
@@ -59,7 +58,7 @@ class Sifting:
 
     def whole(self, x: Floats, row_dual: Floats, bound_dual: Floats) -> tuple[Floats, Floats]:
         """Point and reduced costs of all columns from those of the narrow program."""
-        point, cost = self._at.copy(), self._program.c - self._program.a.T @ row_dual
+        point, cost = self._at.copy(), self._program.c - self._program.a.pull(row_dual)
         point[self._kept], cost[self._kept] = x, bound_dual
         return point, cost
 
@@ -94,7 +93,7 @@ def _guessed(program: LinearProgram) -> Floats:
     DOI 10.1287/opre.5.2.266).
     """
     sign = np.where(np.isfinite(program.row_hi), 1.0, -1.0)
-    a = program.a.toarray() * sign[:, None]
+    a = program.a.csr.toarray() * sign[:, None]
     limit = np.where(sign > 0.0, program.row_hi, -program.row_lo)
     boxed = np.isfinite(program.x_hi)
     width = np.where(boxed, program.x_hi - program.x_lo, 0.0)

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 
 from ems.dispatch import highs, ipopt, tangents
 from ems.dispatch.columns import Column, Columns
-from ems.dispatch.program import LinearProgram, Solution, kkt_residual
+from ems.dispatch.program import LinearProgram, Solution, Sparse, kkt_residual
 from ems.dispatch.worker import shared_worker
 from ems.domain import SolverStatus
 
@@ -60,8 +60,10 @@ def solve(program: LinearProgram, name: Name = "auto", wall_limit_s: float = 20.
     final = {SolverStatus.TIME_LIMIT, SolverStatus.INFEASIBLE}
     if solution.status in final or (name == "highs" and circles is None):
         return solution
-    if solution.status in USABLE and kkt_residual(program, solution) <= KKT:
-        return solution
+    if solution.status in USABLE:
+        solution = replace(solution, residual=kkt_residual(program, solution))
+        if solution.residual is not None and solution.residual <= KKT:
+            return solution
     left_s = max(wall_limit_s - solution.wall_s, LEAST_S)
     other = _by_ipopt(program, left_s)
     if circles is not None:
@@ -128,12 +130,11 @@ def _broken(program: LinearProgram) -> list[tuple[int, float]]:
         return [(-1, 0.0)]
     m, n = program.a.shape
     size = np.ones(m)
-    row_of = np.repeat(np.arange(m), np.diff(program.a.indptr))
-    np.maximum.at(size, row_of, np.abs(program.a.data))
+    np.maximum.at(size, program.a.row_of, np.abs(program.a.data))
     elastic = replace(
         program,
         c=np.concatenate([np.zeros(n), np.ones(2 * m)]),
-        a=sp.csr_array(sp.hstack([program.a, sp.diags_array(size), sp.diags_array(-size)])),
+        a=Sparse.of(sp.hstack([program.a.csr, sp.diags_array(size), sp.diags_array(-size)])),
         x_lo=np.concatenate([program.x_lo, np.zeros(2 * m)]),
         x_hi=np.concatenate([program.x_hi, np.full(2 * m, np.inf)]),
         circles=None,

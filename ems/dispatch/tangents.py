@@ -128,7 +128,7 @@ class _Outer:
         if np.any(held):
             x, row_dual, held = polished(program, members, self._vertex(row_dual, held))
             y = members.at(np.clip(x, program.x_lo, program.x_hi))
-            cost = program.c - program.a.T @ row_dual - members.pull(y, held)
+            cost = program.c - program.a.pull(row_dual) - members.pull(y, held)
             close = members.values(y) > members.hi / 2.0  # not where vain steps led far away
             self._lay(np.flatnonzero((self.over > PASSED) & (held != 0.0) & close), y)
         return self._small.restored(

@@ -204,3 +204,6 @@ class Policy:
     """Plan the day ahead and send its first interval, in place of deciding by the weight w_es."""
     terminal_soc: TerminalSoc = "keep"
     """What batteries must hold when the plan ends."""
+    reasons: bool = True
+    """Whether a decision also tells what caution and its dearest limit cost: linear optimums beside
+    the decision's own, of which nothing is sent. Without them both stand at nothing."""

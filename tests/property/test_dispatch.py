@@ -181,7 +181,7 @@ def by_another_solver(program: LinearProgram) -> float:
     thousand times the energy price.
     """
     upper, lower = np.isfinite(program.row_hi), np.isfinite(program.row_lo)
-    a = program.a.toarray()
+    a = program.a.csr.toarray()
     tight: Any = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
     for method in ("highs-ds", "highs-ipm"):  # the second where the first gives up
         found = linprog(
@@ -219,7 +219,7 @@ def by_a_conic_solver(program: LinearProgram, site: Site, columns: Columns) -> f
     n = len(program.c)
     unit = sp.eye_array(n, format="csr")
     sides = [
-        (program.a, program.row_hi, 1.0), (program.a, program.row_lo, -1.0),
+        (program.a.csr, program.row_hi, 1.0), (program.a.csr, program.row_lo, -1.0),
         (unit, program.x_hi, 1.0), (unit, program.x_lo, -1.0),
     ]  # fmt: skip
     blocks, rights = [], []

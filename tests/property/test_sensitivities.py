@@ -7,11 +7,12 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feeders import DerPlacement, Feeder, Injections
+from feeders import DerPlacement, Injections
+from tests.own_text import open_own
 from tests.slopes import errors
 
 EXAMPLES = 25
-"""Each opens a feeder, half a second of which is the probe of its file."""
+"""Each opens a feeder and takes a few dozen load flows."""
 MODELS = (
     "model=1",
     "model=2",
@@ -100,7 +101,7 @@ def test_slopes_on_any_small_feeder_are_those_of_differences(drawn: Drawn) -> No
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "f.dss"
         path.write_text(drawn.text)
-        feeder = Feeder.open(str(path), drawn.placements)
+        feeder = open_own(path, drawn.placements)
     at = Injections(p_kw=drawn.p_kw, q_kvar=drawn.q_kvar, load_kw=drawn.load_kw)
     found = errors(feeder, at, dict.fromkeys(drawn.p_kw, 1.0), without=feeder.floating)
     feeder.close()

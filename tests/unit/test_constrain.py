@@ -313,3 +313,21 @@ def test_the_same_inputs_give_the_same_numbers_bit_for_bit() -> None:
     site = segment()
     a, b = (decide(site, sky(9000.0, 10_000.0, LOAD_KW)).dispatch.setpoints for _ in range(2))
     assert a == b
+
+
+def test_without_reasons_the_decision_is_the_same_and_caution_is_not_priced() -> None:
+    site, forecast = segment(), sky(8000.0, 10_000.0)
+    seen = snapshot(site)
+    resolve = partial(dispatch, site, seen, forecast, PRICE_USD_PER_KWH)
+    feeder = Feeder.open("segment13", site.placements)
+    free = resolve((), {})
+    with_, without = (
+        constrain(site, seen, forecast, free, feeder, resolve, reasons=reasons)
+        for reasons in (True, False)
+    )
+    assert isinstance(with_, Verified)
+    assert isinstance(without, Verified)
+    assert with_.caution_usd_per_h > 0.0
+    assert without.caution_usd_per_h == 0.0
+    assert without.dispatch.setpoints == with_.dispatch.setpoints
+    assert without.linearisations == with_.linearisations

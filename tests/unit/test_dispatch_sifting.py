@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 
 from ems.constrain.linear import ROWS_PER_ROUND, RowKey, worst_keys
 from ems.dispatch import highs, ipopt, sifting
-from ems.dispatch.program import LinearProgram, kkt_residual
+from ems.dispatch.program import LinearProgram, Sparse, kkt_residual
 from ems.dispatch.sifting import Sifting, is_wide
 from ems.domain import RowKind, SolverStatus
 
@@ -20,7 +19,7 @@ def wide(rows: int = 3, columns: int = 240) -> LinearProgram:
     width = rng.uniform(10.0, 80.0, columns)
     return LinearProgram(
         c=np.concatenate([-rng.uniform(0.1, 0.4, columns), np.full(rows, 1e3)]),
-        a=sp.csr_array(np.hstack([a, -np.eye(rows)])),
+        a=Sparse.of(np.hstack([a, -np.eye(rows)])),
         row_lo=np.full(rows, -np.inf),
         row_hi=a @ width * rng.uniform(0.4, 0.7, rows),
         x_lo=np.zeros(columns + rows),
@@ -30,7 +29,9 @@ def wide(rows: int = 3, columns: int = 240) -> LinearProgram:
 
 def turned(program: LinearProgram) -> LinearProgram:
     """The same with every row read the other way round: −a·x ≥ −limit."""
-    return replace(program, a=-program.a, row_lo=-program.row_hi, row_hi=-program.row_lo)
+    return replace(
+        program, a=Sparse.of(-program.a.csr), row_lo=-program.row_hi, row_hi=-program.row_lo
+    )
 
 
 @pytest.mark.parametrize("program", [wide(), turned(wide()), wide(rows=8)])

@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 
 from ems.dispatch import dispatch, highs, ipopt, tangents
 from ems.dispatch.columns import Columns
 from ems.dispatch.exclusion import solve_exclusive
 from ems.dispatch.model import DispatchModel, IntervalData
-from ems.dispatch.program import LinearProgram, Quadratic, Solution, kkt_residual
+from ems.dispatch.program import LinearProgram, Quadratic, Solution, Sparse, kkt_residual
 from ems.dispatch.solver import Name, conflicts, solve
 from ems.domain import (
     Bes,
@@ -237,7 +236,7 @@ def test_what_conflicts_is_named_in_the_fault(monkeypatch: pytest.MonkeyPatch) -
 
 def test_out_of_time_between_branches_the_best_exclusive_point_so_far_is_acceptable() -> None:
     # min −x −y, x + y ≤ 1.6, both in [0, 1], one of the two 0; and again for u, v
-    a = sp.csr_array(np.array([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]]))
+    a = Sparse.of(np.array([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]]))
     program = LinearProgram(
         c=-np.ones(4), a=a, row_lo=np.full(2, -np.inf), row_hi=np.full(2, 1.6),
         x_lo=np.zeros(4), x_hi=np.ones(4),
@@ -250,6 +249,21 @@ def test_out_of_time_between_branches_the_best_exclusive_point_so_far_is_accepta
         program, pairs, solve=lambda p, s: highs.solve(p, wall_limit_s=s + 1.0), wall_limit_s=0.0
     )
     assert late.status is SolverStatus.TIME_LIMIT
+
+
+def test_a_branch_that_its_solver_loses_leaves_the_best_of_the_others_acceptable() -> None:
+    # max 0.9 x + y, x + y ≤ 1, y ≤ 0.6; x is 0 or at least 0.8, and there lies the best
+    program = LinearProgram(
+        c=np.array([-0.9, -1.0]), a=Sparse.of(np.array([[1.0, 1.0]])), row_lo=np.full(1, -np.inf),
+        row_hi=np.ones(1), x_lo=np.zeros(2), x_hi=np.array([1.0, 0.6]),
+    )  # fmt: skip
+
+    def losing(program: LinearProgram, wall_s: float) -> Solution:
+        found = highs.solve(program, wall_limit_s=wall_s)
+        return replace(found, status=SolverStatus.FAILED) if program.x_lo[0] > 0.0 else found
+
+    found, _ = solve_exclusive(program, [], [(0, 0.8)], solve=losing)
+    assert (found.status, found.x.tolist()) == (SolverStatus.ACCEPTABLE, [0.0, 0.6])
 
 
 # --- circles -------------------------------------------------------------------------
@@ -265,7 +279,7 @@ def box_and_circle() -> tuple[LinearProgram, Quadratic]:
         hi=np.array([2.0]),
     )  # fmt: skip
     program = LinearProgram(
-        c=-np.ones(2), a=sp.csr_array((0, 2)), row_lo=np.empty(0), row_hi=np.empty(0),
+        c=-np.ones(2), a=Sparse.of(np.zeros((0, 2))), row_lo=np.empty(0), row_hi=np.empty(0),
         x_lo=np.zeros(2), x_hi=np.full(2, 5.0), circles=circles,
     )  # fmt: skip
     return program, circles

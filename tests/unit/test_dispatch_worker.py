@@ -8,10 +8,9 @@ from dataclasses import replace
 import numpy as np
 import psutil
 import pytest
-import scipy.sparse as sp
 
 from ems.dispatch import dispatch, ipopt, solver
-from ems.dispatch.program import LinearProgram, Solution
+from ems.dispatch.program import LinearProgram, Solution, Sparse
 from ems.dispatch.worker import Worker, shared_worker
 from ems.domain import SolverStatus
 from tests.sites import PRICE_USD_PER_KWH, segment, sky, snapshot
@@ -35,7 +34,7 @@ def worker() -> Iterator[Worker]:
 def program() -> LinearProgram:
     """min −x − 2y  subject to  x + y ≤ 1, both in [0, 1]."""
     return LinearProgram(
-        c=np.array([-1.0, -2.0]), a=sp.csr_array(np.ones((1, 2))),
+        c=np.array([-1.0, -2.0]), a=Sparse.of(np.ones((1, 2))),
         row_lo=np.array([-np.inf]), row_hi=np.array([1.0]), x_lo=np.zeros(2), x_hi=np.ones(2),
     )  # fmt: skip
 

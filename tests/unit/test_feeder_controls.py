@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from feeders import DerPlacement, Feeder, FeederFault, Injections, LoadFlow, Regulation
+from tests.own_text import open_own
 from tests.slopes import errors, nominal_kw, spread_ders
 
 REGULATED = """Clear
@@ -32,7 +33,7 @@ def build(tmp_path: Path) -> Build:
     def feeder(more: str = "", foot: str = FOOT) -> Feeder:
         path = tmp_path / "f.dss"
         path.write_text(REGULATED + more + foot)
-        return Feeder.open(str(path), [PV])
+        return open_own(path, [PV])
 
     return feeder
 

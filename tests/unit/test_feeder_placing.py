@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from feeders import DerPlacement, Feeder, FeederFault, Injections
+from tests.own_text import open_own
 
 FILE = """Clear
 New Circuit.f bus1=N1 basekV=12.47 pu=1.0 phases=3 MVAsc3=200 MVAsc1=180
@@ -28,7 +29,7 @@ def opened(tmp_path: Path) -> Open:
     def feeder(*placements: DerPlacement) -> Feeder:
         path = tmp_path / "f.dss"
         path.write_text(FILE)
-        return Feeder.open(str(path), placements)
+        return open_own(path, placements)
 
     return feeder
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from feeders import DerPlacement, Feeder, Injections
+from tests.own_text import open_own
 from tests.slopes import errors, nominal_kw, published, settled, spread_ders
 
 HEAD = """Clear
@@ -52,7 +53,7 @@ def build(tmp_path: Path) -> Build:
     ) -> Feeder:
         path = tmp_path / "f.dss"
         path.write_text(HEAD + loads + more + foot)
-        return Feeder.open(str(path), places)
+        return open_own(path, places)
 
     return feeder
 
