@@ -100,10 +100,14 @@ def _der(
     if last is None:
         return _never_heard(der, now, str(answer))
     age = (now - last.time).total_seconds()
-    if age <= policy.reversion_s and last.quality is not Quality.ASSUMED:
+    # One that lies ahead is of a time before the clock was set back: its age is not known.
+    if abs(age) <= policy.reversion_s and last.quality is not Quality.ASSUMED:
         note = f"{answer}; last good value is {age:.0f} s old"
         return replace(last, quality=Quality.STALE, note=note)
-    return _by_itself(der, last, f"{answer}; by now it has fallen back by itself")
+    by_now = "by now it has fallen back by itself"
+    if age < 0.0:
+        by_now = "its last good value lies ahead, of a time before the clock was set back"
+    return _by_itself(der, last, f"{answer}; {by_now}")
 
 
 def _never_heard(der: Der, now: datetime, why: str) -> DerReading:
@@ -143,7 +147,7 @@ def _load(
         answer = DeviceError(f"load reads {answer.p_kw}, expected at most {site.load_max_kw:.0f}")
     if last is not None and last.quality is not Quality.ASSUMED:
         age = (now - last.time).total_seconds()
-        if age <= LAST_LOAD_S:
+        if abs(age) <= LAST_LOAD_S:  # as above
             note = f"{answer}; last good value is {age:.0f} s old"
             return replace(last, quality=Quality.STALE, note=note)
     note = f"{answer}; anything between the site's lowest and highest load is reckoned with"

@@ -161,16 +161,24 @@ def refreshed(
     )
 
 
-def left_behind(record: CycleRecord) -> Held:
+def left_behind(record: CycleRecord, now: datetime) -> Held:
     """What devices hold that a process left, of which only its last record is known.
 
-    It may have refreshed them until its decision was no longer valid, or never.
+    It may have refreshed them until its decision was no longer valid, or never. How long ago that
+    was is not known either: the clock may have been set forward since. So the timers that ran
+    then are taken to begin now, where the clock says that they have run out.
+
+    Args:
+        record: the last one of that process.
+        now: the present, in the process that takes over.
     """
     until = record.start + INTERVAL + timedelta(seconds=HOLD_OVER_S)
-    return {
-        name: replace(held, reverts_until=held.latest + max(until - held.written, timedelta()))
-        for name, held in record.in_force.items()
-    }
+    found = {}
+    for name, held in record.in_force.items():
+        refreshed_until = held.latest + max(until - held.written, timedelta())
+        timer = held.latest - max(held.written, record.snapshot.time)
+        found[name] = replace(held, reverts_until=max(refreshed_until, now + timer))
+    return found
 
 
 def reverted(der: Der) -> Setpoint:
@@ -260,6 +268,8 @@ def _while_held(der: Der, reading: DerReading, held: InForce, now: datetime) -> 
     back = reverted(der)
     left_s = (held.earliest - now).total_seconds()
     longest_s = (held.latest - now).total_seconds()
+    if (held.written - now).total_seconds() > MARGIN_S:
+        left_s = 0.0  # the clock was set back since: how long it has held it is not known
     states: list[Setpoint] = []
     if longest_s > -MARGIN_S or not held.reverts:
         states += held.setpoints

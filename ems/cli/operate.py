@@ -1,15 +1,19 @@
 """`geems run`, `serve` and `demo`: the commands that act."""
 
 import logging
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import click
 
-from ems.cli.outcome import Exit, json_option, print_json, site_argument
+from ems.cli.outcome import Exit, json_option, print_faults, print_json, site_argument
 from ems.cli.speed import Speed
+from ems.errors import Fault
 
 
 @click.command()
@@ -50,6 +54,25 @@ def serve(site: str) -> None:
 
     logging.getLogger("ems").setLevel(logging.INFO)
     serve_site(settings)
+
+
+INTERRUPTED = 128 + signal.SIGINT
+"""As a shell tells it of a program that the signal ended."""
+ENDED = "the demo has ended, and nothing of it is left"
+
+
+@contextmanager
+def _interruptible(cycles: int | None) -> Iterator[None]:
+    """An interrupt ends a demo: in order where it was to run on, else before its time."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if cycles is None:
+            click.echo(ENDED, err=True)
+            raise click.exceptions.Exit(Exit.OK) from None
+        problem = f"interrupted before the last of {cycles} cycles; {ENDED}"
+        print_faults([Fault(place="", problem=problem)])
+        raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 def _announce_demo(url: str) -> None:
@@ -102,32 +125,36 @@ def demo(
 ) -> None:
     """Run the simulated plant, the service and the page: no hardware, no network.
 
-    Without --cycles it keeps running and serves the page until it is interrupted. With
-    --cycles it ends with code 3 when a cycle was degraded, or when a limit was broken.
+    Without --cycles it keeps running and serves the page until it is interrupted: code 0. With
+    --cycles it ends with code 3 when a cycle was degraded, or when a limit was broken, and with
+    code 130 when it is interrupted.
     """
     if (pv_file is None) != (day is None):
         raise click.UsageError("--pv and --day go together")
     if as_json and cycles is None:
         raise click.UsageError("--json prints one document at the end: give --cycles")
-    from ems.cli.tables import cycle_progress, print_demo
-    from ems.demo import run_demo
+    with _interruptible(cycles):
+        # Within, for they take seconds, in which one may think better of it.
+        from ems.cli.tables import cycle_progress, print_demo
+        from ems.demo import run_demo
 
-    with cycle_progress(cycles) as progress:
-        result = run_demo(
-            cycles=cycles,
-            speed=speed,
-            pv_file=pv_file,
-            day=None if day is None else day.date(),
-            port=port,
-            seed=seed,
-            unplug=unplug,
-            field=field,
-            progress=progress,
-            announce=_announce_demo,
-            # Typed names pull plugs; a pipe or a service manager types nothing.
-            plugs=sys.stdin if sys.stdin.isatty() else (),
-        )
+        with cycle_progress(cycles) as progress:
+            result = run_demo(
+                cycles=cycles,
+                speed=speed,
+                pv_file=pv_file,
+                day=None if day is None else day.date(),
+                port=port,
+                seed=seed,
+                unplug=unplug,
+                field=field,
+                progress=progress,
+                announce=_announce_demo,
+                # Typed names pull plugs; a pipe or a service manager types nothing.
+                plugs=sys.stdin if sys.stdin.isatty() else (),
+            )
     if result is None:
+        click.echo(ENDED, err=True)
         return
     if as_json:
         print_json(result)

@@ -60,5 +60,6 @@ def serve_site(settings: Settings) -> None:
             run=opened.run,
             poll_s=settings.control.poll_s,
             audience=audience,
+            unproved=lambda: opened.unproved,
         )
         serve(service, settings.web.host, settings.web.port)

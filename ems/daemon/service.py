@@ -2,42 +2,32 @@
 
 Nothing here decides anything. A cycle that fails is logged, counted and shown, and the next
 one runs; while a cycle fails, the devices' reversion timers keep the feeder safe. A device that
-does not keep to what was decided brings the next cycle forward.
+does not keep to what was decided brings the next cycle forward, and so does a clock that was set.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
-from typing import Any
-
-from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
-from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.cron import CronTrigger
-from apscheduler.triggers.interval import IntervalTrigger
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
 
 from ems.clock import INTERVAL, Clock, WallClock, interval_start
 from ems.daemon.lease import LeaseKeeper
-from ems.daemon.trigger import SimulatedQuarterHour
+from ems.daemon.missed import MissedIntervals, Run
+from ems.daemon.schedule import STEP, Schedule, on_clock
+from ems.daemon.standing import Answers, Standing
 from ems.daemon.watch import Watch
-from ems.domain import CycleRecord, DerReading, LoadReading, Policy, Quality, Site, Watched
+from ems.domain import CycleRecord, Policy, Site, Watched
 from ems.errors import DeviceError
 from ems.ports import Audience, Ports
 from ems.store import LOAD, MinuteMeans, Store, StoreFault
-from ems.web import DeviceHealth, Health
+from ems.web import Health
 
 log = logging.getLogger(__name__)
 
-MISFIRE_GRACE_S = 600
-"""How late a cycle may still start: the setpoints hold for the rest of the interval [s]."""
-
-Answers = Mapping[str, DerReading | LoadReading | DeviceError]
-
-SHORTEST_POLL_S = 0.2
-"""A faster simulated clock polls no faster than this in real time [s]."""
+UNREFRESHED_S = 60.0
+"""Where nothing is refreshed, time between decisions that a clock brings forward: as long as the
+default of `keep_alive_s` [s]."""
 
 
 class Service:
@@ -55,6 +45,7 @@ class Service:
         poll_s: float = 10.0,
         lease_clock: Clock | None = None,
         audience: Audience | None = None,
+        unproved: Callable[[], str] = str,
     ) -> None:
         """Put together; nothing runs yet.
 
@@ -66,8 +57,10 @@ class Service:
             run: one cycle at a time, which also keeps its record.
             clock: tells the intervals; default: the machine's.
             poll_s: time between polls, on that clock [s].
-            lease_clock: tells when a lease ends; real time, which other processes share.
+            lease_clock: tells when a lease ends; real time, which other processes share; not
+                `clock` itself, it follows the machine's whenever it is asked.
             audience: is told of every poll and every cycle.
+            unproved: what nobody can promise of the devices when the service dies; an alarm.
         """
         self.site = site
         self.store = store
@@ -75,31 +68,30 @@ class Service:
         self._field = ports.field
         self._run = run
         self._clock = clock or WallClock()
-        self._poll_s = poll_s
         self._audience = audience
+        self._unproved = unproved
         self._lease = LeaseKeeper(store, site.name, lease_clock or WallClock())
-        self._scheduler: BackgroundScheduler | None = None
+        self._standing = Standing(site, policy, self._clock, self._lease)
+        self._missed = MissedIntervals(self._note_missed, self._take_back_missed)
+        self._schedule = Schedule(
+            self._clock,
+            poll_s,
+            cycle=partial(self.cycle, again=False),
+            poll=self.poll,
+            missed=self._missed.note,
+            clock_set=self._follow_clock,
+        )
         self._devices_turn = threading.Lock()
         """A cycle and a poll never talk to the devices at once."""
         self._watch = Watch(site, policy)
-        """Belongs to whoever has the devices' turn."""
+        """Belongs to whoever has the devices' turn, as all below."""
         self._tried: datetime | None = None
         """When a cycle was last begun."""
         self._hurried = False
         """Whether the last decision that was brought forward came sooner than they may."""
+        self._clock_was_set = False
+        """Whether what was decided was decided for another time."""
         self._minutes = MinuteMeans()
-        self._changed = threading.Condition()
-        """Guards everything below; notified after every cycle."""
-        self._store_fault = ""
-        self._cycle_fault = ""
-        self._last_error = ""
-        self._last: CycleRecord | None = None
-        self._last_due: datetime | None = None
-        self._cycles = self._failures = self._missed = 0
-        self._last_missed = ""
-        self._already_missed: set[datetime] = set()
-        self._devices: dict[str, DeviceHealth] = {}
-        self._watch_alarms: tuple[str, ...] = ()
 
     # --- life ------------------------------------------------------------------------
 
@@ -112,41 +104,11 @@ class Service:
         """
         self._lease.take()
         self._note_downtime()
-        logging.getLogger("apscheduler").setLevel(logging.ERROR)  # its warnings are noted below
-        scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True})
-        scheduler.add_listener(self._on_missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
-        # Each an own job: where the first cycle reaches into the next interval, that one waits.
-        once = {"again": False}
-        scheduler.add_job(self.cycle, id="first", kwargs=once, misfire_grace_time=None)
-        scheduler.add_job(
-            self.cycle,
-            self._quarter_hours(),
-            kwargs=once,
-            id="cycle",
-            max_instances=1,
-            misfire_grace_time=MISFIRE_GRACE_S,
-        )
-        scheduler.add_job(
-            self.poll,
-            IntervalTrigger(seconds=max(self._poll_s / self._clock.speed, SHORTEST_POLL_S)),
-            id="poll",
-            next_run_time=datetime.now(UTC),
-            max_instances=1,
-            misfire_grace_time=None,
-        )
-        self._scheduler = scheduler
-        scheduler.start()
-
-    def _quarter_hours(self) -> BaseTrigger:
-        if isinstance(self._clock, WallClock):
-            return CronTrigger(minute="*/15", timezone=UTC)
-        return SimulatedQuarterHour(self._clock)
+        self._schedule.start()
 
     def stop(self) -> None:
         """Finish the cycle that runs, keep the minute begun, give the lease back."""
-        if self._scheduler is not None:
-            self._scheduler.shutdown(wait=True)
-            self._scheduler = None
+        self._schedule.stop()
         with self._devices_turn:
             self._keep_minutes(before=None)
         try:
@@ -156,8 +118,7 @@ class Service:
 
     def wait_for_cycles(self, count: int, timeout_s: float) -> bool:
         """Wait until so many cycles have finished or failed since the start."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._cycles + self._failures >= count, timeout_s)
+        return self._standing.wait_for_cycles(count, timeout_s)
 
     # --- the two jobs ----------------------------------------------------------------
 
@@ -171,25 +132,25 @@ class Service:
         with self._devices_turn:
             now = self._clock.now()
             due = interval_start(now)
-            if not again and self._last is not None and self._last.start == due:
+            if not again and self._has_cycle(due):
                 return None
-            self._note_gap(due)
+            self._missed.tried(due)
             self._in_store(self._lease.renew)
             if not self._lease.held:
-                self._note_missed(due, self._lease.lost)
+                self._missed.note(due, self._lease.lost)
                 return None
             self._keep_minutes(before=now)  # the forecast reads them
-            self._tried = now
+            self._tried, self._clock_was_set = now, False
             try:
                 record = self._run(now, self._watch.watched())
             except Exception as error:
                 log.exception("the cycle of %s failed", due)
                 self._watch.forget("the cycle failed, perhaps while it wrote")
-                self._show_commands()
+                self._standing.show_commands(self._watch)
                 self._note_failure(due, error)
                 return None
             self._watch.decided(record, now, written=self._clock.now())
-            self._show_commands()
+            self._standing.show_commands(self._watch)
         self._tell(lambda to: to.cycle(record))
         log.log(
             logging.INFO if record.status == "verified" else logging.WARNING,
@@ -198,10 +159,7 @@ class Service:
             record.status,
             "; ".join((record.ledger.sentence, *record.alarms)),
         )
-        with self._changed:
-            self._last, self._cycle_fault = record, ""
-            self._cycles += 1
-            self._changed.notify_all()
+        self._standing.finished(record)
         return record
 
     def poll(self) -> None:
@@ -218,8 +176,8 @@ class Service:
             try:
                 answers = self._read_devices()
                 self._keep_alive()
-                self._show_devices(answers)
-                self._show_commands()
+                self._standing.show_devices(answers)
+                self._standing.show_commands(self._watch)
                 self._tell(lambda to: to.readings(self._clock.now(), answers))
                 decide_again = self._must_decide_again()
             finally:
@@ -228,7 +186,7 @@ class Service:
                 self.cycle()
         except Exception as error:
             log.exception("the poll failed")
-            self._note_error(f"poll: {error}")
+            self._standing.error(f"poll: {error}")
 
     def _read_devices(self) -> Answers:
         now = self._clock.now()
@@ -265,9 +223,17 @@ class Service:
         was lifted, is free meanwhile: that is decided at once, but not again and again.
         """
         every = self._policy.keep_alive_s
-        if not (self._watch.lost and self._lease.held) or every is None or self._tried is None:
+        if not self._lease.held or self._tried is None:
             return False
-        early = (self._clock.now() - self._tried).total_seconds() < every
+        now = self._clock.now()
+        since_s = (now - self._tried).total_seconds()
+        if self._clock_was_set and self._must_follow(
+            interval_start(now), early=since_s < (every or UNREFRESHED_S)
+        ):
+            return True
+        early = every is not None and since_s < every
+        if not self._watch.lost or every is None:
+            return False
         if early and (self._hurried or not self._watch.at_large):
             return False
         self._hurried = early
@@ -275,33 +241,28 @@ class Service:
         log.warning("deciding again before it is time: %s", lost)
         return True
 
-    def _show_devices(self, answers: Answers) -> None:
-        with self._changed:
-            for device, answer in answers.items():
-                before = self._devices.get(device)
-                self._devices[device] = (
-                    DeviceHealth(
-                        reachable=False,
-                        last_seen=before.last_seen if before else None,
-                        note=str(answer).removeprefix(f"{device}: "),
-                    )
-                    if isinstance(answer, DeviceError)
-                    else DeviceHealth(
-                        reachable=answer.quality is Quality.GOOD,
-                        last_seen=answer.time,
-                        note=answer.note,
-                    )
-                )
+    def _must_follow(self, due: datetime, *, early: bool) -> bool:
+        """Whether to decide by the time that the clock shows now.
 
-    def _show_commands(self) -> None:
-        """What is in force, and how devices follow; the devices' turn must be held."""
-        with self._changed:
-            for device, health in self._devices.items():
-                response, why, refreshed = self._watch.told(device)
-                self._devices[device] = replace(
-                    health, response=response, response_note=why, refreshed=refreshed
-                )
-            self._watch_alarms = tuple(self._watch.alarms())
+        At once where nothing was ever decided for it, but not again and again: a clock that goes
+        to and fro costs no more decisions than a device that does.
+        """
+        if early and (self._hurried or (self._policy.keep_alive_s and self._on_record(due))):
+            return False
+        self._hurried = early
+        log.warning("deciding again, by the time that the clock shows now")
+        return True
+
+    def _on_record(self, due: datetime) -> bool:
+        """Whether an interval has its decision, be it of a time before the clock was set."""
+        try:
+            return self._has_cycle(due) or self.store.at(due) is not None
+        except StoreFault:
+            return False  # decided again, as if it had none
+
+    def _has_cycle(self, due: datetime) -> bool:
+        last = self._standing.last
+        return last is not None and last.start == due
 
     def _keep_minutes(self, before: datetime | None) -> None:
         """Put finished minutes into the database; a failure there stops no control."""
@@ -315,12 +276,9 @@ class Service:
             act()
         except StoreFault as fault:
             log.error("%s", fault)  # noqa: TRY400  the fault says it all; its traceback is SQL
-            self._note_error(str(fault))
-            with self._changed:
-                self._store_fault = str(fault)
+            self._standing.stored(str(fault))
             return
-        with self._changed:
-            self._store_fault = ""
+        self._standing.stored()
 
     def _tell(self, say: Callable[[Audience], None]) -> None:
         """Tell who listens; what goes wrong there stops no control."""
@@ -329,106 +287,65 @@ class Service:
                 say(self._audience)
             except Exception as error:
                 log.exception("nobody could be told")
-                self._note_error(f"telling: {error}")
+                self._standing.error(f"telling: {error}")
+
+    # --- the clock -------------------------------------------------------------------
+
+    def _follow_clock(self) -> None:
+        """The machine's clock was set: go on by what it shows, with every duration as it was.
+
+        What is known of the devices is moved along, so that their timers end when they do. What
+        was decided was decided for another time: the next poll decides again.
+        """
+        with self._devices_turn:
+            before = self._clock.now()
+            self._keep_minutes(before=None)
+            by = self._clock.follow()
+            if abs(by) < STEP:  # a simulated clock, or one that was set right again meanwhile
+                return
+            now = self._clock.now()
+            self._watch.clock_set(by)
+            self._tried = self._tried and self._tried + by
+            self._clock_was_set = True
+            told = self._standing.clock_set(before, now)
+            self._missed.clock_set(now, told)
+        self._in_store(self._lease.renew)
 
     # --- what went wrong -------------------------------------------------------------
 
-    def _note_error(self, error: str) -> None:
-        with self._changed:
-            self._last_error = f"{self._clock.now():%Y-%m-%d %H:%M:%S} UTC: {error}"
-
     def _note_failure(self, due: datetime, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}"
-        self._note_error(text)
-        with self._changed:
-            self._cycle_fault = f"the cycle of {due:%H:%M} UTC failed: {text}"
-            self._failures += 1
-            self._changed.notify_all()
+        self._standing.failed(due, text)
         self._in_store(lambda: self.store.add_missed(due, f"the cycle failed: {text}"))
 
-    def _note_missed(self, due: datetime, reason: str, intervals: int = 1) -> None:
-        with self._changed:
-            if due in self._already_missed:
-                return
-            self._already_missed = {d for d in self._already_missed if d > due - 96 * INTERVAL}
-            self._already_missed.add(due)
-            self._missed += intervals
-            self._last_missed = f"{due:%Y-%m-%d %H:%M} UTC: {reason}"
-            self._changed.notify_all()
-        log.warning("no cycle for %s: %s", due, reason)
+    def _note_missed(self, due: datetime, reason: str, intervals: int) -> None:
+        self._standing.missing(due, reason, intervals)
         self._in_store(lambda: self.store.add_missed(due, reason, intervals))
 
-    def _on_missed(self, event: Any) -> None:
-        """A cycle did not start: too late for its interval, or the one before still runs."""
-        if event.job_id != "cycle":
-            return  # a poll that takes longer than the time between polls; the next one comes
-        late = event.code == EVENT_JOB_MISSED
-        times = [event.scheduled_run_time] if late else event.scheduled_run_times
-        reason = "the machine was asleep or overloaded" if late else "the cycle before still runs"
-        for real in times:
-            self._note_missed(interval_start(self._on_clock(real)), reason)
-
-    def _note_gap(self, due: datetime) -> None:
-        """Intervals since the cycle before for which no run was even tried."""
-        with self._changed:
-            before, self._last_due = self._last_due, due
-            start = due if before is None else before + INTERVAL
-            while start < due and start in self._already_missed:
-                start += INTERVAL
-        if start < due:
-            self._note_missed(
-                start, "the machine was asleep or overloaded", (due - start) // INTERVAL
-            )
+    def _take_back_missed(self, run: Run, left: int) -> None:
+        if run.counted:
+            self._standing.not_missing(run.intervals - left)
+        self._in_store(lambda: self.store.take_back_missed(run.start, run.intervals, left))
 
     def _note_downtime(self) -> None:
         """Intervals since the last record, while the service did not run."""
         latest = self.store.latest()
-        if latest is not None:
-            start = latest.start + INTERVAL
-            gap = (interval_start(self._clock.now()) - start) // INTERVAL
-            if gap > 0:
-                self.store.add_missed(start, "the service was not running", gap)
-
-    def _on_clock(self, real: datetime) -> datetime:
-        """A time of the machine on the service's clock, to the second."""
-        return (self._clock.at(real) + timedelta(seconds=0.5)).replace(microsecond=0)
-
-    # --- health ----------------------------------------------------------------------
+        if latest is None:
+            return
+        now = self._clock.now()
+        if latest.start > now:
+            self._standing.clock_behind(latest.start, now)
+        start = latest.start + INTERVAL
+        gap = (interval_start(now) - start) // INTERVAL
+        self._missed.not_running(latest.start, start, gap)
+        if gap > 0:
+            self.store.add_missed(start, "the service was not running", gap)
 
     def health(self) -> Health:
         """The state now; quick, from any thread."""
-        now = self._clock.now()
-        scheduler = self._scheduler
-        job = scheduler.get_job("cycle") if scheduler else None
-        with self._changed:
-            last = self._last
-            fresh = last is not None and last.start >= interval_start(now) - INTERVAL
-            return Health(
-                ready=self._lease.held and fresh,
-                site=self.site.name,
-                now=now,
-                speed=self._clock.speed,
-                version=version("geems"),
-                mode=self._policy.control,
-                lease_held=self._lease.held,
-                lease_holder=self._lease.holder,
-                cycles=self._cycles,
-                failures=self._failures,
-                missed=self._missed,
-                last_cycle=last.start if last else None,
-                last_status=last.status if last else None,
-                last_cycle_s=sum(last.stage_s.values()) if last else None,
-                last_error=self._last_error,
-                last_missed=self._last_missed,
-                next_run=self._on_clock(job.next_run_time) if job else None,
-                devices=dict(self._devices),
-                alarms=self._alarms(),
-            )
-
-    def _alarms(self) -> tuple[str, ...]:
-        lost = f"nothing is written: {self._lease.lost}" if self._lease.lost else ""
-        kept = f"records are not kept: {self._store_fault}" if self._store_fault else ""
-        silent = [f"{n}: {d.note}" for n, d in self._devices.items() if not d.reachable]
-        unheard = self._audience.fault if self._audience else ""
-        lines = (lost, self._cycle_fault, kept, unheard, *self._watch_alarms, *silent)
-        return tuple(line for line in lines if line)
+        due = self._schedule.next_run
+        return self._standing.health(
+            next_run=on_clock(self._clock, due) if due else None,
+            unheard=self._audience.fault if self._audience else "",
+            unproved=self._unproved(),
+        )

@@ -1,4 +1,8 @@
-"""When a cycle is due on a clock that is not the machine's."""
+"""When a job is due next, in the machine's time.
+
+Both are functions of the time they are asked for and never of the run before, so that a scheduler
+that comes late, or whose clock was set, gets one run and none of those in between.
+"""
 
 from datetime import datetime, timedelta
 
@@ -7,12 +11,8 @@ from apscheduler.triggers.base import BaseTrigger
 from ems.clock import INTERVAL, Clock, interval_start
 
 
-class SimulatedQuarterHour(BaseTrigger):  # type: ignore[misc]  # apscheduler has no types
-    """Fires when a clock of another time or speed passes a quarter of an hour.
-
-    A function of the machine's time it is asked for, so that a scheduler that comes late to ask
-    gets no run too early, and none twice.
-    """
+class QuarterHour(BaseTrigger):  # type: ignore[misc]  # apscheduler has no types
+    """Fires when a clock passes a quarter of an hour."""
 
     LAG = timedelta(milliseconds=2)
     """Real time after the quarter hour: firing early would decide for the interval before."""
@@ -22,6 +22,17 @@ class SimulatedQuarterHour(BaseTrigger):  # type: ignore[misc]  # apscheduler ha
 
     def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime:  # noqa: ARG002  apscheduler's signature
         """The next quarter of an hour after `now`, in the machine's time."""
-        simulated = self.clock.at(now)
-        ahead = interval_start(simulated) + INTERVAL - simulated
+        shown = self.clock.at(now)
+        ahead = interval_start(shown) + INTERVAL - shown
         return now + ahead / self.clock.speed + self.LAG
+
+
+class Every(BaseTrigger):  # type: ignore[misc]  # as above
+    """Fires again so long after it was asked."""
+
+    def __init__(self, seconds: float) -> None:
+        self.pause = timedelta(seconds=seconds)
+
+    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime:  # noqa: ARG002  as above
+        """One pause after `now`."""
+        return now + self.pause

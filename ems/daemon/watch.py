@@ -159,6 +159,26 @@ class Watch:
             self._drop(name, why)
         self._in_force = {}
 
+    def clock_set(self, by: timedelta) -> None:
+        """Move all that is known along with the clock: how long ago it was has not changed."""
+        for held in self._held.values():
+            held.written += by
+            held.asked = replace(held.asked, since=held.asked.since + by)
+        self._in_force = {
+            name: replace(
+                at, written=at.written + by, reverts_from=at.earliest + by,
+                reverts_until=at.latest + by,
+            )
+            for name, at in self._in_force.items()
+        }  # fmt: skip
+        self._readings = {n: replace(r, time=r.time + by) for n, r in self._readings.items()}
+        self._alike = {
+            n: replace(run, first=replace(run.first, time=run.first.time + by))
+            for n, run in self._alike.items()
+        }
+        self._began = self._began and self._began + by
+        self._refreshed = self._refreshed and self._refreshed + by
+
     def see(
         self, answers: Mapping[str, DerReading | DeviceError], now: datetime
     ) -> Mapping[str, DerReading | DeviceError]:

@@ -108,10 +108,42 @@ def test_a_step_on_the_way_is_what_a_generator_holds() -> None:
 def test_what_a_process_left_behind_may_have_been_refreshed_until_its_decision_lapsed() -> None:
     record: CycleRecord = from_json(SAMPLE)
     held = record.in_force["pv"]
-    left = left_behind(record)["pv"]
+    left = left_behind(record, record.snapshot.time)["pv"]
     lapsed = record.start + INTERVAL + seconds(HOLD_OVER_S)
     assert left.earliest == held.earliest
     assert left.latest == lapsed + (held.earliest - held.written)
+
+
+@pytest.mark.parametrize("down", [seconds(0), timedelta(hours=3), timedelta(days=9000)])
+def test_however_long_ago_the_clock_says_it_was_left_it_may_hold_its_command_for_a_timer_more(
+    down: timedelta,
+) -> None:
+    """The clock may have been set forward while nobody ran."""
+    record: CycleRecord = from_json(SAMPLE)
+    held, timer = {"pv": written(0)}, seconds(TOLD.reversion_s)
+    record = replace(
+        record, start=NOW, in_force=held, snapshot=replace(record.snapshot, time=NOW)
+    )  # fmt: skip
+    began = NOW + down
+    left = left_behind(record, began)
+    assert left["pv"].earliest == held["pv"].earliest
+    for later, widest in ((seconds(0), 5000.0), (timer + seconds(MARGIN_S - 1), 5000.0)):
+        at = replace(seen(quality=Quality.STALE, note="gone"), time=began + later)
+        assert caps(unmoved(SITE, at, left)["pv"]) == (widest, 5000.0, 1000.0)
+    lapsed = INTERVAL + seconds(HOLD_OVER_S) + timer + seconds(MARGIN_S)
+    at = replace(seen(quality=Quality.STALE, note="gone"), time=began + lapsed)
+    assert caps(unmoved(SITE, at, left)["pv"]) == (1000.0, 1000.0, 1000.0)
+
+
+def test_what_had_fallen_back_when_the_last_record_was_made_is_not_thought_to_hold_again() -> None:
+    record: CycleRecord = from_json(SAMPLE)
+    long_ago = written(7 * 3600)
+    record = replace(
+        record, start=NOW - timedelta(hours=7), in_force={"pv": long_ago},
+        snapshot=replace(record.snapshot, time=NOW),
+    )  # fmt: skip
+    at = seen(quality=Quality.STALE, note="gone")
+    assert caps(unmoved(SITE, at, left_behind(record, NOW))["pv"]) == (1000.0, 1000.0, 1000.0)
 
 
 @pytest.mark.parametrize(
