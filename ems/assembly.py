@@ -1,6 +1,7 @@
 """The one place where a site's parts are put together: settings in, a working site out."""
 
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -8,7 +9,7 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 from ems.command import Astray, command
-from ems.constrain import largest_safe_share, reversion_violations
+from ems.constrain import holding_violations, largest_safe_share, reversion_violations
 from ems.cycle import run_cycle
 from ems.domain import CycleRecord, DeviceAddress, Outcome, Policy, Site, Watched
 from ems.errors import BadInput
@@ -22,7 +23,9 @@ from ems.settings import Settings
 from ems.store import Holder, Store
 from ems.tariff import Tariff
 from ems.unmoved import left_behind, limited, reverted
-from feeders import Feeder
+from feeders import Feeder, fingerprint
+
+log = logging.getLogger(__name__)
 
 ONE_CYCLE_S = 120.0
 """Longer than any single cycle: its lease lapses by itself when the process dies [s]."""
@@ -42,20 +45,40 @@ class OpenSite:
     store: Store
     previous: CycleRecord | None = field(default=None)
     """The cycle before: what readings fall back on, and what the devices hold."""
+    inherited: bool = field(default=False)
+    """Whether that one was run by another process: how long ago is not known for certain."""
     learn: Callable[[datetime], None] = field(default=lambda _now: None)
     """Called after each cycle: what takes a second and can wait until devices are written."""
+    holding: frozenset[str] = field(default=frozenset())
+    """Devices known to keep their last command when GEEMS is silent."""
+    unproved: str = field(default="")
+    """What nobody can promise of them, for people; empty where nothing is to be feared."""
 
     def run(self, now: datetime, watched: Watched | None = None) -> CycleRecord:
         """One cycle; the next one falls back on it, and on what is learnt after it."""
         record = self._cycle(self.policy, now, watched)
         self.learn(now)
+        self._judge_holding()
         return record
 
+    def _judge_holding(self) -> None:
+        """Whether a device of SunSpec's older models has a timer is known once it was written."""
+        in_force = self.previous.in_force if self.previous else {}
+        holding = self.holding | {name for name, at in in_force.items() if not at.reverts}
+        if holding != self.holding:
+            self.holding = holding
+            self.unproved = unproved(self.site, self.ports.network, holding)
+            if self.unproved:
+                log.warning("%s", self.unproved)
+
     def _cycle(self, policy: Policy, now: datetime, watched: Watched | None) -> CycleRecord:
+        before = self.previous
+        if before is not None and self.inherited:
+            before = replace(before, in_force=left_behind(before, now))
         record = run_cycle(
-            self.site, policy, self.tariff.price(now), self.ports, now, self.previous, watched
+            self.site, policy, self.tariff.price(now), self.ports, now, before, watched
         )
-        self.previous = record
+        self.previous, self.inherited = record, False
         return record
 
     def run_once(self, now: datetime) -> CycleRecord:
@@ -128,9 +151,14 @@ def open_site(
     """
     site = settings.to_site()
     with ExitStack() as stack:
+        mark = fingerprint(settings.feeder_source())
         feeder = Feeder.open(settings.feeder_source(), site.placements)
         stack.callback(feeder.close)
         check_reversion(site, feeder, settings.file.name)
+        holding = frozenset(der.name for der in settings.ders if der.device.holds_on)
+        told = unproved(site, feeder, holding)
+        if told:
+            log.warning("%s", told)
         store = Store.open(settings.store_path())
         stack.callback(store.close)
         links = SunSpecField(site, addresses or settings.addresses())
@@ -158,10 +186,14 @@ def open_site(
                     models=settings.models_path(),
                     weather_file=settings.weather_path(),
                 ),
+                feeder=mark,
             ),
             store=store,
-            previous=latest and replace(latest, in_force=left_behind(latest)),
+            previous=latest,
+            inherited=latest is not None,
             learn=partial(forecaster.learn, site, store),
+            holding=holding,
+            unproved=told,
         )
 
 
@@ -185,4 +217,30 @@ def check_reversion(site: Site, network: Network, place: str) -> None:
         f"{place}: reversion_kw",
         f"together, at load.min_kw under a clear sky, the reversion values break a limit: "
         f"{broken[0]}; {mend}",
+    )
+
+
+def unproved(site: Site, network: Network, holding: Collection[str]) -> str:
+    """What nobody can promise of devices that keep their last command when GEEMS is silent.
+
+    No fault: without GEEMS such a device is not safer, and no key of the site file mends it.
+
+    Args:
+        site: what is installed.
+        network: its feeder.
+        holding: names of the devices that have no timer.
+
+    Returns:
+        For people; empty where the limits are kept whatever these devices hold.
+    """
+    broken = holding_violations(site, network, holding)
+    if not broken:
+        return ""
+    names = ", ".join(name for name in site.names if name in holding)
+    one = len(holding) == 1
+    keep, they, them = ("keeps its", "it", "it") if one else ("keep their", "they", "them")
+    return (
+        f"not proved safe when GEEMS dies: {names} {keep} last command, and what {they} may be "
+        f"told could break {'; '.join(str(v) for v in broken)}; give {them} a timer, or a limit "
+        "of the device's own"
     )

@@ -16,6 +16,7 @@ from ems.constrain.ahead import rows_ahead
 from ems.domain import (
     Dispatch,
     Forecast,
+    Given,
     Horizon,
     NetworkRow,
     Plan,
@@ -29,6 +30,8 @@ from ems.domain import (
 )
 from ems.errors import SolverFault
 from ems.lookahead import lookahead
+from ems.lookahead.exclusion import TOGETHER
+from ems.pace import Pace
 from ems.ports import Network, Ports
 
 log = logging.getLogger(__name__)
@@ -76,10 +79,14 @@ class Planning:
     """What an operator should know of the plan."""
     valued: Site | None = None
     """The site with w_es as the plan has it: what eq. (1) of the interval is to be priced by."""
+    pace: Pace = field(default_factory=Pace)
+    """Notes what depended on time."""
     _later: dict[int, RowBlock] = field(default_factory=dict, init=False)
     _beside_usd_per_h: float = field(default=0.0, init=False)
     """The later intervals' part of the objective, in the plan without rows."""
-    _made: list[tuple[Mapping[str, Setpoint], Plan]] = field(default_factory=list, init=False)
+    _made: list[tuple[Mapping[str, Setpoint], Plan | None]] = field(
+        default_factory=list, init=False
+    )
     _started_s: float = field(default_factory=time.perf_counter, init=False)
 
     def free(self, pins: Mapping[str, Setpoint]) -> Dispatch:
@@ -89,7 +96,7 @@ class Planning:
             SolverFault: no plan in time.
         """
         self.notes, self._later = [*self.horizon.notes], {}
-        found, plan = self._solve((), pins)
+        found, plan = self._planned(pins)
         fresh: set[int] = set()
         for k in range(ROUNDS + 1):
             last = k == ROUNDS
@@ -101,7 +108,7 @@ class Planning:
                 break
             fresh = rows.keys() - self._later.keys()
             self._later |= rows
-            found, plan = self._solve((), pins)
+            found, plan = self._planned(pins)
         self.valued = at_worth(self.site, plan)
         own = cost(
             self.valued, found.setpoints, self.forecast, found.price_usd_per_kwh, HOURS,
@@ -143,7 +150,7 @@ class Planning:
         planned again around it; None where that is too late.
         """
         for setpoints, plan in reversed(self._made):
-            if setpoints == sent.setpoints:
+            if setpoints == sent.setpoints and plan is not None:
                 return plan
         try:
             return self._solve((), sent.setpoints)[1]
@@ -151,7 +158,14 @@ class Planning:
             self.notes.append(f"what is sent is not planned on from: {fault}")
             return None
 
-    def _kept(self, found: Dispatch, plan: Plan) -> Dispatch:
+    def _planned(self, pins: Mapping[str, Setpoint]) -> tuple[Dispatch, Plan]:
+        """A plan that more is found from: rows of later intervals, the worth of what is stored."""
+        found, plan = self._solve((), pins, keep_plan=True)
+        if plan is None:
+            raise SolverFault("look-ahead: the record does not hold the plan that was made late")
+        return found, plan
+
+    def _kept(self, found: Dispatch, plan: Plan | None) -> Dispatch:
         self._made.append((found.setpoints, plan))
         objective = found.objective_usd_per_h - self._beside_usd_per_h
         return replace(found, objective_usd_per_h=objective)
@@ -163,18 +177,22 @@ class Planning:
         *,
         generators_may_fall: bool = True,
         site: Site | None = None,
-    ) -> tuple[Dispatch, Plan]:
-        left_s = self.policy.solver_limit_s - self._spent_s
-        if left_s <= 0.0:
-            raise SolverFault(
-                f"look-ahead: not done within {self.policy.solver_limit_s:g} s; "
-                "control.solver_limit_s may be raised"
-            )
-        return lookahead(
-            site or self.site, self.snapshot, self.forecast, self.horizon, rows, pins,
-            later=self._later, generators_may_fall=generators_may_fall, proof_s=PROOF_S,
-            wall_limit_s=left_s, **self.carried,
-        )  # fmt: skip
+        keep_plan: bool = False,
+    ) -> tuple[Dispatch, Plan | None]:
+        def work() -> tuple[Dispatch, Plan]:
+            left_s = self.pace.allowed_s(self.policy.solver_limit_s - self._spent_s)
+            if left_s <= 0.0:
+                raise SolverFault(
+                    f"look-ahead: not done within {self.policy.solver_limit_s:g} s; "
+                    "control.solver_limit_s may be raised"
+                )
+            return lookahead(
+                site or self.site, self.snapshot, self.forecast, self.horizon, rows, pins,
+                later=self._later, generators_may_fall=generators_may_fall,
+                proof_s=self.pace.allowed_s(PROOF_S), wall_limit_s=left_s, **self.carried,
+            )  # fmt: skip
+
+        return self.pace.solved(work, TOGETHER * PROOF_S, keep_plan=keep_plan)
 
     @property
     def _spent_s(self) -> float:
@@ -182,7 +200,7 @@ class Planning:
 
     def _rows(self, plan: Plan, again: Collection[int]) -> Mapping[int, RowBlock]:
         def late() -> bool:
-            return self._spent_s > ROWS_SHARE * self.policy.solver_limit_s
+            return self.pace.too_late(self._spent_s > ROWS_SHARE * self.policy.solver_limit_s)
 
         kvar, load_kw = self.forecast.load_kvar, self.forecast.load_kw
         found = rows_ahead(
@@ -220,37 +238,40 @@ class Look:
         self.alarms.append(f"look-ahead late: the single interval was dispatched ({why})")
 
 
-def look_ahead(
-    site: Site,
-    policy: Policy,
-    ports: Ports,
-    network: Network,
-    snapshot: Snapshot,
-    forecast: Forecast,
-    price: float,
-    carried: Mapping[str, float],
-) -> Look:
+def day_ahead(
+    site: Site, policy: Policy, ports: Ports, snapshot: Snapshot, forecast: Forecast
+) -> tuple[Horizon | None, str]:
+    """What the day brings, where a plan is to be made of it; else why nobody could tell."""
+    asked = policy.look_ahead and _ties_intervals(site) and not _beyond_plans(site, policy)
+    if not asked or ports.outlook is None:
+        return None, ""
+    try:
+        return ports.outlook.ahead(site, snapshot, forecast, ports.history), ""
+    except Exception as fault:
+        log.exception("no outlook")
+        return None, f"{type(fault).__name__}: {fault}"
+
+
+def look_ahead(given: Given, network: Network, carried: Mapping[str, float], pace: Pace) -> Look:
     """Whether this cycle plans, and with what."""
+    site, policy = given.site, given.policy
     if not policy.look_ahead or not _ties_intervals(site):
         return Look()
     if beyond := _beyond_plans(site, policy):
         return Look(note=f"no look-ahead: no plan knows {beyond}")
-    if ports.outlook is None:
+    if given.no_horizon:
+        return Look(alarms=[f"no look-ahead: {given.no_horizon}"])
+    if given.horizon is None:
         return Look(note="no look-ahead: nothing tells the day ahead")
-    try:
-        found = ports.outlook.ahead(site, snapshot, forecast, ports.history)
-    except Exception as fault:
-        log.exception("no outlook")
-        return Look(alarms=[f"no look-ahead: {type(fault).__name__}: {fault}"])
     horizon = replace(
-        found,
-        price_usd_per_kwh=(price, *found.price_usd_per_kwh[1:]),
+        given.horizon,
+        price_usd_per_kwh=(given.price_usd_per_kwh, *given.horizon.price_usd_per_kwh[1:]),
         terminal=policy.terminal_soc,
     )
     return Look(
         planning=Planning(
-            site=site, policy=policy, snapshot=snapshot, forecast=forecast, horizon=horizon,
-            network=network, carried=carried,
+            site=site, policy=policy, snapshot=given.snapshot, forecast=given.forecast,
+            horizon=horizon, network=network, carried=carried, pace=pace,
         )
     )  # fmt: skip
 

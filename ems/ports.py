@@ -165,3 +165,5 @@ class Ports:
     journal: Journal
     outlook: Outlook | None = None
     """Only the look-ahead needs it."""
+    feeder: str = ""
+    """What the network was made from: name and digest (`feeders.fingerprint`); empty: not told."""

@@ -19,26 +19,32 @@ from typing import Any, Literal, NamedTuple, Union, cast, get_args, get_origin, 
 import numpy as np
 
 from ems.domain import (
+    Answer,
+    Before,
     BusMismatch,
     CycleRecord,
     Degraded,
     Dispatch,
     Forecast,
+    Horizon,
     Infeasible,
     InForce,
     Ledger,
     Outcome,
     Partial,
+    Plan,
     Refused,
     Secured,
     Setpoint,
+    Setup,
     Site,
     Snapshot,
+    Timed,
     Watched,
 )
 from ems.errors import BadInput
 
-__all__ = ["from_json", "record", "to_json"]
+__all__ = ["from_json", "record", "setup_from_json", "setup_to_json", "to_json"]
 
 
 def record(
@@ -57,6 +63,13 @@ def record(
     mismatch: Mapping[str, BusMismatch] | None = None,
     kept: Mapping[str, Setpoint] | None = None,
     watched: Watched | None = None,
+    plan: Plan | None = None,
+    setup: Setup | None = None,
+    before: Before | None = None,
+    horizon: Horizon | None = None,
+    no_horizon: str = "",
+    answers: Mapping[str, tuple[Answer, ...]] | None = None,
+    timed: Timed | None = None,
 ) -> CycleRecord:
     """Gather everything one cycle saw, decided and did.
 
@@ -77,6 +90,13 @@ def record(
         mismatch: How measured buses differ from the model.
         kept: What devices were left at, being near enough to what was decided.
         watched: What was seen of them since the cycle before.
+        plan: The day ahead whose first interval was sent.
+        setup: Site and policy as they are.
+        before: What the cycle before left to this one.
+        horizon: The day ahead as it was foretold.
+        no_horizon: Why it could not be.
+        answers: What devices answered to the writes.
+        timed: What depended on how long things took.
     """
     return CycleRecord(
         start=forecast.start,
@@ -94,6 +114,13 @@ def record(
         mismatch=dict(mismatch or {}),
         kept=dict(kept or {}),
         watched=watched,
+        plan=plan,
+        setup=setup,
+        before=before,
+        horizon=horizon,
+        no_horizon=no_horizon,
+        answers=dict(answers or {}),
+        timed=timed or Timed(),
     )
 
 
@@ -140,15 +167,33 @@ def from_json(text: str | bytes) -> CycleRecord:
     Raises:
         BadInput: the text is no JSON, or no record; names the place in it.
     """
+    return cast(CycleRecord, _decoded(CycleRecord, text, "cycle record"))
+
+
+def setup_to_json(setup: Setup) -> str:
+    """One line of JSON, the same for equal setups; `setup_from_json` gives back an equal one."""
+    encoded = _codec(Setup).encode(setup)
+    return json.dumps(encoded, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def setup_from_json(text: str) -> Setup:
+    """The setup that `setup_to_json` wrote.
+
+    Raises:
+        BadInput: as `from_json`.
+    """
+    return cast(Setup, _decoded(Setup, text, "cycle setup"))
+
+
+def _decoded(kind: Any, text: str | bytes, what: str) -> Any:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise BadInput.at("cycle record", f"not JSON: {error}") from error
+        raise BadInput.at(what, f"not JSON: {error}") from error
     try:
-        decoded = _codec(CycleRecord).decode(value)
+        return _codec(kind).decode(value)
     except _Misfit as misfit:
-        raise BadInput.at(f"cycle record: {misfit.place}", misfit.problem) from misfit
-    return cast(CycleRecord, decoded)
+        raise BadInput.at(f"{what}: {misfit.place}", misfit.problem) from misfit
 
 
 class _Misfit(ValueError):
@@ -305,6 +350,8 @@ def _union(arms: tuple[Any, ...]) -> _Codec:
         a.__name__: a for a in arms if isinstance(a, type) and is_dataclass(a)
     }
     others = [arm for arm in arms if arm is not types.NoneType and not is_dataclass(arm)]
+    if not classes and len(others) > 1 and not optional:
+        return _word_or_number(others)
     if len(classes) + len(others) == 1:
         return _optional(_codec(next(iter(classes.values()), None) or others[0]))
     if others:
@@ -325,6 +372,17 @@ def _union(arms: tuple[Any, ...]) -> _Codec:
         return _codec(classes[name]).decode(value)
 
     return _Codec(encode, decode)
+
+
+def _word_or_number(arms: list[Any]) -> _Codec:
+    """One of some words, or a number."""
+    words = {word for arm in arms if get_origin(arm) is Literal for word in get_args(arm)}
+    if {arm for arm in arms if get_origin(arm) is not Literal} != {float}:
+        raise TypeError(f"records hold no union of {arms}")
+    return _Codec(
+        lambda value: value if value in words else _encode_float(value),
+        lambda value: value if value in words else _decode_float(value),
+    )
 
 
 def _optional(inner: _Codec) -> _Codec:

@@ -11,12 +11,17 @@ from datetime import datetime
 
 from ems.command import Astray
 from ems.domain import (
+    Answer,
+    Command,
     Der,
+    DerReading,
     Dispatch,
     Infeasible,
+    LoadReading,
     Outcome,
     Policy,
     Pv,
+    Readback,
     Refused,
     RowPrice,
     Secured,
@@ -27,6 +32,8 @@ from ems.domain import (
     Violation,
     Watched,
 )
+from ems.errors import DeviceError, RefusedWrite
+from ems.ports import Field
 from ems.response import tolerance_kw
 from ems.unmoved import Held, after_writes, disobeying, unconfirmed
 
@@ -42,6 +49,44 @@ Judge = Callable[[Mapping[str, Setpoint], Mapping[str, Unmoved]], Sequence[Viola
 Write = Callable[
     [Mapping[str, Setpoint], Sequence[RowPrice], Mapping[str, Astray]], Mapping[str, Outcome]
 ]
+
+
+class Heard:
+    """A field (`ems.ports.Field`) whose answers to writes are kept."""
+
+    def __init__(self, field: Field) -> None:
+        self._field = field
+        self._answers: dict[str, list[Answer]] = {}
+
+    @property
+    def answers(self) -> Mapping[str, tuple[Answer, ...]]:
+        """What each device answered so far, in the order of the writes."""
+        return {name: tuple(answers) for name, answers in self._answers.items()}
+
+    def read(self, now: datetime) -> Mapping[str, DerReading | DeviceError]:
+        """Read every DER."""
+        return self._field.read(now)
+
+    def read_load(self, now: datetime) -> LoadReading | DeviceError:
+        """Read the aggregate load meter."""
+        return self._field.read_load(now)
+
+    def write(self, commands: Sequence[Command]) -> Mapping[str, Readback | DeviceError]:
+        """Write each command, and keep what comes back."""
+        answers = self._field.write(commands)
+        for name in (c.der for c in commands if c.der in answers):
+            self._answers.setdefault(name, []).append(_kept(answers[name]))
+        return answers
+
+    def close(self) -> None:
+        """End all connections."""
+        self._field.close()
+
+
+def _kept(answer: Readback | DeviceError) -> Answer:
+    if isinstance(answer, DeviceError):
+        return Answer(fault=str(answer), refused=isinstance(answer, RefusedWrite))
+    return Answer(readback=answer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

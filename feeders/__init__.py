@@ -1,8 +1,10 @@
 """The feeders as data, and the only code that speaks OpenDSS."""
 
+from feeders.astray import LineErrors
 from feeders.catalogue import FeederCard, shipped
 from feeders.engine import Feeder, FeederLoad
 from feeders.errors import FeederFault
+from feeders.fingerprint import fingerprint
 from feeders.values import (
     DerPlacement,
     Injections,
@@ -20,8 +22,10 @@ __all__ = [
     "FeederLoad",
     "Injections",
     "InverterCurves",
+    "LineErrors",
     "Linearisation",
     "LoadFlow",
     "Regulation",
+    "fingerprint",
     "shipped",
 ]

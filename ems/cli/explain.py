@@ -1,50 +1,26 @@
 """`geems explain`: why a dispatch was what it was, from its record."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ems.cli.outcome import json_option, print_json
+from ems.cli.recorded import Time, recorded, site_option
 
 if TYPE_CHECKING:  # heavy imports live inside commands
     from ems.domain import Counterfactual, CycleRecord, Ledger, LedgerEntry
     from ems.settings import Settings
-    from ems.store import Store
 
 MOST_ROWS = 20
 """DERs listed one by one; the others are summed up."""
 
 
-class _Time(click.ParamType[datetime]):
-    """A time in ISO 8601; without a zone it is UTC."""
-
-    name = "time"
-
-    def convert(
-        self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        """Aware, UTC."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            time = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value} is not a time like 2026-07-01T14:00 (ISO 8601, UTC)", param, ctx)
-        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
-
-
 @click.command()
-@click.argument("time", required=False, type=_Time(), metavar="[TIME]")
-@click.option(
-    "--site",
-    default="site.toml",
-    show_default=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The site file; its database holds the records.",
-)
+@click.argument("time", required=False, type=Time(), metavar="[TIME]")
+@site_option
 @click.option(
     "--what-if",
     is_flag=True,
@@ -61,63 +37,12 @@ def explain(time: datetime | None, site: Path, *, what_if: bool, as_json: bool) 
     from ems.settings import load_settings
 
     settings = load_settings(site)
-    record, previous = _recorded(settings, time)
+    record, previous = recorded(settings, time)
     asked = _decided_again(settings, record, previous) if what_if else ()
     if as_json:
         print_json(_document(record, asked))
     else:
         _print(record, asked)
-
-
-# --- the record ----------------------------------------------------------------------
-
-
-def _recorded(
-    settings: "Settings", time: datetime | None
-) -> tuple["CycleRecord", "CycleRecord | None"]:
-    """The record of an interval, and the one before it.
-
-    Raises:
-        BadInput: there is none; names what there is.
-    """
-    from contextlib import closing
-
-    from ems.errors import BadInput
-    from ems.store import Store
-
-    path = settings.store_path()
-    if not path.is_file():
-        raise BadInput.at(str(path), "no record yet: no such file; run geems run or geems serve")
-    with closing(Store.open(path)) as store:
-        latest = store.latest()
-        if latest is None:
-            raise BadInput.at(str(path), "holds no record yet; run geems run or geems serve")
-        record = latest if time is None else store.at(time)
-        if record is None:
-            first, last = _first(store, latest.start), latest.start
-            raise BadInput.at(
-                "TIME",
-                f"no record of {time:%Y-%m-%d %H:%M} UTC; records in {path.name} run from "
-                f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC",
-            )
-        before = store.between(_AGES_AGO, record.start, limit=1)
-        return record, before[0] if before else None
-
-
-_AGES_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _first(store: "Store", last: datetime) -> datetime:
-    """Start of the oldest record, by halving: the store tells the newest before a time."""
-    first, low = last, _AGES_AGO
-    while low < first:
-        middle = low + (first - low) / 2
-        found = store.between(_AGES_AGO, middle, limit=1)
-        if found:
-            first = found[0].start
-        else:
-            low = middle if (first - middle).total_seconds() > 1.0 else first
-    return first
 
 
 # --- decided again -------------------------------------------------------------------
@@ -132,15 +57,19 @@ def _decided_again(
 
     from ems.constrain import constrain
     from ems.dispatch import dispatch
-    from ems.domain import Secured, Site
+    from ems.domain import Secured, Setup, Site
     from ems.domain.costs import at_worth
     from ems.errors import BadInput
     from ems.explain import alternatives, proved
     from ems.explain import explain as account_for
+    from ems.mismatch import corrected
+    from ems.replay import given_of
     from ems.unmoved import unmoved
     from feeders import Feeder
 
-    installed, policy = settings.to_site(), settings.to_policy()
+    today = Setup(site=settings.to_site(), policy=settings.to_policy())
+    given = given_of(record, today, previous)
+    installed, policy = given.site, given.policy
     if record.plan is not None:
         installed = at_worth(installed, record.plan)
     if set(installed.names) != set(record.snapshot.ders):
@@ -149,17 +78,19 @@ def _decided_again(
             f"describes other DERs than the record of {record.start:%Y-%m-%d %H:%M} UTC; give "
             "the site file it was decided with, or leave --what-if out",
         )
-    snapshot, forecast, price = record.snapshot, record.forecast, record.free.price_usd_per_kwh
-    watched = record.watched
-    held = watched.in_force if watched else previous.in_force if previous else {}
-    pins = unmoved(installed, snapshot, held, watched)
+    snapshot, forecast = given.snapshot, given.forecast
+    pins = unmoved(installed, snapshot, given.held, given.watched)
     stay = {name: pin.expected for name, pin in pins.items()}
     with closing(Feeder.open(settings.feeder_source(), installed.placements)) as feeder:
+        network = corrected(installed, feeder, record.mismatch)
 
         def secure(site: Site) -> Secured:
-            solve = partial(dispatch, site, snapshot, forecast, price)
+            solve = partial(
+                dispatch, site, snapshot, forecast, given.price_usd_per_kwh,
+                loss_factor=record.free.loss_factor, peak_kw=record.free.peak_kw,
+            )  # fmt: skip
             free = solve((), stay)
-            return constrain(site, snapshot, forecast, free, feeder, solve, policy.mode, pins)
+            return constrain(site, snapshot, forecast, free, network, solve, policy.mode, pins)
 
         now = secure(installed)
         ledger = account_for(installed, record.free, now)
@@ -183,6 +114,7 @@ def _document(record: "CycleRecord", asked: tuple["Counterfactual", ...]) -> dic
         "site": record.site,
         "status": record.status,
         **ledger,
+        "alarms": list(record.alarms),
         "compliance_usd": record.ledger.compliance_usd,
         "counterfactuals": found,
     }
@@ -202,6 +134,11 @@ def _print(record: "CycleRecord", asked: tuple["Counterfactual", ...]) -> None:
         console.print(_limits(ledger))
     for line in (*_sums(ledger), *_alternatives((*ledger.counterfactuals, *asked))):
         console.print(escape(line), highlight=False, soft_wrap=True)
+    again = f"geems replay {record.start:%Y-%m-%dT%H:%M}"
+    console.print(
+        f"Decide it again: {again}; otherwise: {again} --set KEY=VALUE",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
 
 
 def _ders(ledger: "Ledger") -> Any:

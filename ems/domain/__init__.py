@@ -30,10 +30,12 @@ from ems.domain.decided import (
 )
 from ems.domain.expected import Forecast, PvForecast, band_kw, least_kw
 from ems.domain.explained import Counterfactual, Ledger, LedgerEntry, LimitPrice, Worth
+from ems.domain.given import Before, Given, LateSolve, Setup, Timed
 from ems.domain.measured import PLAUSIBLE, DerReading, LoadReading, Quality, Snapshot
 from ems.domain.mismatch import BusMismatch, Feedback, terminals
 from ems.domain.sent import (
     Advised,
+    Answer,
     Command,
     CycleRecord,
     Outcome,
@@ -50,6 +52,8 @@ __all__ = [
     "PLAUSIBLE",
     "Advised",
     "Alike",
+    "Answer",
+    "Before",
     "Bes",
     "BusMismatch",
     "Command",
@@ -66,11 +70,13 @@ __all__ = [
     "Feedback",
     "Followed",
     "Forecast",
+    "Given",
     "Horizon",
     "Ignored",
     "InForce",
     "Infeasible",
     "Injections",
+    "LateSolve",
     "Ledger",
     "LedgerEntry",
     "LimitPrice",
@@ -96,11 +102,13 @@ __all__ = [
     "Secured",
     "Sent",
     "Setpoint",
+    "Setup",
     "Site",
     "Snapshot",
     "SolverStatus",
     "StoragePlan",
     "TerminalSoc",
+    "Timed",
     "Unmoved",
     "Verified",
     "Violation",

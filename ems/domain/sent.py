@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ems.domain.ahead import Plan
+from ems.domain.ahead import Horizon, Plan
 from ems.domain.decided import Dispatch, Infeasible, Secured, Setpoint, Verified
 from ems.domain.expected import Forecast
 from ems.domain.explained import Ledger
+from ems.domain.given import Before, Setup, Timed
 from ems.domain.measured import Snapshot
 from ems.domain.mismatch import BusMismatch
 from ems.domain.watched import InForce, Watched
@@ -79,6 +80,17 @@ Outcome = Sent | Partial | Refused | Advised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a device answered to one write."""
+
+    readback: Readback | None = None
+    fault: str = ""
+    """Why there is no read-back."""
+    refused: bool = False
+    """Whether nothing was written; else what the device holds is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CycleRecord:
     """Everything one cycle saw, decided and did."""
 
@@ -108,6 +120,18 @@ class CycleRecord:
     watched: Watched | None = None
     """How devices followed since the cycle before, and what they held; None where nobody
     watched."""
+    setup: Setup | None = None
+    """Site and policy as they were; None: an older version did not keep them."""
+    before: Before | None = None
+    """What the cycle before left to this decision; None likewise."""
+    horizon: Horizon | None = None
+    """The day ahead as it was foretold; None where it was not asked for, or not known."""
+    no_horizon: str = ""
+    """Why the day ahead could not be foretold."""
+    answers: Mapping[str, tuple[Answer, ...]] = field(default_factory=dict)
+    """What devices answered to the writes, in their order."""
+    timed: Timed = field(default_factory=Timed)
+    """What depended on how long things took."""
 
     @property
     def status(self) -> str:

@@ -12,8 +12,8 @@ import numpy as np
 
 from ems.clock import INTERVAL
 from ems.domain import (
+    Before,
     BusMismatch,
-    CycleRecord,
     Feedback,
     Forecast,
     LoadFlow,
@@ -50,7 +50,7 @@ def compare(
     snapshot: Snapshot,
     forecast: Forecast,
     network: Network,
-    previous: CycleRecord | None,
+    before: Before,
 ) -> Mismatches:
     """How the buses that are measured differ from the model, by bus.
 
@@ -60,20 +60,20 @@ def compare(
         snapshot: the present; only good readings count, and none while the load is not known.
         forecast: the load's power factor where the meter tells none.
         network: the model, uncorrected.
-        previous: the cycle before, which learnt until then.
+        before: what the cycle before had learnt.
     """
-    before = previous.mismatch if previous else {}
+    learnt = before.mismatch
     measured = _measured(site, snapshot) if feedback.on else {}
-    if not feedback.on or not (measured or before):
+    if not feedback.on or not (measured or learnt):
         return {}
     flow = network.load_flow(present_state(snapshot, forecast), controls=network.regulated)
-    elapsed = snapshot.time - previous.snapshot.time if previous else INTERVAL
+    elapsed = snapshot.time - before.time if before.time else INTERVAL
     intervals = max(0.0, elapsed / INTERVAL)
-    buses = tuple(dict.fromkeys((*before, *measured)))
+    buses = tuple(dict.fromkeys((*learnt, *measured)))
     modelled = _modelled(buses, flow)
     found = (
         _learnt(
-            before.get(bus) or _nothing(bus),
+            learnt.get(bus) or _nothing(bus),
             measured.get(bus),
             modelled.get(bus),
             feedback,

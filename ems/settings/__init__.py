@@ -1,7 +1,7 @@
 """The site file: read, checked, and turned into the vocabulary of the stages."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,18 @@ from ems.settings.faults import key_faults, place
 from ems.settings.hosts import is_loopback
 from ems.settings.rules import Sound, findings
 from ems.settings.schema import DERS, Settings, feeder_source, is_path
-from ems.settings.sources import Location, merged
+from ems.settings.sources import Location, Override, merged
 
-__all__ = ["TEMPLATE", "Checked", "Settings", "check", "is_loopback", "is_path", "load_settings"]
+__all__ = [
+    "TEMPLATE",
+    "Checked",
+    "Override",
+    "Settings",
+    "check",
+    "is_loopback",
+    "is_path",
+    "load_settings",
+]
 
 TEMPLATE = Path(__file__).with_name("site.toml")
 """The commented site file that `geems init` writes: the reference feeder `segment13`."""
@@ -35,13 +44,17 @@ class Checked:
     """Bus by place of its key (`site.toml: pv[0].bus`), where that much is right."""
 
 
-def check(path: Path, environ: Mapping[str, str] | None = None) -> Checked:
-    """Check a site file, with secrets and the environment laid over it.
+def check(
+    path: Path,
+    environ: Mapping[str, str] | None = None,
+    overrides: Sequence[Override] = (),
+) -> Checked:
+    """Check a site file, with secrets, the environment and overrides laid over it.
 
     Raises:
         BadInput: There is no such file, or it is no TOML.
     """
-    layers = merged(path, os.environ if environ is None else environ)
+    layers = merged(path, os.environ if environ is None else environ, overrides)
     faults = list(layers.faults)
     bad: set[Location] = set()
     settings = None
@@ -74,18 +87,23 @@ def check(path: Path, environ: Mapping[str, str] | None = None) -> Checked:
     )
 
 
-def load_settings(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
+def load_settings(
+    path: Path,
+    environ: Mapping[str, str] | None = None,
+    overrides: Sequence[Override] = (),
+) -> Settings:
     """Read a site file, with secrets from files and `GEEMS_SECTION__KEY` laid over it.
 
     Args:
         path: The TOML file.
         environ: Environment variables; None takes the process's.
+        overrides: Values laid over all that.
 
     Raises:
         BadInput: Anything is wrong; holds every fault that can be told from the file alone.
             Whether the feeder compiles and has the buses is for the feeder to say.
     """
-    checked = check(path, environ)
+    checked = check(path, environ, overrides)
     if checked.settings is None:
         raise BadInput(checked.faults)
     return checked.settings

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,16 @@ class Merged:
     """What is wrong with the layers themselves."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """A value laid over all layers."""
+
+    location: Location
+    value: Any
+    origin: str
+    """Where it came from, as faults name it."""
+
+
 class _Environment(EnvSettingsSource):
     """The environment as an argument, so that a test needs no other process."""
 
@@ -46,8 +56,8 @@ class _Environment(EnvSettingsSource):
         return {key.lower(): value for key, value in self._environ.items()}
 
 
-def merged(path: Path, environ: Mapping[str, str]) -> Merged:
-    """Read the site file and lay secrets and the environment over it.
+def merged(path: Path, environ: Mapping[str, str], overrides: Sequence[Override] = ()) -> Merged:
+    """Read the site file and lay secrets, the environment and last the overrides over it.
 
     Raises:
         BadInput: No file, or no TOML.
@@ -61,6 +71,9 @@ def merged(path: Path, environ: Mapping[str, str]) -> Merged:
             _put(values, location, value)
             name = PREFIX + "__".join(str(key) for key in location).upper()
             origins[location] = f"{where} {name}"
+    for one in overrides:
+        _put(values, one.location, one.value)
+        origins[one.location] = one.origin
     return Merged(values=values, origins=origins, faults=tuple(faults))
 
 
@@ -143,11 +156,14 @@ def _leaves(table: Mapping[str, Any], above: Location = ()) -> list[tuple[Locati
 
 
 def _put(values: dict[str, Any], location: Location, value: Any) -> None:
-    table = values
+    table: Any = values
     for key in location[:-1]:
-        inner = table.get(str(key))
-        if not isinstance(inner, dict):
+        if isinstance(key, int):
+            table = table[key]
+            continue
+        inner = table.get(key)
+        if not isinstance(inner, dict | list):
             inner = {}
-            table[str(key)] = inner
+            table[key] = inner
         table = inner
-    table[str(location[-1])] = value
+    table[location[-1]] = value

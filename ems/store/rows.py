@@ -15,14 +15,15 @@ NO_OUTCOME = "none"
 """Outcome of a DER for which a cycle commanded nothing."""
 
 
-def cycle(record: CycleRecord, text: str) -> dict[str, Any]:
-    """Row of `cycles`."""
+def cycle(record: CycleRecord, text: str, setup: str | None) -> dict[str, Any]:
+    """Row of `cycles`; `setup` is the digest of what it was run with."""
     return {
         "site": record.site,
         "start": record.start,
         "status": record.status,
         "cost_usd_per_h": record.secured.dispatch.cost_usd_per_h,
         "json": text,
+        "setup": setup,
     }
 
 

@@ -52,6 +52,17 @@ class CycleRow(Base):
     status: Mapped[str]
     cost_usd_per_h: Mapped[float | None]
     json: Mapped[str]
+    setup: Mapped[str | None]
+    """Digest of what it was run with."""
+
+
+class SetupRow(Base):
+    """What cycles were run with: site, policy, the mark of the feeder."""
+
+    __tablename__ = "setups"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    json: Mapped[str]
 
 
 class SetpointRow(Base):

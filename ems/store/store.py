@@ -1,10 +1,12 @@
 """The database of one site: cycle records, minute means, missed runs, the lease."""
 
+import hashlib
 import json
 import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,13 +17,21 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from ems import record as codec
 from ems.clock import interval_start
-from ems.domain import CycleRecord, Setpoint
+from ems.domain import CycleRecord, Setpoint, Setup
 from ems.errors import LeaseHeld
 from ems.store import rows
 from ems.store.engine import faults_named, open_engine, writing
 from ems.store.history import interval_means, minutes_of, plant_record_of, plant_records_of
 from ems.store.lease import Holder, describe
-from ems.store.schema import CycleRow, ForecastRow, LeaseRow, MinuteRow, MissedRow, SetpointRow
+from ems.store.schema import (
+    CycleRow,
+    ForecastRow,
+    LeaseRow,
+    MinuteRow,
+    MissedRow,
+    SetpointRow,
+    SetupRow,
+)
 from ems.store.values import LOAD, KeptForecast, KeptSetpoint, Lease, MinuteMean, MissedRun
 
 if TYPE_CHECKING:
@@ -37,6 +47,8 @@ class Store:
         self._writing_engine = writing(engine)
         # Threads of one process take turns here: SQLite's own waiting is by polling, unfair.
         self._turn = threading.Lock()
+        self._setups: dict[str, Setup] = {}
+        """Setups by digest, as far as they were read or written."""
         self.path = Path(str(engine.url.database))
         """The database file."""
 
@@ -75,11 +87,18 @@ class Store:
     # --- cycle records ---------------------------------------------------------------
 
     def append(self, record: CycleRecord) -> None:
-        """Keep one record; when this returns it is on the disk."""
-        text = codec.to_json(record)
+        """Keep one record; when this returns it is on the disk.
+
+        What it was run with is kept once for all cycles that are run alike.
+        """
+        text = codec.to_json(replace(record, setup=None))
+        setup = None if record.setup is None else self._digest(record.setup)
         with self._writing() as connection:
+            if setup is not None:
+                known = {"digest": setup, "json": codec.setup_to_json(self._setups[setup])}
+                connection.execute(upsert(SetupRow).values(known).on_conflict_do_nothing())
             cycle_id = connection.execute(
-                insert(CycleRow).values(rows.cycle(record, text)).returning(CycleRow.id)
+                insert(CycleRow).values(rows.cycle(record, text, setup)).returning(CycleRow.id)
             ).scalar_one()
             for table, values in (
                 (SetpointRow, rows.setpoints(record, cycle_id)),
@@ -90,13 +109,19 @@ class Store:
 
     def latest(self) -> CycleRecord | None:
         """The record appended last."""
-        return self._record(select(CycleRow.json).order_by(CycleRow.id.desc()).limit(1))
+        return self._record(_cycles().order_by(CycleRow.id.desc()).limit(1))
 
     def at(self, time: datetime) -> CycleRecord | None:
         """The newest record of the interval that holds `time`."""
         start = interval_start(time)
         newest = select(func.max(CycleRow.id)).where(CycleRow.start == start)
-        return self._record(select(CycleRow.json).where(CycleRow.id == newest.scalar_subquery()))
+        return self._record(_cycles().where(CycleRow.id == newest.scalar_subquery()))
+
+    def before(self, record: CycleRecord) -> CycleRecord | None:
+        """The record appended last before that interval's newest one."""
+        newest = select(func.max(CycleRow.id)).where(CycleRow.start == record.start)
+        earlier = _cycles().where(CycleRow.id < newest.scalar_subquery())
+        return self._record(earlier.order_by(CycleRow.id.desc()).limit(1))
 
     def between(self, since: datetime, until: datetime, limit: int = 96) -> list[CycleRecord]:
         """Newest record of each interval that starts in [since, until), oldest first.
@@ -104,19 +129,41 @@ class Store:
         Where there are more than `limit`, the latest ones.
         """
         query = (
-            select(CycleRow.json)
+            _cycles()
             .where(CycleRow.id.in_(_newest_cycles(since, until)))
             .order_by(CycleRow.start.desc())
             .limit(limit)
         )
         with self._reading() as connection:
             found = connection.execute(query).all()
-        return [codec.from_json(row.json) for row in reversed(found)]
+            return [self._read(connection, row.json, row.setup) for row in reversed(found)]
 
-    def _record(self, query: Select[str]) -> CycleRecord | None:
+    def _record(self, query: Select[str, str | None]) -> CycleRecord | None:
         with self._reading() as connection:
-            text = connection.execute(query).scalar_one_or_none()
-        return None if text is None else codec.from_json(text)
+            row = connection.execute(query).one_or_none()
+            return None if row is None else self._read(connection, row.json, row.setup)
+
+    def _read(self, connection: Connection, text: str, setup: str | None) -> CycleRecord:
+        """A record with what it was run with."""
+        record = codec.from_json(text)
+        if setup is None:
+            return record
+        if setup not in self._setups:
+            query = select(SetupRow.json).where(SetupRow.digest == setup)
+            kept = connection.execute(query).scalar_one_or_none()
+            if kept is None:  # somebody else's hand; the record is worth showing all the same
+                return record
+            self._setups[setup] = codec.setup_from_json(kept)
+        return replace(record, setup=self._setups[setup])
+
+    def _digest(self, setup: Setup) -> str:
+        """What a setup is found by; reckoned once while cycles are run alike."""
+        for digest, known in list(self._setups.items()):  # readers add to it meanwhile
+            if known == setup:
+                return digest
+        digest = hashlib.sha256(codec.setup_to_json(setup).encode()).hexdigest()
+        self._setups[digest] = setup
+        return digest
 
     def setpoints(self, since: datetime, until: datetime) -> list[KeptSetpoint]:
         """What was asked of each DER in [since, until), and what became of it."""
@@ -244,6 +291,16 @@ class Store:
         with self._writing() as connection:
             connection.execute(insert(MissedRow).values(values))
 
+    def take_back_missed(self, start: datetime, intervals: int, left: int) -> None:
+        """Of a run of `intervals` that was noted from `start` on, only the first `left` stand."""
+        row = MissedRow.__table__
+        this = (MissedRow.start == start, MissedRow.intervals == intervals)
+        with self._writing() as connection:
+            if left > 0:
+                connection.execute(row.update().where(*this).values(intervals=left))  # type: ignore[attr-defined]  # __table__ is typed as FromClause
+            else:
+                connection.execute(row.delete().where(*this))  # type: ignore[attr-defined]  # as above
+
     def missed(self, since: datetime, until: datetime) -> list[MissedRun]:
         """Runs missed whose first interval starts in [since, until), in order."""
         row = MissedRow
@@ -302,6 +359,11 @@ class Store:
         """The lease of a site as it stands, lapsed or not."""
         with self._reading() as connection:
             return _lease(connection, site)
+
+
+def _cycles() -> Select[str, str | None]:
+    """Records, and the digest of what each was run with."""
+    return select(CycleRow.json, CycleRow.setup)
 
 
 def _newest_cycles(since: datetime, until: datetime) -> Select[int]:

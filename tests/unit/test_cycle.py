@@ -322,7 +322,7 @@ def test_a_solver_that_fails_keeps_what_is_verified_now(
     def failing(*_args: object, **_named: object) -> None:
         raise SolverFault("dispatch: Ipopt ended with time_limit")
 
-    monkeypatch.setattr("ems.cycle.dispatch", failing)
+    monkeypatch.setattr("ems.deciding.dispatch", failing)
     record = cycle(world)
     assert isinstance(record.secured, Degraded)
     assert "time_limit" in record.secured.reason

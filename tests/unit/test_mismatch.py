@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from ems.cycle import run_cycle
 from ems.domain import (
+    Before,
     Bes,
     BusMismatch,
-    CycleRecord,
     DerReading,
     Feedback,
     Forecast,
@@ -136,9 +136,9 @@ def forecast() -> Forecast:
     return sky(0.0, 0.0, 50.0)
 
 
-def after(mismatch: Mapping[str, BusMismatch], at: Snapshot) -> CycleRecord:
-    """A cycle that left this behind."""
-    return replace(from_json(SAMPLE.read_text()), mismatch=mismatch, snapshot=at)
+def after(mismatch: Mapping[str, BusMismatch], at: Snapshot) -> Before:
+    """What a cycle leaves that measured this."""
+    return Before(time=at.time, mismatch=mismatch)
 
 
 def learnt(
@@ -146,7 +146,7 @@ def learnt(
 ) -> list[BusMismatch]:
     """The bus FAR, modelled at 1.0 pu, over cycles that measure these voltages."""
     found: Mapping[str, BusMismatch] = {}
-    last: CycleRecord | None = None
+    last = Before()
     trail = []
     for k, v in enumerate(v_pu):
         at = seen(FAR, every_minutes * k, far=v)
@@ -252,7 +252,7 @@ def test_a_correction_decays_with_the_time_that_has_passed_not_with_the_cycles()
 def test_readings_that_are_not_good_teach_nothing() -> None:
     at = seen(FAR, far=1.02)
     stale = {n: replace(r, quality=Quality.STALE) for n, r in at.ders.items()}
-    assert compare(FAR, ON, replace(at, ders=stale), forecast(), Tree(site=FAR), None) == {}
+    assert compare(FAR, ON, replace(at, ders=stale), forecast(), Tree(site=FAR), Before()) == {}
 
 
 @pytest.mark.parametrize("v", [None, 0.0, float("nan")])
@@ -263,11 +263,13 @@ def test_no_voltage_is_no_measurement(v: float | None) -> None:
 def test_without_a_load_meter_the_present_state_is_not_known_and_nothing_is_learnt() -> None:
     at = seen(FAR, far=1.02)
     guessed = replace(at, load=replace(at.load, quality=Quality.ASSUMED))
-    assert compare(FAR, ON, guessed, forecast(), Tree(site=FAR), None) == {}
+    assert compare(FAR, ON, guessed, forecast(), Tree(site=FAR), Before()) == {}
 
 
 def test_a_load_flow_that_does_not_converge_teaches_nothing() -> None:
-    found = compare(FAR, ON, seen(FAR, far=1.02), forecast(), Tree(site=FAR, converges=False), None)
+    found = compare(
+        FAR, ON, seen(FAR, far=1.02), forecast(), Tree(site=FAR, converges=False), Before()
+    )
     assert found["FAR"].upper_pu == 0.0
     assert found["FAR"].modelled_pu is None
 
@@ -288,7 +290,7 @@ def test_devices_at_one_bus_are_one_measurement() -> None:
     site = site_of("FAR", "NEAR")
     twin = replace(site, ders=(*site.ders, replace(site.ders[0], name="twin")))
     at = seen(twin, far=1.010, twin=1.014, near=1.0)
-    found = compare(twin, ON, at, forecast(), Tree(site=twin), None)
+    found = compare(twin, ON, at, forecast(), Tree(site=twin), Before())
     assert found["FAR"].measured_pu == pytest.approx(1.012)
 
 
@@ -296,7 +298,7 @@ def test_the_present_state_is_solved_at_the_powers_that_are_measured() -> None:
     """200 kvar over four sections raise FAR by 0.008 pu: the model says what is measured."""
     at = seen(FAR, far=1.008)
     at = replace(at, ders={"far": replace(at.ders["far"], q_kvar=200.0)})
-    found = compare(FAR, ON, at, forecast(), Tree(site=FAR), None)
+    found = compare(FAR, ON, at, forecast(), Tree(site=FAR), Before())
     assert found["FAR"].modelled_pu == pytest.approx(1.008)
     assert found["FAR"].upper_pu == pytest.approx(0.0, abs=1e-12)
 

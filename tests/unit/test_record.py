@@ -14,16 +14,25 @@ from hypothesis import strategies as st
 
 from ems.domain import (
     Advised,
+    Answer,
+    Before,
+    Bes,
     Command,
     Counterfactual,
     CycleRecord,
     Degraded,
+    Dg,
+    Feedback,
+    Horizon,
     Infeasible,
+    InForce,
+    LateSolve,
     Ledger,
     LedgerEntry,
     LimitPrice,
     Limits,
     Partial,
+    Policy,
     Pv,
     Quality,
     Readback,
@@ -31,13 +40,17 @@ from ems.domain import (
     RowKind,
     Secured,
     Sent,
+    Setpoint,
+    Setup,
     Site,
+    TerminalSoc,
+    Timed,
     Verified,
     Violation,
     Worth,
 )
 from ems.errors import BadInput
-from ems.record import from_json, record, to_json
+from ems.record import from_json, record, setup_from_json, setup_to_json, to_json
 
 SAMPLE = Path(__file__).with_name("test_record_sample.json").read_text()
 """One cycle of the reference feeder, as version 0.1 wrote it: later versions still read it."""
@@ -327,3 +340,57 @@ def test_a_degraded_dispatch_is_an_alarm() -> None:
     base = sample()
     assert isinstance(base.secured, Verified)
     assert again(base, secured=degraded(base.secured)).alarms == ("solver late",)
+
+
+# --- what a replay needs -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("terminal", ["keep", "free", 40.0, 0.1 + 0.2])
+def test_site_and_policy_come_back_as_they_were_written(terminal: TerminalSoc) -> None:
+    ders = (
+        Pv(name="pv", bus="B13", rated_kw=1.0, s_max_kva=1.1, group="roofs"),
+        Bes(name="bes", bus="B2.1", rated_kw=1 / 3, capacity_kwh=2.0),
+        Dg(name="dg", bus="B4", rated_kw=9.0, cost_usd_per_kwh=0.1, ramp_up_kw_per_h=math.inf),
+    )
+    site = Site(
+        name="s", latitude_deg=0.1, longitude_deg=0.2, ders=ders, load_max_kw=9.0, load_min_kw=1.0,
+        limits=Limits(v_min_pu=0.9, v_max_pu=1.1, loading_max_pct=None), power_factor_min=0.9,
+    )  # fmt: skip
+    policy = Policy(terminal_soc=terminal, keep_alive_s=60.0, feedback=Feedback(on=False))
+    setup = Setup(site=site, policy=policy, feeder="town 1f")
+    assert setup_from_json(setup_to_json(setup)) == setup
+    assert from_json(to_json(replace(sample(), setup=setup))).setup == setup
+
+
+def test_what_was_given_and_what_was_late_come_back_as_they_were_written() -> None:
+    base = sample()
+    start = base.start
+    horizon = Horizon(
+        starts=(start, start + timedelta(minutes=15)), price_usd_per_kwh=(0.1, 0.3),
+        load_kw=(1.0, 2.0), pv_kw={"pv": (3.0, 4.0)}, terminal=55.0, notes=("no weather file",),
+    )  # fmt: skip
+    held = {"pv": InForce(setpoints=(Setpoint(der="pv", p_kw=1.0, q_kvar=0.0),), written=start)}
+    before = Before(time=start, acted=True, loss_factor=0.03, peak_kw=12.0, held=held)
+    timed = Timed(
+        solves=(
+            LateSolve(number=0, fault="late"),
+            LateSolve(number=7, dispatch=replace(base.free, binding=())),
+        ),
+        proofs=3,
+    )
+    answers = {"pv": (Answer(fault="busy", refused=True), Answer(readback=Readback(
+        p_kw=None, q_kvar=0.0, cap_kw=7.0, reverts=False
+    )))}  # fmt: skip
+    full = replace(
+        base, horizon=horizon, no_horizon="", before=before, timed=timed, answers=answers
+    )
+    found = from_json(to_json(full))
+    for name in ("horizon", "before", "timed", "answers"):
+        assert getattr(found, name) == getattr(full, name)
+
+
+def test_a_setup_that_is_none_is_refused_with_its_place() -> None:
+    with pytest.raises(BadInput, match=r"cycle setup: not JSON"):
+        setup_from_json("{")
+    with pytest.raises(BadInput, match=r"cycle setup: top level: 'site' is missing"):
+        setup_from_json("{}")
