@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ems.cli.backtest import backtest
 from ems.cli.coordinate import coordinate
 from ems.cli.discover import discover
 from ems.cli.doctor import doctor
@@ -20,10 +21,12 @@ from ems.cli.operate import demo, run, serve
 from ems.cli.outcome import document_usage, remember_json, report
 from ems.cli.plant import plant
 from ems.cli.release import release
+from ems.cli.replay import replay
 from ems.cli.reproduce import reproduce
 from ems.cli.rtu import icd, rtu
 from ems.cli.site_file import init, validate
 from ems.cli.step_response import step_response
+from ems.cli.sweep import sweep
 
 
 class Geems(click.Group):
@@ -76,8 +79,9 @@ def main(*, debug: bool) -> None:  # noqa: ARG001 - read by Geems.invoke
 
 
 for command in (
-    *(demo, init, validate, doctor, run, serve, explain, plant, reproduce, forecast, models),
-    *(release, coordinate, step_response),
+    *(demo, init, validate, doctor, run, serve, explain, replay),
+    *(plant, reproduce, forecast, models),
+    *(release, coordinate, backtest, sweep, step_response),
     *(icd, rtu),
     discover,
 ):

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from forecasting.clearsky import Floats
@@ -115,6 +116,54 @@ def load_ahead(
     return _forecast(start, intervals, mean, quantiles)
 
 
+def load_ahead_batch(
+    history: PowerSeries,
+    start: pd.Timestamp,
+    zone: ZoneInfo,
+    holidays: IsHoliday | None = None,
+    issues: int = DAY,
+    intervals: int = DAY,
+) -> tuple[Floats, Floats] | None:
+    """The load ahead of many intervals, from `start` on, each from what was known at its start.
+
+    As `load_ahead`, but what takes long, profile, weights and quantiles, is learnt once, from what
+    was known at `start`; today's error corrects each interval anew. So the first one is the same,
+    and a day's last differs by what a day adds to seventy.
+
+    Args:
+        history: As in `load_ahead`, and on through the issues.
+        start: Start of the first interval, on the quarter of an hour, UTC.
+        zone: Local time of the consumers.
+        holidays: Whether a local day is a holiday; None: there are none.
+        issues: How many intervals are forecast from, 100 at most make sense: a local day.
+        intervals: How many ahead, 1 to 96.
+
+    Returns:
+        Mean and quantiles, shapes (issue, interval) and (issue, interval, level) [kW]; None where
+        too little is known of a habit.
+    """
+    known = _known(history, start, None)
+    n = len(known)
+    first = start - n * INTERVAL
+    calendar = _calendar(
+        pd.date_range(first, periods=n + issues - 1 + DAY, freq=INTERVAL), zone, holidays
+    )
+    profile = _profile(known, calendar)
+    if not np.isfinite(known).any() or np.isfinite(profile[n : n + DAY]).mean() < 0.5:
+        return None
+    # What is known at the last issue ends with what was measured since the first.
+    later = _known(history, start + (issues - 1) * INTERVAL, None)
+    loads = np.concatenate([known, later[max(len(later) - (issues - 1), 0) :]])
+    learnt = _learn(known, profile, calendar)
+    recent = _recent_errors(loads - profile[: len(loads)])[n:]
+    ahead = sliding_window_view(_filled(profile[n:]), DAY)[:issues, :intervals]
+    shift = np.array([np.interp(np.arange(intervals), _KNOTS, r) for r in recent @ learnt.weights])
+    mean = np.maximum(ahead + shift, 0.0)
+    width = sliding_window_view(learnt.scatter[calendar.quarter[n:]], DAY)[:issues, :intervals]
+    spread = learnt.shape[:intervals] * width[..., None]
+    return mean, np.sort(np.maximum(mean[..., None] + spread, 0.0), axis=-1)
+
+
 def _known(history: PowerSeries, start: pd.Timestamp, now_kw: float | None) -> Floats:
     """The load before `start` on a grid that ends there, NaN where unknown, shape (row,) [kW]."""
     rows = MEMORY_DAYS * DAY
@@ -172,32 +221,51 @@ def _day_weights(calendar: _Calendar) -> Floats:
     return newer * np.where(alike, np.where(same, _SAME_WEEKDAY, 1.0), _OTHER_KIND)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Learnt:
+    """What the past says of corrections and errors."""
+
+    weights: Floats
+    """Of the recent errors, at each of `_KNOTS`, shape (span, knot) [1]."""
+    shape: Floats
+    """Standardised quantiles, shape (horizon, level) [1]."""
+    scatter: Floats
+    """Root mean square error of the profile, shape (quarter,) [kW]."""
+
+
 def _corrected(known: Floats, profile: Floats, calendar: _Calendar) -> tuple[Floats, Floats]:
     """Mean and quantiles of the 96 intervals after `known`, [kW]."""
     n = len(known)
-    error = known - profile[:n]
+    learnt = _learn(known, profile, calendar)
     # A quarter that no earlier day holds takes the mean of its neighbours in time.
     ahead = _filled(profile[n:])
-    scatter = _scatter(error, profile[:n], calendar, ahead)
+    recent = _recent_errors(known - profile[:n])[n]
+    shift = np.interp(np.arange(DAY), _KNOTS, recent @ learnt.weights)
+    expected = np.maximum(ahead + shift, 0.0)
+    width = learnt.scatter[calendar.quarter[n:]][:, None]
+    return expected, np.sort(np.maximum(expected[:, None] + learnt.shape * width, 0.0), axis=1)
+
+
+def _learn(known: Floats, profile: Floats, calendar: _Calendar) -> _Learnt:
+    """From the errors of the days that are known."""
+    n = len(known)
+    error = known - profile[:n]
+    scatter = _scatter(error, profile[:n], calendar, _filled(profile[n : n + DAY]))
     recent = _recent_errors(error)
     issues = np.arange(max(n - _ERROR_DAYS * DAY, 0), n + 1)
-    mean = np.empty((len(_KNOTS),))
+    weights = np.empty((len(_SPANS), len(_KNOTS)))
     standard = np.empty((len(_KNOTS), len(LEVELS)))
     for k, h in enumerate(_KNOTS):
         past = issues[issues + h < n]
         target = error[past + h]
         use = np.isfinite(target)
         x = recent[past][use]
-        weights = _weights(x, target[use], h)
-        mean[k] = weights @ recent[n]
-        left = (target[use] - x @ weights) / scatter[calendar.quarter[past + h]][use]
+        weights[:, k] = _weights(x, target[use], h)
+        left = (target[use] - x @ weights[:, k]) / scatter[calendar.quarter[past + h]][use]
         standard[k] = _levels(left, h)
     horizon = np.arange(DAY)
-    shift = np.interp(horizon, _KNOTS, mean)
-    expected = np.maximum(ahead + shift, 0.0)
     shape = np.stack([np.interp(horizon, _KNOTS, s) for s in standard.T], axis=1)
-    width = scatter[calendar.quarter[n:]][:, None]
-    return expected, np.sort(np.maximum(expected[:, None] + shape * width, 0.0), axis=1)
+    return _Learnt(weights=weights, shape=shape, scatter=scatter)
 
 
 def _filled(profile: Floats) -> Floats:

@@ -1,0 +1,170 @@
+"""One local day of one case: devices, cycle, truth, interval by interval."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from ems.backtest.case import Case, DayInput, DayResult, DayState, kinds_of, utc
+from ems.backtest.devices import HOURS, Devices
+from ems.backtest.foresight import Foresight, NoHistory, prices
+from ems.backtest.lived import Lived
+from ems.backtest.policies import (
+    DECIDED,
+    PLANNED,
+    funnels,
+    planned_to_end,
+    policy_of,
+    rules_of,
+    site_of,
+    turned_back,
+    uncontrolled,
+)
+from ems.backtest.rows import Rows, decided, timing
+from ems.backtest.truth import Truth, feeder_of
+from ems.clock import INTERVAL
+from ems.cycle import run_cycle
+from ems.domain import CycleRecord, Injections, LoadFlow
+from ems.ports import Ports
+
+
+def simulate_day(case: Case, given: DayInput, state: DayState) -> DayResult:
+    """Run one local day.
+
+    The result depends on the arguments alone, times of its stages apart.
+
+    Args:
+        case: site and policy.
+        given: the day's sun, load and forecasts.
+        state: what the day before left, or `DayState.at_start`.
+
+    Raises:
+        feeders.FeederFault: the feeder does not compile, or lacks a bus.
+    """
+    started = time.perf_counter()
+    day = _Day(case, given, state)
+    for i in range(len(given)):
+        day.interval(i)
+    return DayResult(
+        rows=day.rows.table(),
+        state=DayState(
+            devices=day.devices.state(),
+            regulation=day.truth.regulation,
+            previous=day.previous,
+        ),
+        seconds=time.perf_counter() - started,
+    )
+
+
+class _NoJournal:
+    """Rows are what is kept; implements `Journal`."""
+
+    def append(self, record: CycleRecord) -> None:
+        """Keep nothing."""
+
+
+class _Day:
+    """The parts of a day that is run."""
+
+    def __init__(self, case: Case, given: DayInput, state: DayState) -> None:
+        self.case, self.given = case, given
+        self.rows = Rows(case, given)
+        self.devices = Devices(case.site, state.devices)
+        self.truth = Truth(case, state.regulation)
+        self.previous = state.previous
+        self.network = feeder_of(case, "model")
+        self.foresight = Foresight(case, given)
+        self.ports = Ports(
+            field=self.devices,
+            network=self.network,
+            history=NoHistory(),
+            forecaster=self.foresight,
+            journal=_NoJournal(),
+            outlook=self.foresight,
+        )
+        self.site, self.policy = site_of(case, self.network.loads), policy_of(case)
+        self.prices = prices(case, given)
+        kind = kinds_of(given, case.site.pvs)
+        self._share = given.pv_share[:, :, kind].tolist()
+        self._before_share = given.before_share[:, kind].tolist()
+        rated = np.array([pv.rated_kw for pv in case.site.pvs])
+        self._expected_kw = (given.expected_share[:, kind] @ rated).tolist()
+        self._load = given.load_kw.tolist()
+        self._before_kw = given.before_kw.tolist()
+        self._starts = [utc(start) for start in given.starts]
+        self._hours = HOURS / given.load_kw.shape[1]
+        self._step = INTERVAL / given.load_kw.shape[1]
+        self._kvar_per_kw = self.truth.kvar_per_kw(self._starts[0] - self._step)
+
+    def interval(self, i: int) -> None:
+        """Decide, hold, and see what comes of it."""
+        began = time.perf_counter()
+        self.devices.offer(self._before_share[i])
+        self.devices.load_kw = self._before_kw[i]
+        self.devices.load_kvar = self._before_kw[i] * self._kvar_per_kw
+        record = self._decide(i)
+        decided_at = time.perf_counter()
+        lived = self._live(i)
+        truth_s = time.perf_counter() - decided_at
+        row = lived.columns(self.devices, self._expected_kw[i])
+        flow = record.secured.load_flow if record else self._model_flow(lived)
+        row |= decided(record, flow, self.case.site)
+        if not self.case.reasons:  # nobody asked what the band costs
+            row["caution_usd_per_h"] = None
+        stage_s = record.stage_s if record else {}
+        row |= timing(stage_s, truth_s, time.perf_counter() - began)
+        self.rows.add(row)
+
+    def _decide(self, i: int) -> CycleRecord | None:
+        """Command the devices of an interval."""
+        case, devices, price = self.case, self.devices, self.prices[i]
+        left = self.given.intervals_left - i
+        bounds = funnels(case, left - 1)
+        record = None
+        if case.method in DECIDED:
+            site, policy = self.site, self.policy
+            if case.method in PLANNED:
+                policy = planned_to_end(case, policy, left)
+            elif bounds:
+                site = turned_back(site, bounds, devices.soc_pct, price)
+            if bounds:  # where a battery must come to, near is not there
+                policy = replace(policy, deadband_pct=0.0)
+            self.foresight.at = i
+            record = run_cycle(site, policy, price, self.ports, self._starts[i], self.previous)
+            self.previous = record
+        elif case.method == "rules":
+            pv_kw = sum(devices.p_kw[pv.name] for pv in case.site.pvs)
+            rules = rules_of(case.site, self.network)
+            devices.write(rules.commands(case.site, pv_kw, self._before_kw[i], price))
+        else:
+            devices.write(uncontrolled(case.site))
+        for name, bound in bounds.items():
+            devices.bound(name, bound.lowest_pct, bound.highest_pct)
+        return record
+
+    def _live(self, i: int) -> Lived:
+        """Let the steps of an interval pass."""
+        devices, loads = self.devices, self._load[i]
+        lived = Lived(self.case.site, self.prices[i], self._hours)
+        when = self._starts[i]
+        for k, load_kw in enumerate(loads):
+            when = self._starts[i] + k * self._step
+            devices.offer(self._share[i][k])
+            devices.step(self._hours)
+            flow = self.truth.solve(when, devices.p_kw, devices.q_kvar, load_kw)
+            if flow.converged:
+                devices.v_pu.update(self.truth.felt(flow))
+            lived.add(devices, load_kw, flow)
+        self._kvar_per_kw = self.truth.kvar_per_kw(when)
+        return lived
+
+    def _model_flow(self, lived: Lived) -> LoadFlow:
+        """The model's load flow of an interval that nobody decided."""
+        return self.network.load_flow(
+            Injections(
+                p_kw=lived.p_kw,
+                q_kvar=lived.q_kvar,
+                load_kw=lived.load_kw,
+                regulation=self.truth.regulation,
+            )
+        )

@@ -1,0 +1,272 @@
+"""What each policy does in an interval, and how every battery ends a period as it began.
+
+| policy | what it does |
+|---|---|
+| `none` | PV gives what the sun offers, generators are off, batteries idle |
+| `rules` | each device by a rule of its own: `Rules` |
+| `paper` | the cycle by the published method: one shot, active power only |
+| `geems` | the service's cycle |
+| `geems_lookahead` | the same, planning the day ahead |
+| `oracle` | the same, knowing sun and load for certain, but not how it lies on the buses |
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import product
+from typing import get_args
+
+import numpy as np
+
+from ems.backtest.case import Case, PolicyName
+from ems.backtest.connection import beyond, broken
+from ems.backtest.devices import HOURS, soc_after
+from ems.constrain.cases import violations
+from ems.domain import Bes, Command, Der, Injections, Policy, Pv, Site
+from ems.ports import Network
+from feeders import FeederLoad
+
+POLICIES: tuple[PolicyName, ...] = get_args(PolicyName)
+DECIDED: tuple[PolicyName, ...] = ("paper", "geems", "geems_lookahead", "oracle")
+"""By a cycle."""
+PLANNED: tuple[PolicyName, ...] = ("geems_lookahead", "oracle")
+"""With a plan of the day."""
+
+REVERSION_S = 3600
+"""Nobody refreshes between cycles, and nothing may fall back meanwhile: four intervals [s]."""
+SOLVER_LIMIT_S = 60.0
+"""A busy machine must not change what is decided; the slowest cycles take a few seconds [s]."""
+RETURN_SHARE = 0.8
+"""Share of its power that a battery keeps for its way back to the charge it ends with: the rest is
+left to limits that hold it up [1]."""
+NOISE_SDS = 3.0
+"""Standard deviations of bus noise that the oracle's band holds: noise itself is cut there [1]."""
+HALVINGS = 12
+"""Of a safe share: to a quarter of a thousandth."""
+
+
+def site_of(case: Case, loads: Sequence[FeederLoad]) -> Site:
+    """The site as the policy sees it.
+
+    The oracle knows the whole load and needs no band for it; how it lies on the buses it does not
+    know. To the voltages that is as if the whole were off by what the buses' errors come to, and
+    for so much it keeps a band, no wider than the site's.
+
+    Args:
+        case: site, policy, and the errors of the truth.
+        loads: of the feeder.
+    """
+    if case.method != "oracle":
+        return case.site
+    kw = np.array([load.kw for load in loads])
+    # Errors of buses are independent: the sum of n alike is off by 1/sqrt(n) of one bus' share.
+    together = float(np.sqrt((kw * kw).sum()) / kw.sum()) if kw.sum() > 0.0 else 1.0
+    limits = case.site.limits
+    band_pct = 100.0 * NOISE_SDS * case.errors.load_noise * together
+    return replace(
+        case.site, limits=replace(limits, load_band_pct=min(band_pct, limits.load_band_pct))
+    )
+
+
+def policy_of(case: Case) -> Policy:
+    """How the cycle runs."""
+    return replace(
+        case.policy,
+        mode="paper" if case.method == "paper" else "geems",
+        control="auto",
+        keep_alive_s=None,
+        reversion_s=max(case.policy.reversion_s, REVERSION_S),
+        solver_limit_s=max(case.policy.solver_limit_s, SOLVER_LIMIT_S),
+        look_ahead=case.method in PLANNED,
+        reasons=case.reasons,
+    )
+
+
+# --- the end of the period ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Funnel:
+    """Charge from which a battery still comes back to where it began."""
+
+    lowest_pct: float
+    highest_pct: float
+
+
+def funnel(case: Case, bes: Bes, intervals_after: int, power_kw: float) -> Funnel:
+    """Bounds of a battery's charge when an interval ends.
+
+    Args:
+        case: its start.
+        bes: the battery.
+        intervals_after: left in the period then.
+        power_kw: with which it may come back [kW].
+    """
+    start = min(max(case.soc_start_pct, bes.soc_min_pct), bes.soc_max_pct)
+    hours = HOURS * intervals_after
+    return Funnel(
+        lowest_pct=max(bes.soc_min_pct, soc_after(bes, start, power_kw, hours)),
+        highest_pct=min(bes.soc_max_pct, soc_after(bes, start, -power_kw, hours)),
+    )
+
+
+def funnels(case: Case, intervals_after: int) -> Mapping[str, Funnel]:
+    """Of the batteries that must turn back already or soon; empty where none must.
+
+    A policy that plans turns back by its plan, at full power if need be.
+    """
+    if case.end_soc == "free":
+        return {}
+    share = 1.0 if case.method in PLANNED else RETURN_SHARE
+    found = {b.name: funnel(case, b, intervals_after, share * b.rated_kw) for b in case.site.bess}
+    wide = {b.name: Funnel(lowest_pct=b.soc_min_pct, highest_pct=b.soc_max_pct)
+            for b in case.site.bess}  # fmt: skip
+    return {name: f for name, f in found.items() if f != wide[name]}
+
+
+def turned_back(
+    site: Site, bounds: Mapping[str, Funnel], soc_pct: Mapping[str, float], price: float
+) -> Site:
+    """The site whose batteries keep their funnels, for a dispatch that knows one interval.
+
+    The dispatch lets a battery that is out of its bounds stay there; one that must move is given a
+    worth that moves it as far as it must, and bounds that let it go no further.
+    """
+    return replace(
+        site,
+        ders=tuple(
+            _bent(d, bounds[d.name], soc_pct[d.name], price)
+            if isinstance(d, Bes) and d.name in bounds
+            else d
+            for d in site.ders
+        ),
+    )
+
+
+def _bent(bes: Bes, bound: Funnel, soc_pct: float, price: float) -> Bes:
+    if soc_pct < bound.lowest_pct:
+        worth = (abs(price) + 1.0) / (bes.eta_charge * bes.eta_discharge)
+        return replace(
+            bes, soc_min_pct=soc_pct, soc_max_pct=bound.lowest_pct, weight_usd_per_kwh=worth
+        )
+    if soc_pct > bound.highest_pct:
+        return replace(
+            bes, soc_min_pct=bound.highest_pct, soc_max_pct=soc_pct, weight_usd_per_kwh=0.0
+        )
+    return replace(bes, soc_min_pct=bound.lowest_pct, soc_max_pct=bound.highest_pct)
+
+
+def planned_to_end(case: Case, policy: Policy, intervals_left: int) -> Policy:
+    """How a policy that plans runs where its plan reaches the end of the period.
+
+    Args:
+        case: its end, and how far it plans.
+        policy: how it runs otherwise.
+        intervals_left: in the period, the present one among them.
+    """
+    if case.end_soc == "free" or intervals_left > case.intervals_ahead:
+        return policy
+    return replace(policy, terminal_soc=case.soc_start_pct)
+
+
+# --- rules -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Self-consumption as sites do it without an EMS: every device by a rule of its own.
+
+    PV stands under one cap for ever, which is safe at lowest load with everything else at its
+    worst. Generators run where energy from the grid costs more than theirs. Batteries charge from
+    what PV gives beyond the load, and discharge into the load that is left. Nobody gives Q.
+    """
+
+    pv_share: float
+    """Cap of every plant over its rating [1]."""
+    other_share: float
+    """Most of its rating that any other device may give or take: 1 where that is safe [1]."""
+
+    def commands(
+        self, site: Site, pv_kw: float, load_kw: float, price_usd_per_kwh: float
+    ) -> list[Command]:
+        """What the devices do in an interval.
+
+        Args:
+            site: the devices.
+            pv_kw: what all plants make now [kW].
+            load_kw: of the segment now [kW].
+            price_usd_per_kwh: of energy from the grid [$/kWh].
+        """
+        found = [_command(pv, cap_kw=self.pv_share * pv.rated_kw) for pv in site.pvs]
+        left_kw = load_kw - pv_kw
+        for dg in site.dgs:
+            most_kw = self.other_share * dg.rated_kw
+            runs = price_usd_per_kwh > dg.cost_usd_per_kwh and most_kw >= dg.min_kw
+            found.append(_command(dg, p_kw=most_kw if runs else 0.0))
+        if left_kw > 0.0:
+            left_kw = max(left_kw - sum(c.p_kw or 0.0 for c in found), 0.0)
+        # Batteries share the rest by their size, so none goes before another.
+        most_kw = self.other_share * sum(bes.rated_kw for bes in site.bess)
+        part = min(max(left_kw / most_kw, -1.0), 1.0) if most_kw > 0.0 else 0.0
+        found += [_command(bes, p_kw=part * self.other_share * bes.rated_kw) for bes in site.bess]
+        return found
+
+
+def uncontrolled(site: Site) -> list[Command]:
+    """PV at what the sun offers, generators off, batteries idle."""
+    return [_command(d, p_kw=None if isinstance(d, Pv) else 0.0) for d in site.ders]
+
+
+@lru_cache(maxsize=64)  # sites of a study
+def rules_of(site: Site, network: Network) -> Rules:
+    """The rules of a site, their shares found by load flows at the corners of what may happen."""
+    other = _largest(lambda share: _is_safe(site, network, 0.0, share))
+    pv = _largest(lambda share: _is_safe(site, network, share, other))
+    return Rules(pv_share=pv, other_share=other)
+
+
+def _largest(safe: Callable[[float], bool]) -> float:
+    """Largest share that is safe; 0 where none is."""
+    if safe(1.0):
+        return 1.0
+    lo, hi = 0.0, 1.0
+    for _ in range(HALVINGS):
+        middle = (lo + hi) / 2
+        lo, hi = (middle, hi) if safe(middle) else (lo, middle)
+    return lo
+
+
+def _is_safe(site: Site, network: Network, pv_share: float, other_share: float) -> bool:
+    """Whether no corner breaks what it would not break with every device off."""
+    for load_kw in (site.load_min_kw, site.load_max_kw):
+        idle = _broken(site, network, load_kw, {})
+        for pv, dg, bes in product((0.0, pv_share), (0.0, other_share), (-1.0, 0.0, 1.0)):
+            # A battery charges from what PV gives, or for its way back.
+            p_kw = {d.name: pv * d.rated_kw for d in site.pvs}
+            p_kw |= {d.name: dg * d.rated_kw for d in site.dgs}
+            p_kw |= {d.name: bes * other_share * d.rated_kw for d in site.bess}
+            if _broken(site, network, load_kw, p_kw) - idle:
+                return False
+    return True
+
+
+def _broken(site: Site, network: Network, load_kw: float, p_kw: Mapping[str, float]) -> set[str]:
+    flow = network.load_flow(
+        Injections(p_kw=p_kw, q_kvar=dict.fromkeys(p_kw, 0.0), load_kw=load_kw),
+        controls=network.regulated,
+    )
+    if not flow.converged:
+        return {"the load flow"}
+    found = {f"{v.kind} {v.place}" for v in violations(flow, site.limits, "rules")}
+    found.update(broken(beyond(site, flow)))
+    if site.power_factor_min is not None and flow.head_kw < 0.0:
+        # With less sun the power passes zero, and no power factor holds there.
+        found.add("power_factor_over_kvar")
+    return found
+
+
+def _command(der: Der, *, p_kw: float | None = None, cap_kw: float | None = None) -> Command:
+    return Command(
+        der=der.name, p_kw=p_kw, q_kvar=0.0, cap_kw=cap_kw, reversion_kw=0.0,
+        reversion_s=REVERSION_S,
+    )  # fmt: skip

@@ -1,0 +1,114 @@
+"""Sweeps on two short days of the reference segment, with the real cycle and the real truth."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from ems.backtest import simulate_day
+from ems.backtest.case import Case, DayInput, DayResult, DayState
+from ems.backtest.period import Period
+from ems.backtest.study import StudySite
+from ems.backtest.sweeps import hosting, hosting_capacity
+from ems.settings import TEMPLATE, load_settings
+from tests.backtests import part
+
+DAYS = Period(first=date(2019, 7, 3), last=date(2019, 7, 4), zone="America/Los_Angeles")
+NOON = 50
+"""First of the four intervals that are simulated of a day: 12:30 local."""
+
+
+def noon(case: Case, given: DayInput, state: DayState) -> DayResult:
+    return simulate_day(case, part(given, NOON, NOON + 4), state)
+
+
+def test_geems_hosts_more_pv_at_a_bus_than_the_feeder_does_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hosting, "HALVINGS", 5)
+    of = StudySite.of(load_settings(TEMPLATE, {}))
+
+    def largest_kw(*, with_geems: bool) -> float:
+        found = hosting_capacity(
+            of, "B13", with_geems=with_geems, period=DAYS, most_kw=16_000.0,
+            forecast="clear_sky", given_up=0.2, simulate=noon, steps=1,
+        )  # fmt: skip
+        assert not found.at_least
+        assert found.limited_by
+        return found.rated_kw
+
+    alone = largest_kw(with_geems=False)
+    assert 2000.0 < alone < largest_kw(with_geems=True)
+
+
+def test_the_command_sweeps_two_days_and_writes_table_document_and_figures(
+    tmp_path: Path,
+) -> None:
+    import json
+
+    from click.testing import CliRunner
+
+    from ems.cli import main
+
+    site = tmp_path / "site.toml"
+    site.write_bytes(TEMPLATE.read_bytes())
+    days = ["--from", "2019-07-03", "--to", "2019-07-04", "--policies", "none", "--jobs", "1"]
+    told = CliRunner().invoke(
+        main,
+        ["sweep", "forecast-error", str(site), "--errors", "0,1", "--forecast", "clear_sky",
+         *days, "--out", str(tmp_path / "out"), "--json"],
+    )  # fmt: skip
+    assert told.exit_code == 0, told.output
+    document = json.loads(told.stdout)
+    assert [p["error"] for p in document["points"]] == [0.0, 1.0]
+    assert {p["days"] for p in document["points"]} == {2}
+    assert document["points"][0]["cost_usd"] == document["points"][1]["cost_usd"], "nobody decides"
+    assert document["points"][0]["nrmse_pct"] == pytest.approx(0.0, abs=1e-9)
+    assert document["points"][1]["nrmse_pct"] > 1.0
+    written = {p.name for p in (tmp_path / "out").iterdir()}
+    assert {"sweep.json", "forecast_error.png", "forecast_error.svg"} <= written
+
+
+def test_hosting_without_days_tells_the_worst_hours_of_each_bus(tmp_path: Path) -> None:
+    import json
+
+    from click.testing import CliRunner
+
+    from ems.cli import main
+
+    site = tmp_path / "site.toml"
+    site.write_bytes(TEMPLATE.read_bytes())
+    buses, out = ["--bus", "B13", "--bus", "b7"], ["--out", str(tmp_path / "out")]
+    told = CliRunner().invoke(main, ["sweep", "hosting", str(site), *buses, *out, "--json"])
+    assert told.exit_code == 0, told.output
+    document = json.loads(told.stdout)
+    assert [(c["bus"], c["over"]) for c in document["capacities"]] == [
+        ("B13", "worst hours"),
+        ("b7", "worst hours"),
+    ]
+    assert document["capacities"][0]["rated_kw"] > 1000.0
+    assert all(Path(figure).exists() for figure in document["figures"])
+
+
+def test_all_that_is_wrong_with_a_sweep_is_told_at_once(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from ems.cli import main
+
+    site = tmp_path / "site.toml"
+    site.write_bytes(TEMPLATE.read_bytes())
+    told = CliRunner().invoke(
+        main,
+        ["sweep", "battery", str(site), "--capacity-kwh", "400,much", "--battery", "bess",
+         "--from", "2019-07-32", "--policies", "gems", "--out", str(tmp_path / "out")],
+    )  # fmt: skip
+    assert told.exit_code == 2
+    for words in (
+        '--capacity-kwh: "much" is no number', '--from: "2019-07-32" is no day',
+        "--to: missing", "did you mean geems?", "no battery is called bess; the site has bes",
+    ):  # fmt: skip
+        assert words in told.output
+    assert not (tmp_path / "out").exists()
+    told = CliRunner().invoke(main, ["sweep", "hosting", str(site), "--bus", "B31"])
+    assert told.exit_code == 2
+    assert 'the feeder has no bus "B31"; did you mean B' in told.output
