@@ -10,19 +10,27 @@ from ems.errors import BadInput
 
 @click.command()
 @click.argument("directory", default=".", metavar="[DIR]", type=click.Path(path_type=str))
-def init(directory: str) -> None:
+@click.option(
+    "--example",
+    type=click.Choice(["segment13", "ieee123"]),
+    default="segment13",
+    show_default=True,
+    help="segment13: the reference feeder with a PV plant, a battery and a generator; "
+    "ieee123: the IEEE 123 node test feeder with 85 PV plants.",
+)
+def init(directory: str, example: str) -> None:
     """Write a commented site.toml to start from.
 
-    It describes the reference feeder `segment13` with a PV plant, a battery and a
-    generator, and validates as it is. An existing file is never overwritten.
+    It validates as it is. An existing file is never overwritten.
     """
-    from ems.settings import TEMPLATE
+    from ems.cli.examples import EXAMPLES
 
+    text = EXAMPLES[example]()
     target = Path(directory) / "site.toml"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("x", encoding="utf-8") as file:
-            file.write(TEMPLATE.read_text(encoding="utf-8"))
+            file.write(text)
     except FileExistsError:
         raise BadInput.at(
             str(target), "is there already and is left as it is; give another DIR"
