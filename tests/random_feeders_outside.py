@@ -7,6 +7,7 @@ down here once more (`random_feeders_reach`). So what GEEMS calls safe is seen t
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,10 @@ class Seen:
     v_pu: Floats
     """Energised nodes, shape (node,)."""
     loading: Floats
-    """Largest phase current at the first terminal over the normal rating, shape (element,) [1]."""
+    """Largest phase current at the first terminal over the normal rating, shape (element,) [1].
+
+    Empty where the site limits no loading.
+    """
 
     def excess(self, limits: Limits) -> Floats:
         """How far beyond each limit; negative inside, shape (limit,) [pu, or of the rating]."""
@@ -129,12 +133,19 @@ class Seen:
 Taps = tuple[float, ...]
 
 
+@cache
+def _engine() -> Any:
+    """An engine context that GEEMS knows nothing of; to make one takes as long as ten solves."""
+    return opendssdirect.NewContext()
+
+
 class Outside:
-    """One feeder in an engine context of its own."""
+    """One feeder in the engine, alone there until it is closed."""
 
     def __init__(self, f: RandomFeeder) -> None:
         self.f = f
-        self.dss: Any = opendssdirect.NewContext()
+        self.dss = _engine()
+        self._say("ClearAll")
         for line in f.text.splitlines():
             self._say(line)
         names = [str(n) for n in self.dss.Loads.AllNames()]
@@ -150,6 +161,10 @@ class Outside:
                 "vminpu=0.5 vmaxpu=1.5"
             )
         self.regulators = [str(n) for n in self.dss.RegControls.AllNames() if n != "NONE"]
+        # What the engine holds is told once: a search asks for thousands of points that differ
+        # in one power.
+        self._held: dict[str, tuple[float, float]] = {}
+        self._stand: Taps | None = None
         head = f.snapshot.head_v_pu
         if head is not None:
             self._say(f"Edit Vsource.source pu={head!r}")
@@ -164,7 +179,7 @@ class Outside:
         self.present = self._at_rest()
 
     def close(self) -> None:
-        self.dss.Text.Command("ClearAll")
+        self._say("ClearAll")
 
     def seen(self, corner: Corner, power: Floats, taps: Taps) -> Seen:
         """With taps frozen."""
@@ -207,9 +222,12 @@ class Outside:
             (f"outside_{d.name}", -p, -q) for d, (p, q) in zip(f.site.ders, power, strict=True)
         ]
         for name, kw, kvar in powers:
+            if self._held.get(name) == (kw, kvar):
+                continue
             loads.Name(name)
             loads.kW(float(kw))
             loads.kvar(float(kvar))
+            self._held[name] = kw, kvar
 
     def _solved(self) -> Seen:
         converged = self._solve()
@@ -218,7 +236,8 @@ class Outside:
             converged = self._solve()
         v = np.array(self.dss.Circuit.AllBusMagPu())[self.live]
         loading = []
-        for name, phases, amps in self.rated:
+        limited = self.f.site.limits.loading_max_pct is not None
+        for name, phases, amps in self.rated if limited else ():
             self.dss.Circuit.SetActiveElement(name)
             currents = np.array(self.dss.CktElement.CurrentsMagAng()[: 2 * phases : 2])
             loading.append(float(currents.max()) / amps)
@@ -255,7 +274,8 @@ class Outside:
         self._say("Set ControlMode=STATIC")
         self._solve()
         self._say("Set ControlMode=OFF")
-        return self._taps()
+        self._stand = self._taps()
+        return self._stand
 
     def _taps(self) -> Taps:
         found = []
@@ -267,10 +287,11 @@ class Outside:
         return tuple(found)
 
     def _tap(self, taps: Taps) -> None:
-        if taps == self._taps():
+        if taps == (self._taps() if self._stand is None else self._stand):
             return
         for name, tap in zip(self.regulators, taps, strict=True):
             self.dss.RegControls.Name(name)
             self.dss.Transformers.Name(self.dss.RegControls.Transformer())
             self.dss.Transformers.Wdg(2)
             self.dss.Transformers.Tap(tap)
+        self._stand = taps

@@ -97,16 +97,6 @@ def test_the_plant_answers_a_cycle_and_every_setpoint_is_read_back(site: Path) -
         simulated.stderr.close()
 
 
-def test_the_demo_keeps_the_plant_within_its_limits(tmp_path: Path) -> None:
-    done = geems("demo", "--cycles", "2", "--speed", "max", "--json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
-    assert len(document["cycles"]) == 2
-    assert document["violations"] == 0
-    assert document["setpoints_written_and_read_back"] == document["setpoints"] == 6
-    assert "2/2" in done.stderr
-
-
 def test_reproduce_prints_one_document_with_all_cases(tmp_path: Path) -> None:
     done = geems("reproduce", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -48,23 +46,10 @@ def test_what_cannot_be_kept_ends_with_code_3_and_the_reason(tmp_path: Path) -> 
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (("--feeder", "nowhere"), "no shipped feeder of that name"),
-        (("--utility", "48"), "48 is no bus and power"),
-        (("--pv-scale", "2"), "2.0 is not in the range"),
-        (("--cim", "missing.xml"), "does not exist"),
-        (("--cim", "empty.xml"), "empty.xml"),
-        (("--measurements", "empty.csv"), "the first line must be name,p_w,q_var"),
-    ],
-)
-def test_bad_input_ends_with_code_2_and_its_place(
-    tmp_path: Path, arguments: tuple[str, ...], told: str
-) -> None:
+def test_bad_input_ends_with_code_2_and_its_place(tmp_path: Path) -> None:
+    """Each kind of it is told in the tests of the command without a process."""
     (tmp_path / "empty.xml").touch()
-    (tmp_path / "empty.csv").touch()
-    done = run(*arguments, cwd=tmp_path)
+    done = run("--cim", "empty.xml", cwd=tmp_path)
     assert done.returncode == 2, done.stderr
-    assert told in done.stderr
+    assert "empty.xml" in done.stderr
     assert "Traceback" not in done.stderr

@@ -10,7 +10,9 @@ from typing import Any
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
+from ems.cli import main
 from ems.demo.namespaces import check_possible
 from ems.errors import BadInput
 
@@ -30,10 +32,10 @@ def interfaces() -> set[str]:
     return set(os.listdir("/sys/class/net"))  # noqa: PTH208 - names are enough
 
 
-def run(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> "Done":
+def run(folder: Path, *arguments: str) -> "Done":
     return subprocess.run(
         [sys.executable, "-m", "ems.cli", "demo", "--speed", "max", "--json", *arguments],
-        cwd=folder, capture_output=True, text=True, check=False, env=env,
+        cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
@@ -109,14 +111,16 @@ def test_a_right_that_is_missing_alone_is_named(tmp_path: Path) -> None:
     assert "lacks CAP_NET_RAW: run it as root" in done.stderr
 
 
-def test_what_is_missing_is_told_with_the_mend_and_nothing_is_run_instead(tmp_path: Path) -> None:
+def test_what_is_missing_is_told_with_the_mend_and_nothing_is_run_instead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "nsenter").symlink_to(shutil.which("nsenter") or "/usr/bin/nsenter")
-    done = run(
-        tmp_path, "--cycles", "1", "--field", "goose", env={**os.environ, "PATH": str(programs)}
-    )
-    assert done.returncode == 2
+    monkeypatch.setenv("PATH", str(programs))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["demo", "--json", "--cycles", "1", "--field", "goose"])
+    assert done.exit_code == 2
     told = json.loads(done.stdout)["faults"]
     assert {"place": "--field goose", "problem": "needs the program ip: install iproute2"} in told
     assert {

@@ -15,7 +15,8 @@ from ems.protocols.loop_thread import LoopThread
 from ems.protocols.sunspec import MARKER, MAX_WRITE, ModelBlock, model
 
 REQUESTS = 100_000
-CLIENTS = 50
+CLIENTS = 400
+"""At once: a request that has no answer is waited for, by one of many."""
 NOW = datetime(2024, 6, 3, 20, tzinfo=UTC)
 CONTROLS = 40_002 + sum(model(m).length for m in (1, 701, 702))
 """Where the controls begin, and with them all that may be written."""

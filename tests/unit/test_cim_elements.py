@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from feeders import Feeder, FeederFault
+from feeders import FeederFault
 from feeders.cim import CimFeeder, read_cim
 from tests.cim_files import cim_object, model, nominal_flow, small_model, written
+from tests.own_text import open_own
 
 BASE = {"ConductingEquipment__BaseVoltage": "#v", "Equipment__EquipmentContainer": "#feeder"}
 
@@ -21,7 +22,7 @@ def text_of(cim: CimFeeder, name: str) -> str:
 
 
 def head_kw(cim: CimFeeder, folder: Path) -> float:
-    feeder = Feeder.open(str(cim.to_opendss(folder)), cim.placements)
+    feeder = open_own(cim.to_opendss(folder), cim.placements)
     flow = nominal_flow(feeder)
     feeder.close()
     assert flow.converged
@@ -171,7 +172,7 @@ def test_a_switch_open_in_one_phase_feeds_the_others(tmp_path: Path) -> None:
     )
     assert text_of(cim, "line.sw").endswith("\nOpen Line.sw 1 2")
     assert cim.not_fed == ()
-    feeder = Feeder.open(str(cim.to_opendss(tmp_path / "built")))
+    feeder = open_own(cim.to_opendss(tmp_path / "built"))
     flow = nominal_flow(feeder)
     feeder.close()
     v_pu = dict(zip(flow.nodes, flow.v_pu, strict=True))

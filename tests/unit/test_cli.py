@@ -34,9 +34,9 @@ def test_help_names_every_command_in_the_order_a_new_user_meets_them(geems: Geem
     shown = geems("--help").stdout.partition("Commands:")[2].splitlines()
     names = [line.split()[0] for line in shown if line.strip()]
     assert names == [
-        *("demo", "init", "validate", "doctor", "run", "serve", "explain", "plant"),
-        *("reproduce", "forecast", "models", "release", "coordinate", "step-response"),
-        *("icd", "rtu", "discover"),
+        *("demo", "init", "validate", "doctor", "run", "serve", "explain", "replay", "plant"),
+        *("reproduce", "forecast", "models", "release", "coordinate", "backtest", "sweep"),
+        *("step-response", "icd", "rtu", "discover"),
     ]
 
 

@@ -31,6 +31,7 @@ from ems.plant import GeneratedProfile, Plant
 from ems.plant.astray import with_wrong_lengths
 from ems.ports import History, Ports
 from feeders import Feeder, shipped
+from tests.own_text import open_own
 from tests.sites import (
     AUTO,
     LOAD_KW,
@@ -139,8 +140,10 @@ def run(tmp_path: Path) -> Iterator[Run]:
             folder = tmp_path / name
             folder.mkdir(exist_ok=True)
             (folder / "feeder.dss").write_text(text, encoding="utf-8")
-            source = "segment13" if text == MODEL else str(folder / "feeder.dss")
-            feeder = Feeder.open(source, SITE.placements)
+            if text == MODEL:
+                feeder = Feeder.open("segment13", SITE.placements)
+            else:
+                feeder = open_own(folder / "feeder.dss", SITE.placements)
             stack.callback(feeder.close)
             return feeder
 
@@ -285,7 +288,7 @@ def test_regulators_that_hold_another_voltage_than_the_model_says_are_found_out(
     assert wrong != text
     (tmp_path / "true.dss").write_text(wrong, encoding="utf-8")
     with ExitStack() as stack:
-        truth = Feeder.open(str(tmp_path / "true.dss"), IEEE13.placements)
+        truth = open_own(tmp_path / "true.dss", IEEE13.placements)
         stack.callback(truth.close)
         model = Feeder.open("ieee13", IEEE13.placements)
         stack.callback(model.close)

@@ -1,82 +1,23 @@
-"""The REST interface: what it answers, and whom it refuses."""
+"""The REST interface: decisions, and what was measured and forecast."""
 
-import socket
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 
 from ems.clock import INTERVAL
 from ems.domain import (
-    Bes,
     CycleRecord,
-    Dg,
     Infeasible,
-    Limits,
     Partial,
-    Pv,
     RowKind,
     Sent,
-    Site,
     Violation,
 )
-from ems.errors import BadInput, PortInUse
-from ems.record import from_json
-from ems.store import MinuteMean, Store, StoreFault
-from ems.web import DeviceHealth, Health, bind, create_app, url_of
-
-SAMPLE = Path(__file__).with_name("test_record_sample.json").read_text()
-NOW = datetime(2026, 7, 1, 14, 7, tzinfo=UTC)
-START = datetime(2026, 7, 1, 14, tzinfo=UTC)
-
-EARLY, LATE = "2026-07-01T00:00:00Z", "2026-07-02T00:00:00Z"
-
-SITE = Site(
-    name="segment13",
-    latitude_deg=36.7,
-    longitude_deg=-119.8,
-    ders=(
-        Pv(name="pv", bus="B13", rated_kw=10_000.0),
-        Dg(name="dg", bus="B7", rated_kw=3000.0, cost_usd_per_kwh=0.1, q_max_kvar=400.0),
-        Bes(name="bes", bus="B11", rated_kw=200.0, capacity_kwh=1000.0),
-    ),
-    limits=Limits(v_min_pu=0.88, v_max_pu=1.10),
-    load_max_kw=14_500.0,
-    load_min_kw=5000.0,
-)
-HEALTHY = Health(
-    ready=True,
-    site="segment13",
-    now=NOW,
-    speed=1.0,
-    version="9.9",
-    mode="advisory",
-    lease_held=True,
-    lease_holder="this one",
-    cycles=1,
-    failures=0,
-    missed=0,
-    devices={"pv": DeviceHealth(reachable=False, note="no answer within 3 s")},
-)
-
-
-class Served:
-    """The application with its store, and a health that a test may change."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.health = HEALTHY
-        app = create_app(store, lambda: self.health, SITE)
-        self.client = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
-
-    def get(self, path: str, status: int = 200, **query: str) -> object:
-        answer = self.client.get(f"/api/v1{path}", params=query)
-        assert answer.status_code == status, answer.text
-        return answer.json()
+from ems.store import MinuteMean, Store
+from tests.unit.served import EARLY, LATE, START, Served, many, one, sample
 
 
 @pytest.fixture
@@ -84,21 +25,6 @@ def served(tmp_path: Path) -> Iterator[Served]:
     store = Store.open(tmp_path / "geems.sqlite")
     yield Served(store)
     store.close()
-
-
-def sample(start: datetime = START) -> CycleRecord:
-    base = from_json(SAMPLE)
-    return replace(base, start=start, forecast=replace(base.forecast, start=start))
-
-
-def one(answer: object) -> dict[str, object]:
-    assert isinstance(answer, dict)
-    return answer
-
-
-def many(answer: object) -> list[dict[str, object]]:
-    assert isinstance(answer, list)
-    return answer
 
 
 # --- dispatch ------------------------------------------------------------------------
@@ -301,183 +227,3 @@ def test_measurements_of_one_device_or_all_and_an_unknown_device_is_named(
     assert [m["p_kw"] for m in many(served.get("/measurements", device="load"))] == [2.0]
     answer = served.get("/measurements", 404, device="PV")
     assert answer == {"detail": "no device 'PV'; there are pv, dg, bes, load"}
-
-
-def test_the_site_is_told_as_installed(served: Served) -> None:
-    found = one(served.get("/site"))
-    assert found["name"] == "segment13"
-    ders = found["ders"]
-    assert isinstance(ders, list)
-    assert ders[2] == {
-        "der": "bes",
-        "kind": "bes",
-        "bus": "B11",
-        "rated_kw": 200.0,
-        "q_max_kvar": 0.0,
-        "capacity_kwh": 1000.0,
-    }
-
-
-def test_health_is_always_answered_with_its_details(served: Served) -> None:
-    served.health = replace(HEALTHY, ready=False, last_error="solver fault")
-    found = one(served.get("/health"))
-    assert found["ready"] is False
-    assert found["last_error"] == "solver fault"
-    devices = found["devices"]
-    assert devices == {
-        "pv": {
-            "reachable": False,
-            "last_seen": None,
-            "note": "no answer within 3 s",
-            "response": "",
-            "response_note": "",
-            "refreshed": None,
-        }
-    }
-
-
-def test_health_tells_how_each_device_follows_and_when_its_command_was_refreshed(
-    served: Served,
-) -> None:
-    at = datetime(2026, 7, 1, 12, 3, tzinfo=UTC)
-    follows = DeviceHealth(
-        reachable=True, last_seen=at, response="ignored", refreshed=at,
-        response_note="acknowledged, but for 40 s it makes 80.0 kW under a cap of 40.0 kW",
-    )  # fmt: skip
-    served.health = replace(HEALTHY, devices={"pv": follows})
-    devices: Any = one(served.get("/health"))["devices"]
-    found = devices["pv"]
-    assert found["response"] == "ignored"
-    assert found["response_note"].startswith("acknowledged, but")
-    assert found["refreshed"] == "2026-07-01T12:03:00Z"
-
-
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        ({"lease_held": False, "lease_holder": "process 7 on edge"}, "process 7 on edge"),
-        ({"lease_held": False, "lease_holder": ""}, "no lease"),
-        ({"cycles": 0}, "the first cycle has not finished"),
-        ({"last_error": "solver fault"}, "solver fault"),
-        ({}, "no cycle has finished"),
-    ],
-)
-def test_a_service_that_is_not_ready_answers_503_and_why(
-    served: Served, change: dict[str, object], why: str
-) -> None:
-    served.health = replace(HEALTHY, ready=False, **change)  # type: ignore[arg-type]  # various fields
-    found = one(served.get("/ready", 503))
-    assert found["ready"] is False
-    assert why in str(found["why"])
-
-
-def test_a_ready_service_answers_200(served: Served) -> None:
-    assert served.get("/ready") == {"ready": True, "why": ""}
-
-
-def test_a_database_that_fails_is_503_with_the_fault(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail() -> None:
-        raise StoreFault("geems.sqlite: it is damaged; restore a backup")
-
-    monkeypatch.setattr(served.store, "latest", fail)
-    assert served.get("/dispatch/latest", 503) == {
-        "detail": "geems.sqlite: it is damaged; restore a backup"
-    }
-
-
-def test_the_openapi_document_is_found_where_clients_look_first(served: Served) -> None:
-    document = served.client.get("/openapi.json")
-    assert document.url.path == "/api/v1/openapi.json"
-    assert "/api/v1/dispatch" in document.json()["paths"]
-    assert "/openapi.json" not in document.json()["paths"]
-
-
-def test_every_field_is_described_in_the_openapi_document_or_says_its_unit_in_its_name(
-    served: Served,
-) -> None:
-    document = one(served.get("/openapi.json"))
-    assert document["info"]["version"] == "9.9"  # type: ignore[index]  # a JSON object
-    schemas = document["components"]["schemas"]  # type: ignore[index]  # a JSON object
-    units = ("_kw", "_kvar", "_kwh", "_pu", "_pct", "_deg", "_usd_per_kwh", "_usd_per_h", "_s")
-    plain = {"start", "status", "der", "bus", "name", "device", "method", "site", "reason", "kind"}
-    plain |= {"alarms", "notes", "limits", "ders", "voltages", "versions", "version", "ready"}
-    plain |= {"v_max_node", "v_min_node", "loading_max_element", "polls"}
-    silent = [
-        f"{name}.{field}"
-        for name, schema in schemas.items()
-        if not name.startswith(("HTTP", "Validation"))
-        for field, about in schema["properties"].items()
-        if "description" not in about and not field.endswith(units) and field not in plain
-    ]
-    assert silent == []
-
-
-# --- who may ask ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8080", "192.168.1.7", "127.0.0.1.x"]
-)
-def test_a_request_under_a_foreign_name_is_refused(served: Served, host: str) -> None:
-    for path in ("/api/v1/dispatch/latest", "/", "/api/v1/openapi.json"):
-        assert served.client.get(path, headers={"host": host}).status_code == 400
-
-
-@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1:1", "[::1]:8080", "LOCALHOST"])
-def test_every_name_of_loopback_is_served(served: Served, host: str) -> None:
-    assert served.client.get("/api/v1/health", headers={"host": host}).status_code == 200
-
-
-def test_other_origins_get_no_permission_and_every_answer_carries_the_policy(
-    served: Served,
-) -> None:
-    for path in ("/", "/page.js", "/api/v1/health", "/api/v1/nothing"):
-        answer = served.client.get(path, headers={"origin": "http://evil.example"})
-        assert "access-control-allow-origin" not in answer.headers
-        assert "default-src 'none'" in answer.headers["content-security-policy"]
-        assert "unsafe" not in answer.headers["content-security-policy"]
-        assert answer.headers["cache-control"] == "no-store"
-
-
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_nothing_can_be_changed_over_http(served: Served, method: str) -> None:
-    for path in ("/api/v1/dispatch/latest", "/api/v1/setpoints", "/api/v1/health", "/"):
-        assert served.client.request(method, path).status_code == 405
-
-
-def test_no_file_beside_the_page_is_served(served: Served) -> None:
-    for path in ("/../app.py", "/%2e%2e/app.py", "/..%2fapp.py"):
-        assert served.client.get(path).status_code == 404
-
-
-def test_the_page_loads_nothing_from_elsewhere(served: Served) -> None:
-    static = Path(__file__).parents[2] / "ems" / "web" / "static"
-    for file in static.iterdir():
-        text = served.client.get(f"/{file.name}").text
-        found = text.replace("http://www.w3.org/2000/svg", "")
-        assert "//" not in found.replace("// ", ""), file.name
-
-
-# --- the address ---------------------------------------------------------------------
-
-
-def test_a_port_in_use_is_named_with_its_mend() -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        with pytest.raises(PortInUse, match=rf"127\.0\.0\.1:{port} is in use .* web\.port"):
-            bind("127.0.0.1", port)
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "edge.example", ""])  # noqa: S104  refused
-def test_an_address_beyond_loopback_is_refused(host: str) -> None:
-    with pytest.raises(BadInput, match=r"web.host: .* not on loopback; without authentication"):
-        bind(host, 0)
-
-
-def test_the_system_may_choose_the_port() -> None:
-    with bind("localhost", 0) as listener:
-        assert url_of(listener).startswith("http://127.0.0.1:")
