@@ -1,5 +1,6 @@
 """The database: one SQLite file per site, in write-ahead mode, migrated when opened."""
 
+from ems.store.derms import DermsStore, Document, Happening
 from ems.store.lease import Holder, describe
 from ems.store.minutes import MinuteMeans
 from ems.store.store import Store
@@ -15,6 +16,9 @@ from ems.store.values import (
 
 __all__ = [
     "LOAD",
+    "DermsStore",
+    "Document",
+    "Happening",
     "Holder",
     "KeptForecast",
     "KeptSetpoint",

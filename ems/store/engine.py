@@ -5,9 +5,10 @@ what `append` returned from outlives a kill and a power cut.
 https://www.sqlite.org/pragma.html#pragma_synchronous
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def open_engine(path_or_url: str | Path, busy_timeout_s: float) -> Engine:
     """
     url = _file_url(path_or_url)
     place = str(url.database)
+    _own(Path(place))
     engine = create_engine(url, connect_args={"timeout": busy_timeout_s})
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
@@ -102,6 +104,13 @@ def _file_url(path_or_url: str | Path) -> URL:
     if path.is_dir():
         raise BadInput.at(text, "is a folder; give the path of a file in it")
     return url.set(database=str(path.absolute()))
+
+
+def _own(path: Path) -> None:
+    """Make a new file its owner's alone; SQLite gives its log and index the rights of the file."""
+    # Where it exists it keeps its rights; what else is wrong SQLite tells when it opens it.
+    with suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _prepare(connection: Any, _: Any) -> None:

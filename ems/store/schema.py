@@ -145,3 +145,41 @@ class LeaseRow(Base):
     site: Mapped[str] = mapped_column(primary_key=True)
     holder: Mapped[str]
     ends: Mapped[datetime]
+
+
+class DermsDocumentRow(Base):
+    """One document of the IEEE 2030.5 server's present state."""
+
+    __tablename__ = "derms_documents"
+    __table_args__ = (
+        Index("derms_documents_by_key", "kind", "key", unique=True),
+        # AUTOINCREMENT: the order of the ids is that in which documents were first kept.
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    key: Mapped[str]
+    owner: Mapped[str]
+    body: Mapped[str]
+    time: Mapped[int] = mapped_column(BigInteger)
+
+
+class DermsEntryRow(Base):
+    """Something that happened at the IEEE 2030.5 server."""
+
+    __tablename__ = "derms_entries"
+    __table_args__ = (
+        Index("derms_entries_by_time", "kind", "time"),
+        Index("derms_entries_by_owner", "owner", "kind", "time"),
+        Index("derms_entries_by_key", "key", "kind", "time"),
+        # AUTOINCREMENT: an id is never given twice, so ids tell the order.
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    owner: Mapped[str]
+    key: Mapped[str]
+    body: Mapped[str]
+    time: Mapped[int] = mapped_column(BigInteger)
