@@ -16,6 +16,7 @@ from ems.cli.doctor import doctor
 from ems.cli.explain import explain
 from ems.cli.forecast import forecast
 from ems.cli.foreign import foreign_packages
+from ems.cli.ieee2030_5 import ieee2030_5
 from ems.cli.models import models
 from ems.cli.operate import demo, run, serve
 from ems.cli.outcome import document_usage, remember_json, report
@@ -82,7 +83,7 @@ for command in (
     *(demo, init, validate, doctor, run, serve, explain, replay),
     *(plant, reproduce, forecast, models),
     *(release, coordinate, backtest, sweep, step_response),
-    *(icd, rtu),
+    *(icd, rtu, ieee2030_5),
     discover,
 ):
     main.add_command(command)

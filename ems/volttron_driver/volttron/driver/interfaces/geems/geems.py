@@ -1,13 +1,14 @@
 """The driver's face to the platform: points by topic, written one by one, and reverted.
 
-A point is a SunSpec point of the device (`704.WSet`), or a value of the GEEMS service
-(`dispatch/latest#/status`), as the registry's column `Reference Point Name` says.
+A point is a SunSpec point of the device (`704.WSet`), a value of the GEEMS service
+(`dispatch/latest#/status`), or a point of an end device of the IEEE 2030.5 server
+(`2030.5/b802_SoC`), as the registry's column `Reference Point Name` says.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from volttron.driver.base.config import PointConfig, RemoteConfig
 from volttron.driver.base.interfaces import (
     BaseInterface,
@@ -16,6 +17,7 @@ from volttron.driver.base.interfaces import (
     DriverInterfaceError,
 )
 
+from .end_device import PREFIX, EndDevice
 from .service import Service
 from .sunspec import SunSpecDevice, split
 
@@ -23,8 +25,8 @@ from .sunspec import SunSpecDevice, split
 class GeemsRemoteConfig(RemoteConfig):
     """`driver_config`: where the device answers, and the service, where there is one."""
 
-    device_address: str
-    """Host name or address of the device or RTU."""
+    device_address: str | None = None
+    """Host name or address of the device or RTU; default: none, only the IEEE 2030.5 server."""
     port: int = Field(default=502, ge=1, le=65535)
     unit: int = Field(default=1, ge=0, le=255)
     """Modbus unit identifier."""
@@ -32,6 +34,28 @@ class GeemsRemoteConfig(RemoteConfig):
     """How long one answer may take [s]."""
     service_url: str | None = None
     """The GEEMS service, `http://127.0.0.1:8080`; default: none."""
+    server_url: str | None = None
+    """The IEEE 2030.5 server, `https://127.0.0.1:8443`; default: none."""
+    end_device: str | None = None
+    """Name of the device there."""
+    ca_file: str | None = None
+    """PEM file of the authority that signed the server's certificate."""
+    cert_file: str | None = None
+    """PEM file of a certificate the server trusts: an administrator's, or any with the token."""
+    key_file: str | None = None
+    """PEM file of its private key."""
+    token_file: str | None = None
+    """File whose first line is the administration's token; default: the certificate opens."""
+
+    @model_validator(mode="after")
+    def _somebody(self) -> "GeemsRemoteConfig":
+        if self.server_url is None and self.device_address is None:
+            raise ValueError("device_address or server_url: name the device, or the server")
+        needed = ("end_device", "ca_file", "cert_file", "key_file")
+        missing = [key for key in needed if getattr(self, key) is None]
+        if self.server_url is not None and missing:
+            raise ValueError(f"server_url needs {', '.join(missing)}")
+        return self
 
 
 class GeemsPointConfig(PointConfig):
@@ -47,13 +71,14 @@ class GeemsRegister(BaseRegister):
     def __init__(self, row: GeemsPointConfig) -> None:
         super().__init__("byte", not row.writable, row.volttron_point_name, row.units, row.notes)
         self.reference = row.reference_point_name
-        self.of_service = "#" in self.reference
+        self.of_server = self.reference.startswith(PREFIX)
+        self.of_service = "#" in self.reference and not self.of_server
         self.default = row.default
         self.python_type = float
 
 
 class Geems(BasicRevert, BaseInterface):
-    """One SunSpec device under GEEMS, and what the service says."""
+    """One SunSpec device or end device under GEEMS, and what the service says."""
 
     REGISTER_CONFIG_CLASS = GeemsPointConfig
     INTERFACE_CONFIG_CLASS = GeemsRemoteConfig
@@ -63,7 +88,12 @@ class Geems(BasicRevert, BaseInterface):
         BasicRevert.__init__(self)
         BaseInterface.__init__(self, config, *args, **kwargs)
         at = self.config
-        self._device = SunSpecDevice(at.device_address, at.port, at.unit, at.timeout)
+        self._device = (
+            SunSpecDevice(at.device_address, at.port, at.unit, at.timeout)
+            if at.device_address
+            else None
+        )
+        self._end_device = _end_device(at) if at.server_url else None
         self._service = Service(at.service_url, at.timeout) if at.service_url else None
 
     @classmethod
@@ -71,7 +101,8 @@ class Geems(BasicRevert, BaseInterface):
         """Devices that share an address, a port and a unit share one connection."""
         extra = config.model_dump()
         at = tuple(extra.get(key) for key in ("device_address", "port", "unit"))
-        return at if at[0] else (config_name,)
+        server = tuple(extra.get(key) for key in ("server_url", "end_device"))
+        return (*at, *server) if at[0] or server[0] else (config_name,)
 
     # --- registers ---------------------------------------------------------------------
 
@@ -84,6 +115,10 @@ class Geems(BasicRevert, BaseInterface):
         row = register_definition
         register = GeemsRegister(row)
         place = f"registry row '{row.volttron_point_name}'"
+        if register.of_server:
+            if self._end_device is None:
+                raise ValueError(f"{place}: needs server_url in driver_config")
+            return register
         if register.of_service:
             if row.writable:
                 raise ValueError(
@@ -92,6 +127,8 @@ class Geems(BasicRevert, BaseInterface):
             if self._service is None:
                 raise ValueError(f"{place}: needs service_url in driver_config")
             return register
+        if self._device is None:
+            raise ValueError(f"{place}: needs device_address in driver_config")
         try:
             split(register.reference)
         except DriverInterfaceError as fault:
@@ -106,7 +143,9 @@ class Geems(BasicRevert, BaseInterface):
 
     def finalize_setup(self, initial_setup: bool = False) -> None:  # noqa: ARG002 - the framework's signature
         """Learn the points' types of the device, where it answers already; else quantities."""
-        registers = [r for r in self.point_map.values() if not r.of_service]
+        registers = [r for r in self.point_map.values() if not (r.of_service or r.of_server)]
+        if self._device is None:
+            return
         kinds = self._device.kinds(r.reference for r in registers)
         for register in registers:
             register.python_type = kinds.get(register.reference, float)
@@ -133,22 +172,25 @@ class Geems(BasicRevert, BaseInterface):
         """Values by topic, each model and each resource read once; and what went wrong."""
         values: dict[str, Any] = {}
         errors: dict[str, str] = {}
-        wanted: dict[bool, dict[str, str]] = {False: {}, True: {}}
+        wanted: dict[Any, dict[str, str]] = {}
         for topic in topics:
             try:
                 register = self.get_register_by_name(topic)
             except DriverInterfaceError as fault:
                 errors[topic] = str(fault)
                 continue
-            wanted[register.of_service][topic] = register.reference
-        for of_service, references in wanted.items():
-            source = self._service if of_service else self._device
-            if not references or source is None:
-                continue
+            wanted.setdefault(self._source(register), {})[topic] = register.reference
+        for source, references in wanted.items():
             found, wrong = source.read(references.values())
             values |= {t: found[r] for t, r in references.items() if r in found}
             errors |= {t: wrong[r] for t, r in references.items() if r in wrong}
         return values, errors
+
+    def _source(self, register: BaseRegister) -> Any:
+        """Who has the value; `create_register` saw to it that there is one."""
+        if register.of_server:
+            return self._end_device
+        return self._service if register.of_service else self._device
 
     # --- writing -----------------------------------------------------------------------
 
@@ -164,12 +206,16 @@ class Geems(BasicRevert, BaseInterface):
         register = self.get_register_by_name(topic)
         if register.read_only:
             raise DriverInterfaceError(f"{topic} is read-only in the registry")
+        source = self._source(register)
         if topic not in self._tracker.clean_values:
-            # Nobody polled it yet: what it holds now is what it reverts to.
-            before, _ = self._device.read([register.reference])
+            # Nobody polled it yet: what it holds now is what it reverts to. A control point of an
+            # end device that is not asked has no value; reverted, it is not asked again.
+            before, _ = source.read([register.reference])
             if register.reference in before:
                 self._update_clean_values({topic: before[register.reference]})
-        return self._device.write(register.reference, value)
+            elif register.of_server:
+                self._update_clean_values({topic: None})
+        return source.write(register.reference, value)
 
     def revert_all(self, **_: Any) -> None:
         """Put every point that was set back to what it held, or to its default.
@@ -205,3 +251,15 @@ class Geems(BasicRevert, BaseInterface):
         if not reference.endswith("Ena"):
             return 1
         return 2 if value else 0
+
+
+def _end_device(at: GeemsRemoteConfig) -> EndDevice:
+    return EndDevice(
+        str(at.server_url),
+        str(at.end_device),
+        ca_file=str(at.ca_file),
+        cert_file=str(at.cert_file),
+        key_file=str(at.key_file),
+        token_file=at.token_file,
+        timeout_s=at.timeout,
+    )

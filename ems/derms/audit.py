@@ -1,0 +1,174 @@
+"""Who changed what: an entry for every change, each sealed with the hash of the one before it.
+
+Whoever alters or removes an entry breaks the chain from there on; whoever removes the newest ones
+breaks it at its head, which is kept apart.
+"""
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from ems.derms.keeping import Change, Entry, Keeper
+from ems.derms.served import NotFound
+
+AUDIT = "audit"
+"""Kind of the entries, and of the document that holds the head of the chain."""
+FILE = "file"
+"""Who made what a file declares."""
+FIRST = "0" * 64
+"""What stands for the hash before the first entry."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audited:
+    """One entry."""
+
+    number: int
+    """From 1 on, without gaps."""
+    time: int
+    """[s since 1970, UTC]."""
+    who: str
+    """LFDI of the certificate; `token` for the bearer of the token, `file` for the server's."""
+    what: str
+    """Method and path, for example `PATCH /admin/v1/devices/inverter-1`; what of which file."""
+    before: Any
+    """What was changed, as it was; None where there was nothing."""
+    after: Any
+    """What it became; None where there is nothing any more."""
+    previous: str
+    """Hash of the entry before it."""
+    hash: str
+    """Hash of all this, SHA-256."""
+
+
+@dataclass(slots=True)
+class Noted:
+    """What a change says of itself."""
+
+    before: Any = None
+    after: Any = None
+
+
+class Audit:
+    """Owned by the server's loop, as the board is."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self.durable: Future[None] = Future()
+        """Done when the entry made last is, and all that came before it."""
+        self.durable.set_result(None)
+        self._number, self._hash = 0, FIRST
+        for head in keeper.documents(AUDIT):
+            held = json.loads(head.body or "")
+            self._number, self._hash = held["number"], held["hash"]
+
+    @contextmanager
+    def change(self, who: str, what: str, now: int, *, always: bool = True) -> Iterator[Noted]:
+        """A change and its entry, kept together; where it fails there is no entry.
+
+        Args:
+            who: makes it.
+            what: is asked.
+            now: [s since 1970, UTC].
+            always: False: where it stands as before, there is no entry.
+        """
+        noted = Noted()
+        with self._together():
+            yield noted
+            if always or noted.before != noted.after:
+                self._add(who, what, noted, now)
+
+    def made(
+        self,
+        who: str,
+        what: str,
+        now: int,
+        act: Callable[[], object],
+        shown: Callable[[], Any],
+        *,
+        always: bool = True,
+    ) -> Noted:
+        """Make a change, and enter it; see `change`.
+
+        Args:
+            who: makes it.
+            what: is asked.
+            now: [s since 1970, UTC].
+            act: makes the change; where it raises, there is no entry.
+            shown: what is changed, as it stands; raises NotFound where it does not.
+            always: see `change`.
+        """
+        with self.change(who, what, now, always=always) as noted:
+            noted.before = _or_none(shown)
+            act()
+            noted.after = _or_none(shown)
+        return noted
+
+    def entries(self, since: int = 0) -> Iterator[Audited]:
+        """All of them, oldest first, made from `since` on."""
+        for entry in self._keeper.entries(AUDIT, since=since):
+            yield Audited(**json.loads(entry.body))
+
+    def last(self, limit: int, since: int = 0) -> list[Audited]:
+        """The newest ones, oldest first, made from `since` on."""
+        return list(deque(self.entries(since), maxlen=limit))
+
+    def fault(self) -> str:
+        """Where the chain is broken; empty: it is whole."""
+        number, last = 0, FIRST
+        for entry in self.entries():
+            number += 1
+            if entry.number != number or entry.previous != last:
+                return f"entry {number} is missing or was altered"
+            if entry.hash != sealed(_plain(entry)):
+                return f"entry {number} was altered"
+            last = entry.hash
+        if (number, last) != (self._number, self._hash):
+            return f"entries behind {number} are missing"
+        return ""
+
+    def _together(self) -> AbstractContextManager[None]:
+        together = getattr(self._keeper, "together", None)
+        return nullcontext() if together is None else together()
+
+    def _add(self, who: str, what: str, noted: Noted, now: int) -> None:
+        held = {
+            "number": self._number + 1,
+            "time": now,
+            "who": who,
+            "what": what,
+            "before": noted.before,
+            "after": noted.after,
+            "previous": self._hash,
+        }
+        seal = sealed(held)
+        body = json.dumps(held | {"hash": seal}, ensure_ascii=False, separators=(",", ":"))
+        head = json.dumps({"number": held["number"], "hash": seal})
+        self.durable = self._keeper.keep(
+            Entry(kind=AUDIT, owner=who, key=what, body=body, time=now),
+            Change(kind=AUDIT, key="head", owner="", body=head, time=now),
+        )
+        self._number, self._hash = self._number + 1, seal
+
+
+def _or_none(shown: Callable[[], Any]) -> Any:
+    try:
+        return shown()
+    except NotFound:
+        return None
+
+
+def sealed(held: Mapping[str, Any]) -> str:
+    """Hash of an entry's members: SHA-256 over them as JSON, in order of their names."""
+    text = json.dumps(held, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(entry: Audited) -> dict[str, Any]:
+    names: Iterable[str] = ("number", "time", "who", "what", "before", "after", "previous")
+    return {name: getattr(entry, name) for name in names}
