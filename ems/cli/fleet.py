@@ -18,7 +18,7 @@ from ems.errors import BadInput
 if TYPE_CHECKING:  # heavy imports live inside commands
     from ems.domain import DeviceAddress
     from ems.plant.events import EventList
-    from ems.plant.fleet import Fleet
+    from ems.plant.fleet import AnyFleet, Fleet
 
 
 def serve_fleet(
@@ -26,6 +26,7 @@ def serve_fleet(
     *,
     events: Path | None,
     mix: Mapping[str, int],
+    rated: tuple[float, ...],
     sun: float,
     inverter: Any,
     seconds: int | None,
@@ -43,32 +44,40 @@ def serve_fleet(
     # What its library thinks of our nameplates is the plant's to weigh, not an operator's.
     logging.getLogger("opender").setLevel(logging.ERROR)
     stop = until_told_to_stop()
-    ders = ders_of(count, mix)
+    ders = ders_of(count, mix, rated)
     happens = QUIET if events is None else read_events(events, [d.name for d in ders], start)
     began = start or happens.start or datetime.now(UTC)
     fleet = Fleet(ders, began, happens, sun=sun, inverter=inverter)
-    with _watched(fleet, happens, seconds, record, plot) as each:
+    with watched(fleet, happens, seconds, record, plot) as each:
         try:
             _announce(fleet, fleet.start(base_port), happens, as_json=as_json)
-            # A fleet lives as long as its process: collecting it again and again would let a
-            # thousand DERs stand still for 0.2 s each time.
-            gc.collect()
-            gc.freeze()
+            keep_for_good()
             behind = run_fleet(fleet, seconds=seconds, speed=speed, stop=stop, each=each)
         finally:
             fleet.stop()
-    late = f"; behind its pace by up to {behind:.1f} s" if behind >= 1.0 else ""
+    tell_the_end(fleet, behind)
+
+
+def keep_for_good() -> None:
+    """Collect now and never again: a thousand DERs would stand still for 0.2 s each time."""
+    gc.collect()
+    gc.freeze()
+
+
+def tell_the_end(fleet: "AnyFleet", behind_s: float) -> None:
+    """Say what was lived through, and how late."""
+    late = f"; behind its pace by up to {behind_s:.1f} s" if behind_s >= 1.0 else ""
     click.echo(f"lived through {fleet.t_s} s{late}", err=True)
 
 
 @contextmanager
-def _watched(
-    fleet: "Fleet",
+def watched(
+    fleet: "AnyFleet",
     events: "EventList",
     seconds: int | None,
     record: Path | None,
     plot: Path | None,
-) -> Iterator[Callable[["Fleet"], None]]:
+) -> Iterator[Callable[["AnyFleet"], None]]:
     """A callable for every step: moves the bar, records, remembers what is drawn at the end."""
     from ems.plant.fleet_record import FleetPlot, fleet_csv
 
@@ -79,7 +88,7 @@ def _watched(
         rows = open_.enter_context(fleet_csv(record))
         tell = open_.enter_context(_progress(seconds))
 
-        def each(fleet: "Fleet") -> None:
+        def each(fleet: "AnyFleet") -> None:
             tell(fleet.t_s)
             seen = fleet.seen() if rows or drawn else ()
             if rows:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol, TypeVar
 
 from ems.domain import Bes, Der, DeviceAddress, Dg, Pv
 from ems.errors import BadInput
@@ -22,7 +23,7 @@ from ems.protocols.loop_thread import LoopThread
 STEP_S = 1
 """Length of a step, the inverters' own [s]."""
 RATED_KW = 100.0
-"""Rating of every DER of a made-up fleet [kW]."""
+"""Rating of the DERs of a made-up fleet, where nothing else is said [kW]."""
 Q_SHARE = 0.5
 """Reactive power over the rating of an inverter: 0.45 of its apparent power, where IEEE 1547-2018,
 table 7, asks for 0.44 of category B [1]."""
@@ -34,15 +35,18 @@ CLIENTS_EACH = 2
 QUIET = EventList(felt={})
 
 
-def ders_of(count: int, mix: Mapping[str, int]) -> tuple[Der, ...]:
+def ders_of(
+    count: int, mix: Mapping[str, int], rated_kw: Sequence[float] = (RATED_KW,)
+) -> tuple[Der, ...]:
     """A fleet's DERs, in shares as mixed: with pv=2, bes=1 every third is a battery.
 
     Args:
         count: how many.
         mix: parts of `pv`, `bes` and `dg`.
+        rated_kw: their ratings, one after another and from the first again [kW].
 
     Returns:
-        Of 100 kW each, named `pv1`, `pv2`, `bes1`, …
+        Named `pv1`, `pv2`, `bes1`, …
     """
     pattern = [kind for kind, parts in mix.items() for _ in range(parts)]
     numbers = dict.fromkeys(mix, 0)
@@ -50,36 +54,36 @@ def ders_of(count: int, mix: Mapping[str, int]) -> tuple[Der, ...]:
     for k in range(count):
         kind = pattern[k % len(pattern)]
         numbers[kind] += 1
-        made.append(_der(kind, f"{kind}{numbers[kind]}"))
+        made.append(_der(kind, f"{kind}{numbers[kind]}", rated_kw[k % len(rated_kw)]))
     return tuple(made)
 
 
-def _der(kind: str, name: str) -> Der:
-    q_kvar = Q_SHARE * RATED_KW
+def _der(kind: str, name: str, rated_kw: float) -> Der:
+    q_kvar = Q_SHARE * rated_kw
     match kind:
         case "pv":
             # A cap of 100 %: what its EMS's silence means for a site is the site's to say.
             return Pv(
-                name=name, bus=name, rated_kw=RATED_KW, q_max_kvar=q_kvar, reversion_kw=RATED_KW
+                name=name, bus=name, rated_kw=rated_kw, q_max_kvar=q_kvar, reversion_kw=rated_kw
             )
         case "bes":
             return Bes(
                 name=name,
                 bus=name,
-                rated_kw=RATED_KW,
-                capacity_kwh=2.0 * RATED_KW,
+                rated_kw=rated_kw,
+                capacity_kwh=2.0 * rated_kw,
                 q_max_kvar=q_kvar,
             )
         case _:
             return Dg(
                 name=name,
                 bus=name,
-                rated_kw=RATED_KW,
+                rated_kw=rated_kw,
                 cost_usd_per_kwh=0.3,
-                min_kw=0.3 * RATED_KW,
-                ramp_up_kw_per_h=360.0 * RATED_KW,  # a tenth of the rating each second
-                ramp_down_kw_per_h=360.0 * RATED_KW,
-                q_max_kvar=0.6 * RATED_KW,
+                min_kw=0.3 * rated_kw,
+                ramp_up_kw_per_h=360.0 * rated_kw,  # a tenth of the rating each second
+                ramp_down_kw_per_h=360.0 * rated_kw,
+                q_max_kvar=0.6 * rated_kw,
             )
 
 
@@ -95,6 +99,33 @@ class Seen:
     hz: float
     state: str
     """What it is doing; `running` where its simulation knows no states."""
+
+
+class AnyFleet(Protocol):
+    """DERs and their time, by whatever protocol they are spoken to."""
+
+    @property
+    def started(self) -> datetime:
+        """First instant, aware."""
+        ...
+
+    @property
+    def t_s(self) -> int:
+        """Seconds lived through [s]."""
+        ...
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all DERs, in their order."""
+        ...
+
+    def step(self) -> None:
+        """Live through one second."""
+        ...
+
+    def seen(self) -> tuple[Seen, ...]:
+        """All of them as they are now."""
+        ...
 
 
 class Fleet:
@@ -197,7 +228,7 @@ class Fleet:
                 f"{count} ports from {base_port} on end beyond {HIGHEST_PORT}; begin at "
                 f"{HIGHEST_PORT + 1 - count} or lower",
             )
-        _allow_descriptors(count)
+        allow_descriptors(count, "servers")
         self._loop = LoopThread("geems-fleet")
         try:
             for k, server in enumerate(self._servers.values()):
@@ -218,21 +249,25 @@ class Fleet:
         self._loop = None
 
 
-def _allow_descriptors(servers: int) -> None:
+def allow_descriptors(count: int, what: str) -> None:
     """Raise the limit on open files as far as needed, where that is allowed.
 
+    Args:
+        count: how many DERs there are.
+        what: each of them has at least.
+
     Raises:
-        BadInput: the hard limit lies below what the servers alone take.
+        BadInput: the hard limit lies below what these alone take.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    least = servers + SPARE_DESCRIPTORS
-    wanted = least + CLIENTS_EACH * servers
+    least = count + SPARE_DESCRIPTORS
+    wanted = least + CLIENTS_EACH * count
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
         if hard < least:
             raise BadInput.at(
                 "--ders",
-                f"{servers} servers take {least} open files, and this process may have {hard}; "
+                f"{count} {what} take {least} open files, and this process may have {hard}; "
                 f"run at most {max(0, hard - SPARE_DESCRIPTORS)}, or raise the limit "
                 f"(ulimit -Hn {least})",
             )
@@ -240,13 +275,16 @@ def _allow_descriptors(servers: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+F = TypeVar("F", bound=AnyFleet)
+
+
 def run_fleet(
-    fleet: Fleet,
+    fleet: F,
     *,
     seconds: int | None,
     speed: float | None,
     stop: threading.Event,
-    each: Callable[[Fleet], None],
+    each: Callable[[F], None],
 ) -> float:
     """Let time go by until it is over, or `stop` is set.
 

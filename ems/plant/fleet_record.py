@@ -9,7 +9,7 @@ from typing import TextIO
 
 from ems.errors import BadInput
 from ems.plant.events import EventList
-from ems.plant.fleet import Fleet, Seen
+from ems.plant.fleet import AnyFleet, Seen
 
 COLUMNS = "time_utc,t_s,der,p_kw,q_kvar,voltage_pu,frequency_hz,state"
 PANELS = ("voltage [pu]", "frequency [Hz]", "P [kW]", "Q [kvar]")
@@ -24,7 +24,7 @@ class FleetCsv:
         self._file = file
         file.write(COLUMNS + "\n")
 
-    def add(self, fleet: Fleet, seen: Sequence[Seen]) -> None:
+    def add(self, fleet: AnyFleet, seen: Sequence[Seen]) -> None:
         """One second.
 
         Raises:
@@ -77,7 +77,7 @@ class FleetPlot:
         """The DERs that are drawn."""
         return tuple(self._kept)
 
-    def add(self, fleet: Fleet, seen: Sequence[Seen]) -> None:
+    def add(self, fleet: AnyFleet, seen: Sequence[Seen]) -> None:
         """One second."""
         self._t_s.append(fleet.t_s)
         for s in seen:

@@ -147,10 +147,10 @@ def test_a_limit_on_open_files_is_raised_or_told(monkeypatch: pytest.MonkeyPatch
     asked: list[tuple[int, int]] = []
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: asked.append(limits))
-    fleet_module._allow_descriptors(100)
+    fleet_module.allow_descriptors(100, "servers")
     assert asked == []
-    fleet_module._allow_descriptors(1000)
-    fleet_module._allow_descriptors(3000)
+    fleet_module.allow_descriptors(1000, "servers")
+    fleet_module.allow_descriptors(3000, "servers")
     assert asked == [(3256, 4096), (4096, 4096)]
     with pytest.raises(BadInput, match="at most 3840"):
-        fleet_module._allow_descriptors(4000)
+        fleet_module.allow_descriptors(4000, "servers")

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from ems.outstation import Accepts
+from ems.plant.inverter import NotConform
 from ems.plant.timers import ReversionTimer
 from ems.protocols.sunspec import Model, ModelBlock, model
 
@@ -21,10 +22,6 @@ COMPLETED, FAILED = 1, 2
 READ_WRITE, READ_ONLY = 0, 1
 Part = TypeVar("Part")
 _ON_OFF: Accepts = (0, 1).__contains__
-
-
-class NotConform(ValueError):
-    """A curve that the inverter cannot follow, or that the standard does not allow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,16 +183,4 @@ def number(block: ModelBlock, name: str) -> float:
     value = block.value(name)
     if value is None:
         raise NotConform(f"{name} is not implemented")
-    return value
-
-
-def within(value: float, low: float, high: float, what: str) -> float:
-    """A value that lies in its range of adjustability.
-
-    Raises:
-        NotConform: it does not.
-    """
-    rounding = 1e-9  # percent and per unit differ by one rounding of a float
-    if not low - rounding <= value <= high + rounding:
-        raise NotConform(f"{what} is {value:g}; {low:g} to {high:g} are allowed")
     return value

@@ -4,20 +4,27 @@ The inverter knows two steps on each side, a slow one next to normal operation a
 beyond: a must-trip curve is a staircase of one or two levels of time. Momentary cessation begins
 at the curve's voltage nearest to normal. The may-trip curve tells how long the inverter rides
 through; its times are fixed by the category, so it is shown and otherwise without effect.
-Ranges of adjustability: IEEE Std 1547-2018, table 13 (category III) and table 18; ride-through:
+Ranges of adjustability: `ems/plant/inverter/adjustable.py`; ride-through: IEEE Std 1547-2018,
 tables 16 and 19.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
-from ems.plant.functions.stored import Layout, NotConform, number, within
-from ems.plant.inverter import Trip, TripStep
+from ems.plant.functions.stored import Layout, number
+from ems.plant.inverter import NotConform, Trip
+from ems.plant.inverter.adjustable import (
+    HIGH_FREQUENCY_RANGE,
+    HIGH_VOLTAGE_RANGE,
+    LOW_FREQUENCY_RANGE,
+    LOW_VOLTAGE_RANGE,
+    Points,
+    TripRange,
+    momentary_cessation,
+    must_trip,
+)
 from ems.protocols.sunspec import ModelBlock
 
 PERCENT = 100.0
-Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +36,10 @@ class Side:
     """Name of the threshold in a point."""
     scale: float
     """Register units in one unit of the threshold."""
-    low: bool
-    """Whether abnormal means below."""
     end: float
     """Where a curve ends on the far side."""
-    near_range: tuple[tuple[float, float], tuple[float, float]]
-    """Threshold and seconds that the near step may have."""
-    far_range: tuple[tuple[float, float], tuple[float, float]]
+    allowed: TripRange
+    """What its settings may be."""
     rides_through: Points
     """May-trip curve of the category."""
     cessation_s: tuple[float, ...] = ()
@@ -46,10 +50,8 @@ LOW_VOLTAGE = Side(
     model_id=707,
     x="V",
     scale=PERCENT,
-    low=True,
     end=0.0,
-    near_range=((0.0, 0.88), (21, 50)),
-    far_range=((0.0, 0.50), (2, 21)),
+    allowed=LOW_VOLTAGE_RANGE,
     rides_through=((0, 1), (0.5, 1), (0.5, 10), (0.7, 10), (0.7, 20), (0.88, 20)),
     cessation_s=(0.08, 1.0),
 )
@@ -57,10 +59,8 @@ HIGH_VOLTAGE = Side(
     model_id=708,
     x="V",
     scale=PERCENT,
-    low=False,
     end=1.3,
-    near_range=((1.10, 1.20), (1, 13)),
-    far_range=((1.20, 1.20), (0.16, 0.16)),
+    allowed=HIGH_VOLTAGE_RANGE,
     rides_through=((1.1, 12), (1.2, 12), (1.2, 0)),
     cessation_s=(0.08, 12.0),
 )
@@ -68,20 +68,16 @@ LOW_FREQUENCY = Side(
     model_id=709,
     x="Hz",
     scale=1.0,
-    low=True,
     end=50.0,
-    near_range=((50.0, 59.0), (180, 1000)),
-    far_range=((50.0, 57.0), (0.16, 1000)),
+    allowed=LOW_FREQUENCY_RANGE,
     rides_through=((57.0, 299), (58.8, 299)),
 )
 HIGH_FREQUENCY = Side(
     model_id=710,
     x="Hz",
     scale=1.0,
-    low=False,
     end=66.0,
-    near_range=((61.0, 66.0), (180, 1000)),
-    far_range=((61.8, 66.0), (0.16, 1000)),
+    allowed=HIGH_FREQUENCY_RANGE,
     rides_through=((61.2, 299), (61.8, 299)),
 )
 
@@ -98,15 +94,11 @@ def trip_layout(side: Side) -> Layout[Trip]:
         _put(block, f"{prefix}.MomCess", side, cessation)
 
     def read(block: ModelBlock, prefix: str, part: Trip) -> Trip:
-        near, far = _steps(side, _points(block, f"{prefix}.MustTrip", side))
+        near, far = must_trip(_points(block, f"{prefix}.MustTrip", side), side.allowed)
         _points(block, f"{prefix}.MayTrip", side)
         ceases = _points(block, f"{prefix}.MomCess", side)
-        nearest = max if side.low else min
         return replace(
-            part,
-            near=near,
-            far=far,
-            cessation_pu=nearest(at for at, _ in ceases) if ceases else None,
+            part, near=near, far=far, cessation_pu=momentary_cessation(ceases, side.allowed)
         )
 
     x_sf = {"V_SF": -2} if side.x == "V" else {"Hz_SF": -3}
@@ -131,28 +123,7 @@ def _staircase(side: Side, trip: Trip) -> Points:
         ends += [
             (far.threshold, near.seconds), (far.threshold, far.seconds), (side.end, far.seconds),
         ]  # fmt: skip
-    return sorted(ends, key=lambda at: (at[0], at[1] if side.low else -at[1]))
-
-
-def _steps(side: Side, points: Points) -> tuple[TripStep, TripStep | None]:
-    """The two steps of a staircase; where a level begins is where it trips."""
-    if not points:
-        raise NotConform("a must-trip curve needs points")
-    for (x0, t0), (x1, t1) in pairwise(points):
-        if x0 != x1 and t0 != t1:
-            raise NotConform("a must-trip curve goes up or along, never across")
-    nearest = max if side.low else min
-    levels = {t: nearest(x for x, seconds in points if seconds == t) for _, t in points}
-    ordered = sorted(levels.items(), reverse=True)  # the slowest first
-    if len(ordered) > 2:
-        raise NotConform(f"{len(ordered)} levels of time; this device knows two")
-    steps = [TripStep(threshold=x, seconds=t) for t, x in ordered]
-    if len(steps) == 2 and steps[1].threshold == nearest(steps[0].threshold, steps[1].threshold):
-        raise NotConform("the faster step must lie further out")
-    for step, ranges in zip(steps, (side.near_range, side.far_range), strict=False):
-        within(step.threshold, *ranges[0], "threshold")
-        within(step.seconds, *ranges[1], "time")
-    return steps[0], steps[1] if len(steps) == 2 else None
+    return sorted(ends, key=lambda at: (at[0], at[1] if side.allowed.low else -at[1]))
 
 
 def _points(block: ModelBlock, prefix: str, side: Side) -> Points:

@@ -1,5 +1,6 @@
 """Inverters that behave as IEEE Std 1547-2018 asks: settings, and EPRI's OpenDER behind them."""
 
+from ems.plant.inverter.adjustable import NotConform
 from ems.plant.inverter.behaviour import BesInverter, PvInverter, State, TripCauses
 from ems.plant.inverter.model import STEP_S, apparent_kva
 from ems.plant.inverter.settings import (
@@ -21,6 +22,7 @@ __all__ = [
     "EnterService",
     "FrequencyDroop",
     "InverterSettings",
+    "NotConform",
     "PvInverter",
     "State",
     "Trip",
