@@ -30,7 +30,7 @@ from ems.domain import (
     Site,
     Snapshot,
 )
-from ems.errors import DeviceError, RefusedWrite
+from ems.errors import Contested, DeviceError, FellBack, RefusedWrite
 from ems.ports import Field
 from ems.response import tolerance_kw
 
@@ -208,5 +208,7 @@ def _outcome(asked: Command, answer: Readback | DeviceError) -> Outcome:
     if isinstance(answer, RefusedWrite):
         return Refused(command=asked, reason=str(answer))
     if isinstance(answer, DeviceError):
-        return Partial(command=asked, reason=str(answer))
+        fell_back = isinstance(answer, FellBack)
+        contested = isinstance(answer, Contested)
+        return Partial(command=asked, reason=str(answer), fell_back=fell_back, contested=contested)
     return Sent(command=asked, readback=answer)

@@ -21,9 +21,12 @@ from ems.domain import (
     Before,
     CycleRecord,
     Given,
+    Imposed,
     Infeasible,
+    Ledger,
     Policy,
     Quality,
+    Secured,
     Setup,
     Site,
     Snapshot,
@@ -51,6 +54,7 @@ def run_cycle(
     now: datetime,
     previous: CycleRecord | None = None,
     watched: Watched | None = None,
+    imposed: Imposed | None = None,
 ) -> CycleRecord:
     """Decide, prove and send one interval.
 
@@ -62,9 +66,10 @@ def run_cycle(
         now: the present.
         previous: the cycle before: values to fall back on, and what the devices hold.
         watched: what was seen of the devices since; newer than what `previous` tells.
+        imposed: what a utility limits the site to.
     """
     setup, pace = Setup(site=site, policy=policy, feeder=ports.feeder), Pace()
-    given = gathered(setup, price_usd_per_kwh, ports, now, previous, watched, pace)
+    given = gathered(setup, price_usd_per_kwh, ports, now, previous, watched, pace, imposed)
     made = decided(given, ports.network, ports.field, pace)
     return _kept(made, ports)
 
@@ -77,6 +82,7 @@ def gathered(
     previous: CycleRecord | None,
     watched: Watched | None,
     pace: Pace,
+    imposed: Imposed | None = None,
 ) -> Given:
     """Measure → forecast: all that the decision is made from. Arguments as of `run_cycle`."""
     site, policy = setup.site, setup.policy
@@ -93,7 +99,7 @@ def gathered(
         setup=setup, price_usd_per_kwh=price_usd_per_kwh, snapshot=snapshot, forecast=forecast,
         before=before, horizon=horizon, no_horizon=no_horizon,
         # What was read since is in the snapshot already, where it counted.
-        watched=watched and replace(watched, readings={}, alike={}),
+        watched=watched and replace(watched, readings={}, alike={}), imposed=imposed,
     )  # fmt: skip
 
 
@@ -123,17 +129,18 @@ def decided(given: Given, network: Network, field: Field, pace: Pace) -> CycleRe
         plan = deciding.plan_of(sent.secured.dispatch)
     with pace.stage("explain"):
         resolve = deciding.resolve(sent.pins) if policy.reasons else None
-        ledger = explain(deciding.valued, sent.free, sent.secured, resolve)
+        ledger = _asked(explain(deciding.valued, sent.free, sent.secured, resolve), given)
     alarms = [
-        *_doubtful(given, network), *complaints(policy.feedback, found), *sent.alarms,
-        *deciding.alarms,
+        *_lost(given), *_doubtful(given, network), *complaints(policy.feedback, found),
+        *sent.alarms, *deciding.alarms,
     ]  # fmt: skip
     return record(
-        site, snapshot, forecast, sent.free, sent.secured, ledger, sent.outcomes, alarms=alarms,
-        stage_s=pace.stage_s, versions=versions(), in_force=sent.held, mismatch=found, plan=plan,
-        kept=sent.kept, watched=given.watched, setup=given.setup, before=given.before,
+        site, snapshot, forecast, sent.free, _noted(sent.secured, given), ledger, sent.outcomes,
+        alarms=alarms, stage_s=pace.stage_s, versions=versions(), in_force=sent.held,
+        mismatch=found, plan=plan, kept=sent.kept, watched=given.watched, setup=given.setup,
+        before=given.before,
         horizon=given.horizon, no_horizon=given.no_horizon, answers=heard.answers,
-        timed=pace.timed,
+        timed=pace.timed, imposed=given.imposed,
     )  # fmt: skip
 
 
@@ -190,6 +197,26 @@ def _kept(made: CycleRecord, ports: Ports) -> CycleRecord:
         alarms = (*made.alarms, "this record could not be kept; see the log")
         return replace(made, alarms=alarms)
     return made
+
+
+def _noted(secured: Secured, given: Given) -> Secured:
+    """A decision, with what a utility asked of it."""
+    asked = given.imposed.notes if given.imposed is not None else ()
+    return replace(secured, notes=(*secured.notes, *asked)) if asked else secured
+
+
+def _asked(ledger: Ledger, given: Given) -> Ledger:
+    """A ledger whose sentence also says who limits the site to what."""
+    asked = "; ".join(given.imposed.notes) if given.imposed is not None else ""
+    if not asked:
+        return ledger
+    return replace(ledger, sentence=f"{ledger.sentence} {asked[0].upper()}{asked[1:]}.")
+
+
+def _lost(given: Given) -> Iterator[str]:
+    """Why the utility's limits may not be the present ones."""
+    if given.imposed is not None and given.imposed.lost:
+        yield given.imposed.lost
 
 
 def _doubtful(given: Given, network: Network) -> Iterator[str]:

@@ -4,10 +4,14 @@
     ├── BadInput            a file, an option or a series is wrong; carries ALL faults   (exit 2)
     ├── DeviceError         a device did not answer, or answered something unusable
     │   ├── Unreachable     no connection, or no answer in time
+    │   ├── Contested       it said that it does what somebody else asks
+    │   ├── FellBack        it said that it does not do it, and does what it falls back to
     │   └── RefusedWrite    the device answered with a Modbus exception, or read-back differs
     ├── MalformedFrame      octets that are no GOOSE frame                (ems.protocols.goose)
     ├── LinkFault           a network interface cannot be used            (ems.protocols.goose)
     │   └── LinkDown        it may come up again
+    ├── Misread             a document is no such resource   (ems.protocols.ieee2030_5.codec)
+    ├── NotFound, Conflict  nothing, or something else, has that name             (ems.derms)
     ├── LeaseHeld           another writer has this site
     ├── StoreFault          the database cannot be read or written        (ems.store)
     ├── PortInUse           the address to serve on is taken                            (exit 2)
@@ -57,6 +61,14 @@ class DeviceError(GeemsError):
 
 class Unreachable(DeviceError):
     """No connection, or no answer in time."""
+
+
+class FellBack(DeviceError):
+    """The device said that it does not do what it was asked: it does what it falls back to."""
+
+
+class Contested(DeviceError):
+    """The device said that it does what somebody else asks: that may be anything it can do."""
 
 
 class RefusedWrite(DeviceError):

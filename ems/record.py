@@ -27,6 +27,7 @@ from ems.domain import (
     Dispatch,
     Forecast,
     Horizon,
+    Imposed,
     Infeasible,
     InForce,
     Ledger,
@@ -70,6 +71,7 @@ def record(
     no_horizon: str = "",
     answers: Mapping[str, tuple[Answer, ...]] | None = None,
     timed: Timed | None = None,
+    imposed: Imposed | None = None,
 ) -> CycleRecord:
     """Gather everything one cycle saw, decided and did.
 
@@ -97,6 +99,7 @@ def record(
         no_horizon: Why it could not be.
         answers: What devices answered to the writes.
         timed: What depended on how long things took.
+        imposed: What a utility limited the site to.
     """
     return CycleRecord(
         start=forecast.start,
@@ -121,6 +124,7 @@ def record(
         no_horizon=no_horizon,
         answers=dict(answers or {}),
         timed=timed or Timed(),
+        imposed=imposed,
     )
 
 

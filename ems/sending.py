@@ -32,7 +32,7 @@ from ems.domain import (
     Violation,
     Watched,
 )
-from ems.errors import DeviceError, RefusedWrite
+from ems.errors import Contested, DeviceError, FellBack, RefusedWrite
 from ems.ports import Field
 from ems.response import tolerance_kw
 from ems.unmoved import Held, after_writes, disobeying, unconfirmed
@@ -85,7 +85,12 @@ class Heard:
 
 def _kept(answer: Readback | DeviceError) -> Answer:
     if isinstance(answer, DeviceError):
-        return Answer(fault=str(answer), refused=isinstance(answer, RefusedWrite))
+        return Answer(
+            fault=str(answer),
+            refused=isinstance(answer, RefusedWrite),
+            fell_back=isinstance(answer, FellBack),
+            contested=isinstance(answer, Contested),
+        )
     return Answer(readback=answer)
 
 

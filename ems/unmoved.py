@@ -75,7 +75,8 @@ def disobeying(snapshot: Snapshot, watched: Watched | None) -> Mapping[str, str]
             continue
         response = responses.get(name)
         if reading.local:
-            found[name] = "under local control: it takes no command until it is released there"
+            local = "under local control: it takes no command until it is released there"
+            found[name] = reading.note or local
         elif reading.limited and reading.cap_kw is not None:
             found[name] = limited(reading.cap_kw)
         elif isinstance(response, Ignored):
@@ -102,8 +103,9 @@ def unconfirmed(
             known = isinstance(outcome, Partial) and outcome.readback is not None
             told = _told(d, outcome.command) if isinstance(outcome, Partial) else None
             found[d.name] = _range(
-                d, snapshot.time, snapshot.ders[d.name], held.get(d.name), astray=known, told=told
-            )
+                d, snapshot.time, snapshot.ders[d.name], held.get(d.name), astray=known, told=told,
+                contested=isinstance(outcome, Partial) and outcome.contested,
+            )  # fmt: skip
     return found
 
 
@@ -122,9 +124,9 @@ def after_writes(
     for name, outcome in outcomes.items():
         if isinstance(outcome, Sent | Partial) and (outcome.readback or name in before):
             written = as_written(setpoints[name], outcome.command)
-            held[name] = refreshed(
-                before.get(name), written, outcome.command, now, outcome.readback
-            )
+            at = refreshed(before.get(name), written, outcome.command, now, outcome.readback)
+            fell_back = isinstance(outcome, Partial) and outcome.fell_back
+            held[name] = replace(at, reverts_from=now) if fell_back else at
     return held
 
 
@@ -142,7 +144,8 @@ def refreshed(
     readback: Readback | None,
 ) -> InForce:
     """What a device holds that was written now; where it did not confirm, perhaps what it held."""
-    ends = now + timedelta(seconds=command.reversion_s)
+    runs_s = None if readback is None else readback.ends_s
+    ends = now + timedelta(seconds=command.reversion_s if runs_s is None else runs_s)
     if readback is not None or before is None:
         return InForce(
             setpoints=(setpoint,),
@@ -202,6 +205,7 @@ def _range(
     *,
     astray: bool,
     told: Setpoint | None = None,
+    contested: bool = False,
 ) -> Unmoved:
     """What a device may do.
 
@@ -212,13 +216,18 @@ def _range(
         held: what it was last written.
         astray: it is heard, and does not do what it holds.
         told: what it was told just now, and did not confirm.
+        contested: it said that it does what somebody else asks.
     """
-    if astray or (held is None and reading.quality is Quality.GOOD):
+    if contested:
+        states: Sequence[Setpoint] = _anything(der, reading)
+    elif astray or (held is None and reading.quality is Quality.GOOD):
         # Heard, but not ours: it stays as it shows itself, does what it was asked, or falls back.
         # Under the cap of somebody else nothing leads it back to what we asked.
         written = held.setpoints if held and not reading.limited else ()
         asked = [*written, *([told] if told else [])]
-        states: Sequence[Setpoint] = [_shown(der, reading), *asked, reverted(der)]
+        states = [
+            _shown(der, reading), *_ordered_there(der, reading), *asked, reverted(der),
+        ]  # fmt: skip
     elif held is None:
         states = _anything(der, reading)
     else:
@@ -245,6 +254,14 @@ def _shown(der: Der, reading: DerReading) -> Setpoint:
     if exceeds_cap(der, reading, cap_kw):
         cap_kw = None  # whatever its registers say, it keeps none
     return Setpoint(der=der.name, p_kw=reading.p_kw, q_kvar=reading.q_kvar, cap_kw=cap_kw)
+
+
+def _ordered_there(der: Der, reading: DerReading) -> list[Setpoint]:
+    """What somebody else orders, where that is known: it may still be on its way there."""
+    if not reading.local or reading.p_set_kw is None or isinstance(der, Pv):
+        return []
+    q_kvar = reading.q_kvar if reading.q_set_kvar is None else reading.q_set_kvar
+    return [Setpoint(der=der.name, p_kw=reading.p_set_kw, q_kvar=q_kvar)]
 
 
 def _told(der: Der, command: Command) -> Setpoint:

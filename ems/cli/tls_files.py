@@ -15,7 +15,7 @@ Finding = tuple[str, str]
 
 
 def tls_faults(file_name: str, settings: Settings) -> Iterator[Fault]:
-    """Files named in `device` tables that are missing, cannot be read, or are something else."""
+    """Files named in `device` tables and `[utility]` that are missing or something else."""
     found = cache(lambda files: tuple(file_faults(files)))  # the devices of a fleet share theirs
     tables: dict[str, str] = {"load": "load"}
     for kind in DERS:
@@ -23,6 +23,19 @@ def tls_faults(file_name: str, settings: Settings) -> Iterator[Fault]:
     for name, address in settings.addresses().items():
         for key, problem in () if address.tls is None else found(address.tls):
             yield Fault(place=f"{file_name}: {tables[name]}.device.{key}", problem=problem)
+    if settings.utility is not None:
+        for key, problem in file_faults(_of_utility(settings)):
+            yield Fault(place=f"{file_name}: utility.{key}", problem=problem)
+
+
+def _of_utility(settings: Settings) -> TlsFiles:
+    table, beside = settings.utility, settings.file.parent
+    assert table is not None  # noqa: S101 - as its caller has seen
+    return TlsFiles(
+        ca_file=beside / table.ca_file,
+        cert_file=beside / table.cert_file,
+        key_file=beside / table.key_file,
+    )
 
 
 def file_faults(files: TlsFiles) -> Iterator[Finding]:

@@ -27,6 +27,8 @@ SHORTEST_POLL_S = 0.2
 """A faster simulated clock polls no faster than this in real time [s]."""
 LOOK_S = 1.0
 """How often it is looked whether the clock was set: well within the shortest poll of a site [s]."""
+RENEW_S = 20.0
+"""How often it is looked whether the lease is to be renewed: a third of it [s]."""
 STEP = timedelta(seconds=3)
 """From where on a clock counts as set: less changes no decision, and a time service that has lost
 its source for hours corrects as much; it adds up, and is then followed."""
@@ -44,6 +46,7 @@ class Schedule:
         poll: Callable[[], object],
         missed: Callable[[datetime, str], object],
         clock_set: Callable[[], object],
+        renew: Callable[[], object] = lambda: None,
     ) -> None:
         """Plan nothing yet.
 
@@ -55,12 +58,14 @@ class Schedule:
             poll: run in between.
             missed: told an interval whose cycle did not start, and why.
             clock_set: called when the machine's clock was set; follows it. A poll comes next.
+            renew: called besides, also while a poll waits for devices.
         """
         self._clock = clock
         self._cycle, self._poll = cycle, poll
         self._poll_s = max(poll_s / clock.speed, SHORTEST_POLL_S)
         self._missed = missed
         self._clock_set = clock_set
+        self._renew = renew
         self._scheduler: BackgroundScheduler | None = None
         self._looking: threading.Thread | None = None
         self._stop: tuple[int, int] = (-1, -1)
@@ -95,6 +100,9 @@ class Schedule:
             next_run_time=now,
             max_instances=1,
             misfire_grace_time=None,
+        )
+        scheduler.add_job(
+            self._renew, Every(RENEW_S), id="renew", max_instances=1, misfire_grace_time=None
         )
         self._scheduler = scheduler
         scheduler.start()
@@ -132,7 +140,8 @@ class Schedule:
         """From now on, whatever was planned by the clock as it was."""
         if self._scheduler is not None:
             self._scheduler.reschedule_job("cycle", trigger=QuarterHour(self._clock))
-            self._scheduler.modify_job("poll", next_run_time=datetime.now(UTC))
+            for job in ("poll", "renew"):
+                self._scheduler.modify_job(job, next_run_time=datetime.now(UTC))
 
     def _on_missed(self, event: Any) -> None:
         """A cycle did not start: too late for its interval, or the one before still runs."""

@@ -58,8 +58,15 @@ def serve_site(settings: Settings) -> None:
             ports=opened.ports,
             store=opened.store,
             run=opened.run,
+            clock=opened.clock,
             poll_s=settings.control.poll_s,
             audience=audience,
             unproved=lambda: opened.unproved,
+            ready=opened.ready,
+            begin=opened.begin,
+            end=opened.end,
+            imposed=opened.imposed,
+            measured=opened.measured,
+            links=opened.links,
         )
         serve(service, settings.web.host, settings.web.port)

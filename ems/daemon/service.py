@@ -7,7 +7,7 @@ does not keep to what was decided brings the next cycle forward, and so does a c
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 
@@ -17,7 +17,7 @@ from ems.daemon.missed import MissedIntervals, Run
 from ems.daemon.schedule import STEP, Schedule, on_clock
 from ems.daemon.standing import Answers, Standing
 from ems.daemon.watch import Watch
-from ems.domain import CycleRecord, Policy, Site, Watched
+from ems.domain import CycleRecord, Imposed, Policy, Quality, Site, Watched
 from ems.errors import DeviceError
 from ems.ports import Audience, Ports
 from ems.store import LOAD, MinuteMeans, Store, StoreFault
@@ -28,6 +28,32 @@ log = logging.getLogger(__name__)
 UNREFRESHED_S = 60.0
 """Where nothing is refreshed, time between decisions that a clock brings forward: as long as the
 default of `keep_alive_s` [s]."""
+
+
+def _at_once() -> None:
+    """Nothing is to be waited for."""
+
+
+def _nobody() -> None:
+    """Nobody limits the site."""
+
+
+def _told_nobody(_answers: Answers) -> None:
+    """Nobody is told what was measured."""
+
+
+def _limits(imposed: Imposed | None) -> tuple[float | None, ...]:
+    """What is limited, whoever says so."""
+    if imposed is None:
+        return (None, None, None)
+    return (imposed.import_kw, imposed.export_kw, imposed.generation_kw)
+
+
+def _is_tightened(before: tuple[float | None, ...], now: tuple[float | None, ...]) -> bool:
+    """Whether any limit is lower than before."""
+    return any(
+        one is not None and (was is None or one < was) for was, one in zip(before, now, strict=True)
+    )
 
 
 class Service:
@@ -46,6 +72,12 @@ class Service:
         lease_clock: Clock | None = None,
         audience: Audience | None = None,
         unproved: Callable[[], str] = str,
+        ready: Callable[[], object] = _at_once,
+        begin: Callable[[], object] = _at_once,
+        end: Callable[[], object] = _at_once,
+        imposed: Callable[[], Imposed | None] = _nobody,
+        measured: Callable[[Answers], object] = _told_nobody,
+        links: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         """Put together; nothing runs yet.
 
@@ -61,6 +93,13 @@ class Service:
                 `clock` itself, it follows the machine's whenever it is asked.
             audience: is told of every poll and every cycle.
             unproved: what nobody can promise of the devices when the service dies; an alarm.
+            ready: called before every cycle; returns when the devices can be asked.
+            begin: called once the lease is held, before the first cycle.
+            end: called before the last cycle is waited for; ends what `ready` waits for.
+            imposed: what a utility limits the site to now. Where that is not what was decided
+                with, it is decided again.
+            measured: told what the devices answered to each poll.
+            links: what else is served or followed, and how that does.
         """
         self.site = site
         self.store = store
@@ -70,6 +109,8 @@ class Service:
         self._clock = clock or WallClock()
         self._audience = audience
         self._unproved = unproved
+        self._ready, self._begin, self._end = ready, begin, end
+        self._imposed, self._measured, self._links = imposed, measured, links
         self._lease = LeaseKeeper(store, site.name, lease_clock or WallClock())
         self._standing = Standing(site, policy, self._clock, self._lease)
         self._missed = MissedIntervals(self._note_missed, self._take_back_missed)
@@ -80,6 +121,7 @@ class Service:
             poll=self.poll,
             missed=self._missed.note,
             clock_set=self._follow_clock,
+            renew=self._renew,
         )
         self._devices_turn = threading.Lock()
         """A cycle and a poll never talk to the devices at once."""
@@ -89,8 +131,14 @@ class Service:
         """When a cycle was last begun."""
         self._hurried = False
         """Whether the last decision that was brought forward came sooner than they may."""
+        self._followed: tuple[float | None, ...] = ()
+        """Limits of the utility for which a decision was brought forward last."""
         self._clock_was_set = False
         """Whether what was decided was decided for another time."""
+        self._heard: set[str] = set()
+        """Devices that have answered since the start."""
+        self._newcomers: set[str] = set()
+        """Those that answer for the first time, and were not there when it was decided."""
         self._minutes = MinuteMeans()
 
     # --- life ------------------------------------------------------------------------
@@ -104,10 +152,12 @@ class Service:
         """
         self._lease.take()
         self._note_downtime()
+        self._begin()
         self._schedule.start()
 
     def stop(self) -> None:
         """Finish the cycle that runs, keep the minute begun, give the lease back."""
+        self._end()
         self._schedule.stop()
         with self._devices_turn:
             self._keep_minutes(before=None)
@@ -129,6 +179,7 @@ class Service:
             again: also where this interval has its cycle. A scheduled run that comes late meets
                 an interval that has, and does nothing.
         """
+        self._ready()
         with self._devices_turn:
             now = self._clock.now()
             due = interval_start(now)
@@ -141,6 +192,7 @@ class Service:
                 return None
             self._keep_minutes(before=now)  # the forecast reads them
             self._tried, self._clock_was_set = now, False
+            self._newcomers.clear()
             try:
                 record = self._run(now, self._watch.watched())
             except Exception as error:
@@ -168,13 +220,13 @@ class Service:
         Where a device does not keep to what was decided, the next cycle runs at once.
         """
         try:
-            if self._lease.renewal_is_due:
-                self._in_store(self._lease.renew)
+            self._renew()
             # A cycle that holds the devices reads and writes them itself.
             if not self._devices_turn.acquire(blocking=False):
                 return
             try:
                 answers = self._read_devices()
+                self._measured(answers)
                 self._keep_alive()
                 self._standing.show_devices(answers)
                 self._standing.show_commands(self._watch)
@@ -188,6 +240,11 @@ class Service:
             log.exception("the poll failed")
             self._standing.error(f"poll: {error}")
 
+    def _renew(self) -> None:
+        """Keep the lease, where a third of it has passed. A refresh may wait for longer."""
+        if self._lease.renewal_is_due:
+            self._in_store(self._lease.renew)
+
     def _read_devices(self) -> Answers:
         now = self._clock.now()
         answers: Answers = {
@@ -197,7 +254,24 @@ class Service:
         readings = [a for a in answers.values() if not isinstance(a, DeviceError)]
         self._keep_minutes(before=now)
         self._minutes.add(now, readings)
+        self._welcome(answers)
         return answers
+
+    def _welcome(self, answers: Answers) -> None:
+        """Note who answers for the first time: the decision in force was made without it.
+
+        Once for each: a device that comes and goes waits for the next interval.
+        """
+        good = {
+            name
+            for name, answer in answers.items()
+            if not isinstance(answer, DeviceError) and answer.quality is Quality.GOOD
+        }
+        new, last = good - self._heard, self._standing.last
+        self._heard |= good
+        if last is not None:
+            missing = {n for n, r in last.snapshot.ders.items() if r.quality is not Quality.GOOD}
+            self._newcomers |= new & missing
 
     def _keep_alive(self) -> None:
         """Refresh the commands in force, where it is time and they still may be."""
@@ -232,6 +306,12 @@ class Service:
         ):
             return True
         early = every is not None and since_s < every
+        if self._limited_otherwise(early=early):
+            return True
+        if self._newcomers and not (early and self._hurried):
+            self._hurried = early
+            log.info("deciding again, heard for the first time: %s", ", ".join(self._newcomers))
+            return True
         if not self._watch.lost or every is None:
             return False
         if early and (self._hurried or not self._watch.at_large):
@@ -239,6 +319,25 @@ class Service:
         self._hurried = early
         lost = "; ".join(f"{name}: {why}" for name, why in self._watch.lost.items())
         log.warning("deciding again before it is time: %s", lost)
+        return True
+
+    def _limited_otherwise(self, *, early: bool) -> bool:
+        """Whether a utility limits the site to something else than was decided with.
+
+        Lower limits at once, however often: they hold from now on. Higher ones not again and
+        again, as of a clock that was set.
+        """
+        last, now = self._standing.last, self._imposed()
+        if last is None or _limits(now) == _limits(last.imposed):
+            return False
+        asked = _limits(now)
+        # Once for each: where its cycle fails, they wait as well.
+        lower = _is_tightened(_limits(last.imposed), asked)
+        if early and self._hurried and (not lower or asked == self._followed):
+            return False
+        self._hurried, self._followed = early, asked
+        told = "; ".join(now.notes) if now is not None and now.notes else "they are lifted"
+        log.warning("deciding again, the utility's limits have changed: %s", told)
         return True
 
     def _must_follow(self, due: datetime, *, early: bool) -> bool:
@@ -348,4 +447,5 @@ class Service:
             next_run=on_clock(self._clock, due) if due else None,
             unheard=self._audience.fault if self._audience else "",
             unproved=self._unproved(),
+            links=self._links(),
         )

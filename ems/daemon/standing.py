@@ -146,13 +146,20 @@ class Standing:
 
     # --- health ----------------------------------------------------------------------
 
-    def health(self, next_run: datetime | None, unheard: str, unproved: str) -> Health:
+    def health(
+        self,
+        next_run: datetime | None,
+        unheard: str,
+        unproved: str,
+        links: Mapping[str, str],
+    ) -> Health:
         """The state now; quick, from any thread.
 
         Args:
             next_run: when the next cycle is due.
             unheard: why the audience is not told; empty where it is.
             unproved: what nobody can promise of the devices when the service dies.
+            links: what else is served or followed.
         """
         now = self._clock.now()
         with self.changed:
@@ -178,6 +185,7 @@ class Standing:
                 last_missed=self._last_missed,
                 next_run=next_run,
                 devices=dict(self._devices),
+                links=dict(links),
                 alarms=(*self._alarms(now, unheard), *([unproved] if unproved else [])),
             )
 

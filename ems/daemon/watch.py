@@ -33,7 +33,7 @@ from ems.domain import (
     Waiting,
     Watched,
 )
-from ems.errors import DeviceError, RefusedWrite
+from ems.errors import DeviceError, FellBack, RefusedWrite
 from ems.measure import plausible
 from ems.response import (
     Asked,
@@ -312,6 +312,8 @@ class Watch:
                     self._in_force.get(name), as_written(held.target, command), command, now,
                     None if isinstance(answer, DeviceError) else answer,
                 )  # fmt: skip
+            if isinstance(answer, FellBack):
+                self._in_force[name] = replace(self._in_force[name], reverts_from=now)
             if isinstance(answer, DeviceError):
                 self._drop(name, f"not refreshed: {str(answer).removeprefix(f'{name}: ')}")
                 continue

@@ -8,6 +8,9 @@ from typing import Literal
 MODBUS_PORT = 502
 MODBUS_TLS_PORT = 802
 """mbap/TLS, MODBUS/TCP Security Protocol Specification v21, clause 4."""
+ANSWER_MARGIN_S = 15.0
+"""How long after it asked a client may take to answer a control: a dozen requests on a slow
+link [s]."""
 RegisterType = Literal["int16", "uint16", "int32", "uint32", "float32"]
 CONTROLLER_HEARTBEAT = "controller_heartbeat"
 CONTROL_REGISTERS = (
@@ -121,3 +124,15 @@ class DeviceAddress:
         """As messages name it: `10.0.0.21:502`, with a unit that is not 1."""
         where = f"{self.host}:{self.port}" if self.serial is None else self.serial.path
         return where if self.unit == 1 and self.serial is None else f"{where} unit {self.unit}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndDeviceAddress:
+    """Which IEEE 2030.5 client of our server a device is."""
+
+    enddevice: str
+    """Name of the end device."""
+    answer_s: float
+    """How long its first answer to a control may take: it asks at its poll rate [s]."""
+    disconnect_at_zero: bool = False
+    """Whether 0 kW and 0 kvar are ordered as a disconnect."""

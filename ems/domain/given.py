@@ -7,6 +7,7 @@ from datetime import datetime
 from ems.domain.ahead import Horizon, Plan
 from ems.domain.decided import Dispatch
 from ems.domain.expected import Forecast
+from ems.domain.imposed import Imposed
 from ems.domain.measured import Snapshot
 from ems.domain.mismatch import BusMismatch
 from ems.domain.site import Policy, Site
@@ -79,11 +80,15 @@ class Given:
     """Why the day ahead could not be foretold."""
     watched: Watched | None = None
     """How devices followed since the cycle before; its readings are in the snapshot."""
+    imposed: Imposed | None = None
+    """What a utility limits the site to; None: nobody does."""
 
     @property
     def site(self) -> Site:
-        """What is installed."""
-        return self.setup.site
+        """What is installed, with the limits of the interval."""
+        if self.imposed is None:
+            return self.setup.site
+        return self.imposed.on(self.setup.site, self.forecast.load_kw, self.before.loss_factor)
 
     @property
     def policy(self) -> Policy:

@@ -9,6 +9,7 @@ from ems.domain.decided import Dispatch, Infeasible, Secured, Setpoint, Verified
 from ems.domain.expected import Forecast
 from ems.domain.explained import Ledger
 from ems.domain.given import Before, Setup, Timed
+from ems.domain.imposed import Imposed
 from ems.domain.measured import Snapshot
 from ems.domain.mismatch import BusMismatch
 from ems.domain.watched import InForce, Watched
@@ -40,6 +41,9 @@ class Readback:
     reverts: bool = True
     """Whether a timer was started that ends the command; False: the device has none, and keeps
     its last command when nobody refreshes it."""
+    ends_s: float | None = None
+    """How long its timer runs, from the reading that the write rests on where there is one, else
+    from the write; None: as long as was commanded [s]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,10 @@ class Partial:
     command: Command
     reason: str
     readback: Readback | None = None
+    fell_back: bool = False
+    """Whether the device said that it does what it falls back to instead."""
+    contested: bool = False
+    """Whether it said that it does what somebody else asks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +96,10 @@ class Answer:
     """Why there is no read-back."""
     refused: bool = False
     """Whether nothing was written; else what the device holds is not known."""
+    fell_back: bool = False
+    """Whether the device said that it does what it falls back to instead."""
+    contested: bool = False
+    """Whether it said that it does what somebody else asks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +144,8 @@ class CycleRecord:
     """What devices answered to the writes, in their order."""
     timed: Timed = field(default_factory=Timed)
     """What depended on how long things took."""
+    imposed: Imposed | None = None
+    """What a utility limited the site to; None: nobody did."""
 
     @property
     def status(self) -> str:

@@ -36,18 +36,21 @@ class SunSpecField:
     `timeout_s` and delays no other; on a shared connection it goes last.
     """
 
-    def __init__(self, site: Site, addresses: Mapping[str, DeviceAddress]) -> None:
+    def __init__(
+        self, site: Site, addresses: Mapping[str, DeviceAddress], *, meter: bool = True
+    ) -> None:
         """Open no connection yet: that happens at every call, wherever one is missing.
 
         Args:
             site: what is installed.
             addresses: one per DER name, and one for the meter under `LOAD`.
+            meter: whether the meter of the load answers here.
 
         Raises:
             BadInput: a DER or the meter has no address, or an address no DER; a register map lacks
                 what its device needs; a file for TLS cannot be used.
         """
-        wanted = {*site.names, LOAD}
+        wanted = {*site.names, *((LOAD,) if meter else ())}
         faults = [Fault(place=n, problem="has no address") for n in sorted(wanted - {*addresses})]
         faults += [
             Fault(place=n, problem="has an address, but the site has no such DER")

@@ -21,7 +21,7 @@ from ems.domain import (
     Sent,
     Setup,
 )
-from ems.errors import DeviceError, RefusedWrite, Unreachable
+from ems.errors import Contested, DeviceError, FellBack, RefusedWrite, Unreachable
 from ems.pace import AsRecorded, Pace
 from ems.ports import Network
 
@@ -45,6 +45,7 @@ def given_of(record: CycleRecord, today: Setup, previous: CycleRecord | None) ->
         horizon=record.horizon,
         no_horizon=record.no_horizon,
         watched=record.watched,
+        imposed=record.imposed,
     )
 
 
@@ -115,6 +116,10 @@ class Remembered:
 
 
 def _fault(answer: Answer) -> DeviceError:
+    if answer.contested:
+        return Contested(answer.fault)
+    if answer.fell_back:
+        return FellBack(answer.fault)
     return RefusedWrite(answer.fault) if answer.refused else DeviceError(answer.fault)
 
 

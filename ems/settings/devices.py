@@ -11,6 +11,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from ems import domain
 from ems.domain.address import (
+    ANSWER_MARGIN_S,
     CONTROL_REGISTERS,
     CONTROLLER_HEARTBEAT,
     MODBUS_PORT,
@@ -25,6 +26,12 @@ from ems.settings.hosts import host
 Host = Annotated[str, AfterValidator(host)]
 Location = tuple[str, ...]
 LAST_REGISTER = 0xFFFF
+LONGEST_CALL_S = 60
+"""Most that a phase of a Modbus call may take [s]."""
+LONGEST_WAIT_S = 300
+"""Most that a client may take to ask what there is for it: a third of an interval [s]."""
+OF_2030_5 = ("enddevice", "disconnect_at_zero")
+OF_BOTH = ("protocol", "timeout_s", *OF_2030_5)
 BARE = ("enable", CONTROLLER_HEARTBEAT)
 """Quantities that are written as the count they are."""
 CLOSE = 1 + 1e-9
@@ -196,8 +203,15 @@ class RegistersTable(Table):
 
 
 class Device(Table):
-    """Where a device answers Modbus, and how one talks to it."""
+    """Where a device answers Modbus, or which end device of our server it is."""
 
+    protocol: Literal["modbus", "ieee2030_5"] = "modbus"
+    """Modbus registers that GEEMS reads and writes, or an IEEE 2030.5 client of the server of
+    `[ieee2030_5]`."""
+    enddevice: str | None = Field(default=None, min_length=1)
+    """Name of the end device there; of `ieee2030_5`."""
+    disconnect_at_zero: bool = False
+    """Whether 0 kW and 0 kvar are ordered as a disconnect (opModConnect); of `ieee2030_5`."""
     transport: Literal["tcp", "tls", "rtu"] = "tcp"
     """Modbus TCP, Modbus TCP with TLS on both sides, or RTU on a serial line."""
     host: Host | None = None
@@ -206,8 +220,9 @@ class Device(Table):
     """TCP port; with `tls` the default is 802."""
     unit: int = Field(default=1, ge=0, le=255)
     """Modbus unit identifier."""
-    timeout_s: float = Field(default=3.0, gt=0, le=60)
-    """Time budget of each phase of a call: reading; writing; reading back [s]."""
+    timeout_s: float = Field(default=3.0, gt=0, le=LONGEST_WAIT_S)
+    """Time budget of each phase of a call: reading; writing; reading back. Of `ieee2030_5`: how
+    long the first answer to a control may take; the default is the poll rate and 15 s [s]."""
     base: int | None = Field(default=None, ge=0, le=LAST_REGISTER)
     """Where the chain of SunSpec models begins; default: looked for at 40000, 0 and 50000."""
     ca_file: str | None = Field(default=None, min_length=1)
@@ -226,6 +241,19 @@ class Device(Table):
     """Parity; without any, two stop bits; of `rtu`."""
     registers: RegistersTable | None = None
     """Where its quantities lie, when it does not speak SunSpec."""
+
+    def to_end_device(self, poll_s: float) -> domain.EndDeviceAddress:
+        """The end device it is, in the vocabulary of the stages.
+
+        Args:
+            poll_s: how often clients ask our server [s].
+        """
+        told = "timeout_s" in self.model_fields_set
+        return domain.EndDeviceAddress(
+            enddevice=self.enddevice or "",
+            answer_s=self.timeout_s if told else poll_s + ANSWER_MARGIN_S,
+            disconnect_at_zero=self.disconnect_at_zero,
+        )
 
     def to_address(self, folder: Path = Path()) -> domain.DeviceAddress:
         """The same in the vocabulary of the stages.
@@ -276,6 +304,23 @@ class Device(Table):
         return self
 
     def _faults(self) -> Iterator[tuple[Location, str]]:
+        if self.protocol == "ieee2030_5":
+            yield from self._end_device_faults()
+        else:
+            yield from self._modbus_faults()
+
+    def _end_device_faults(self) -> Iterator[tuple[Location, str]]:
+        if self.enddevice is None:
+            yield ("enddevice",), 'missing: name an end device, for protocol = "ieee2030_5"'
+        for key in sorted(self.model_fields_set.difference(OF_BOTH)):
+            yield (key,), 'belongs to protocol = "modbus", not "ieee2030_5"'
+
+    def _modbus_faults(self) -> Iterator[tuple[Location, str]]:
+        for key in OF_2030_5:
+            if key in self.model_fields_set:
+                yield (key,), 'belongs to protocol = "ieee2030_5", not "modbus"'
+        if self.timeout_s > LONGEST_CALL_S:
+            yield ("timeout_s",), f"must be at most {LONGEST_CALL_S}, got {self.timeout_s:g}"
         needs: Mapping[str, tuple[str, ...]] = {
             "tcp": ("host",),
             "tls": ("host", "ca_file", "cert_file", "key_file"),

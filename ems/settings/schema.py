@@ -8,7 +8,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings.sources import InitSettingsSource
 
 from ems import domain
+from ems.settings.devices import Device
 from ems.settings.hosts import is_loopback
+from ems.settings.ieee2030_5 import Ieee20305Table
 from ems.settings.mqtt import MqttTable
 from ems.settings.tables import (
     BesTable,
@@ -26,6 +28,7 @@ from ems.settings.tables import (
     TariffTable,
     WebTable,
 )
+from ems.settings.utility import UtilityTable
 from ems.tariff import Tariff
 
 DERS = ("pv", "bes", "dg")
@@ -69,6 +72,10 @@ class Settings(BaseSettings):
     """The page and the REST interface."""
     mqtt: MqttTable | None = None
     """A broker that is told what is measured and decided; default: none."""
+    ieee2030_5: Ieee20305Table | None = None
+    """A server for DERs that speak IEEE 2030.5; default: none."""
+    utility: UtilityTable | None = None
+    """A utility's IEEE 2030.5 server that limits the site; default: none."""
     pv: list[PvTable] = []
     """Photovoltaic plants."""
     bes: list[BesTable] = []
@@ -139,13 +146,15 @@ class Settings(BaseSettings):
 
     def to_policy(self) -> domain.Policy:
         """How the site is run; advisory unless every device is on loopback or `auto` is asked."""
-        near = all(is_loopback(a.host) for a in self.addresses().values())
+        near = all(is_loopback(a.host) for a in self.addresses().values()) and (
+            not self.end_devices() or is_loopback(self._served().host)
+        )
         return domain.Policy(
             mode=self.dispatch.mode,
             control=self.control.mode or ("auto" if near else "advisory"),
             reversion_s=self.control.reversion_s,
             keep_alive_s=self.control.keep_alive_s,
-            response_s=self.control.response_s,
+            response_s=self._response_s(),
             deadband_pct=self.control.deadband_pct,
             stale_after_s=self.control.stale_after_s,
             fit_losses=self.dispatch.loss_factor is None,
@@ -160,10 +169,34 @@ class Settings(BaseSettings):
         return self.tariff.to_tariff(self.site)
 
     def addresses(self) -> dict[str, domain.DeviceAddress]:
-        """Where each DER answers, by name, and under `load` the meter of the load."""
+        """Where each DER answers Modbus, by name, and under `load` the meter of the load."""
         folder = self._file.parent
-        devices = {der.name: der.device.to_address(folder) for der in self.ders}
-        return devices | {"load": self.load.device.to_address(folder)}
+        return {
+            name: device.to_address(folder)
+            for name, device in self._devices().items()
+            if device.protocol == "modbus"
+        }
+
+    def end_devices(self) -> dict[str, domain.EndDeviceAddress]:
+        """Which end device of our server each DER is that speaks IEEE 2030.5, likewise."""
+        return {
+            name: device.to_end_device(self._served().poll_rate_s)
+            for name, device in self._devices().items()
+            if device.protocol == "ieee2030_5"
+        }
+
+    def _devices(self) -> dict[str, Device]:
+        return {der.name: der.device for der in self.ders} | {"load": self.load.device}
+
+    def _served(self) -> Ieee20305Table:
+        """The server; `rules` has it that there is one where a device needs it."""
+        assert self.ieee2030_5 is not None  # noqa: S101 - as said
+        return self.ieee2030_5
+
+    def _response_s(self) -> float:
+        """How long a measurement may take to follow: what is mirrored is a mean, and comes late."""
+        mirrored_s = self._served().post_rate_s if self.end_devices() else 0
+        return self.control.response_s + mirrored_s
 
 
 def model_of(annotation: Any) -> type[BaseModel] | None:

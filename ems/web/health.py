@@ -71,5 +71,7 @@ class Health:
     """When the next cycle is due, UTC, on the service's clock."""
     devices: Mapping[str, DeviceHealth] = field(default_factory=dict)
     """One entry per DER and one for the load meter (`load`)."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """What else this process serves or follows, and how that does: `ieee2030_5`, `utility`."""
     alarms: tuple[str, ...] = ()
     """What an operator must look at, beside the alarms of the last cycle."""

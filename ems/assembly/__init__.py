@@ -1,20 +1,33 @@
 """The one place where a site's parts are put together: settings in, a working site out."""
 
 import logging
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from ems.assembly.links import Clients, clients_of, field_of, utility_of
+from ems.clock import Clock, WallClock
 from ems.command import Astray, command
 from ems.constrain import holding_violations, largest_safe_share, reversion_violations
 from ems.cycle import run_cycle
-from ems.domain import CycleRecord, DeviceAddress, Outcome, Policy, Site, Watched
+from ems.domain import (
+    CycleRecord,
+    DerReading,
+    DeviceAddress,
+    Imposed,
+    Outcome,
+    Policy,
+    Quality,
+    Site,
+    Watched,
+)
 from ems.errors import BadInput
 from ems.forecast import LadderForecaster
-from ems.gateways.sunspec import SunSpecField
 from ems.measure import measure
 from ems.outlook import TariffOutlook
 from ems.ports import Network, Ports
@@ -25,10 +38,14 @@ from ems.tariff import Tariff
 from ems.unmoved import left_behind, limited, reverted
 from feeders import Feeder, fingerprint
 
+if TYPE_CHECKING:  # the client of IEEE 2030.5: half a second, and most sites follow nobody
+    from ems.gateways.ieee2030_5.utility import Utility
+
 log = logging.getLogger(__name__)
 
 ONE_CYCLE_S = 120.0
-"""Longer than any single cycle: its lease lapses by itself when the process dies [s]."""
+"""Longer than any single cycle of devices that answer at once: its lease lapses by itself when the
+process dies [s]."""
 ONCE_REVERSION_S = 1200
 """Shortest timer of a cycle that nobody refreshes: its interval, and five minutes until the next
 run at the latest [s]."""
@@ -53,6 +70,65 @@ class OpenSite:
     """Devices known to keep their last command when GEEMS is silent."""
     unproved: str = field(default="")
     """What nobody can promise of them, for people; empty where nothing is to be feared."""
+    clock: Clock = field(default_factory=WallClock)
+    """Goes on by the time that passes; the server of `clients` tells it to them."""
+    clients: Clients | None = field(default=None)
+    """The server of the DERs that speak IEEE 2030.5; None: there is none."""
+    utility: "Utility | None" = field(default=None)
+    """The utility that the site follows; None: none."""
+
+    def begin(self) -> None:
+        """Answer clients, and follow the utility: from now on, until the site is closed.
+
+        Raises:
+            PortInUse: another program listens there.
+        """
+        if self.clients is not None:
+            self.clients.begin()
+        if self.utility is not None:
+            self.utility.start()
+
+    def ready(self) -> None:
+        """Return once clients and utility were heard, or had the time for it; later at once."""
+        if self.utility is not None:
+            self.utility.ready()
+        if self.clients is not None:
+            self.clients.ready()
+
+    def end(self) -> None:
+        """Wait for nobody any more."""
+        if self.utility is not None:
+            self.utility.end()
+        if self.clients is not None:
+            self.clients.end()
+
+    def imposed(self) -> Imposed | None:
+        """What the utility limits the site to now; None: there is none to follow."""
+        return self.utility.limits() if self.utility is not None else None
+
+    def measured(self, answers: Mapping[str, object]) -> None:
+        """Tell the utility what the DERs do, as of when the oldest was measured.
+
+        Nothing, where one of them is not heard: what the others do is not what the site does.
+        """
+        found = [answers.get(name) for name in self.site.names]
+        known = [r for r in found if isinstance(r, DerReading) and r.quality is Quality.GOOD]
+        if self.utility is None or not known or len(known) < len(found):
+            return
+        self.utility.der.report(
+            sum(r.p_kw for r in known),
+            sum(r.q_kvar for r in known),
+            min(r.time for r in known).timestamp(),
+        )
+
+    def links(self) -> Mapping[str, str]:
+        """What else is served or followed, and how that does; for people."""
+        found = {}
+        if self.clients is not None:
+            found["ieee2030_5"] = self.clients.told()
+        if self.utility is not None:
+            found["utility"] = self.utility.told()
+        return found
 
     def run(self, now: datetime, watched: Watched | None = None) -> CycleRecord:
         """One cycle; the next one falls back on it, and on what is learnt after it."""
@@ -76,8 +152,11 @@ class OpenSite:
         if before is not None and self.inherited:
             before = replace(before, in_force=left_behind(before, now))
         record = run_cycle(
-            self.site, policy, self.tariff.price(now), self.ports, now, before, watched
-        )
+            self.site, policy, self.tariff.price(now), self.ports, now, before, watched,
+            self.imposed(),
+        )  # fmt: skip
+        if self.utility is not None:
+            self.measured(record.snapshot.ders)
         self.previous, self.inherited = record, False
         return record
 
@@ -92,7 +171,7 @@ class OpenSite:
         reversion_s = max(self.policy.reversion_s, ONCE_REVERSION_S)
         policy = replace(self.policy, reversion_s=reversion_s, keep_alive_s=None)
         with self._only_writer(now):
-            return self._cycle(policy, now, None)
+            return self._cycle(policy, now + self._begun(), None)
 
     def release(self, now: datetime) -> Mapping[str, Outcome]:
         """Hand control back: every device is written what it would fall back to by itself.
@@ -105,6 +184,7 @@ class OpenSite:
         """
         policy = replace(self.policy, keep_alive_s=None)
         with self._only_writer(now):
+            now += self._begun()
             snapshot = measure(self.site, policy, self.ports.field, now)
             last = self.previous
             before = [n for n, r in last.snapshot.ders.items() if r.limited] if last else []
@@ -124,10 +204,18 @@ class OpenSite:
                 self.ports.field,
             )
 
+    def _begun(self) -> timedelta:
+        """Begin, and wait until clients have been heard; how long that took."""
+        started_s = time.monotonic()
+        self.begin()
+        self.ready()
+        return timedelta(seconds=time.monotonic() - started_s)
+
     @contextmanager
     def _only_writer(self, now: datetime) -> Iterator[None]:
         holder = str(Holder.this_process())
-        self.store.take_lease(self.site.name, holder, ONE_CYCLE_S, now)
+        longest_s = ONE_CYCLE_S + (self.clients.longest_s if self.clients is not None else 0.0)
+        self.store.take_lease(self.site.name, holder, longest_s, now)
         try:
             yield
         finally:
@@ -161,9 +249,14 @@ def open_site(
             log.warning("%s", told)
         store = Store.open(settings.store_path())
         stack.callback(store.close)
-        links = SunSpecField(site, addresses or settings.addresses())
+        clock = WallClock()
+        clients = clients_of(settings, clock, stack)
+        links = field_of(settings, site, addresses or settings.addresses(), clients)
         stack.callback(links.close)
         latest = store.latest()
+        utility = utility_of(settings, site, clock, latest)
+        if utility is not None:
+            stack.callback(utility.close)
         forecaster = LadderForecaster(
             settings.forecast.method,
             models=settings.models_path(),
@@ -194,6 +287,9 @@ def open_site(
             learn=partial(forecaster.learn, site, store),
             holding=holding,
             unproved=told,
+            clock=clock,
+            clients=clients,
+            utility=utility,
         )
 
 
