@@ -42,6 +42,8 @@ class Elements:
             self._check()
             if self._count[0] != self.size:  # it leaves out what it does not find
                 raise IndexError(f"{kind}: {self.size} elements asked for, {self._count[0]} found")
+            self._data = np.empty(self.size)
+            self._pointer = self._ffi.cast("double*", self._ffi.from_buffer(self._data))
 
     def floats(self, name: str) -> Floats:
         """One number of each element."""
@@ -63,9 +65,10 @@ class Elements:
         """Set one number of each element."""
         if not self.size:
             return
-        data = np.ascontiguousarray(values, dtype=float)
-        pointer = self._ffi.cast("double*", self._ffi.from_buffer(data))
-        self._lib.Batch_SetFloat64ArrayS(self._batch[0], self.size, name.encode(), pointer, flags)
+        self._data[:] = values
+        self._lib.Batch_SetFloat64ArrayS(
+            self._batch[0], self.size, name.encode(), self._pointer, flags
+        )
         self._check()
 
 

@@ -46,13 +46,10 @@ class Controls:
         self._capacitors = [n for n in moved if n.startswith("capacitor.")]
         self.file = self.standing = self.read()
         """Where the feeder file leaves them; where they stand now."""
+        self.moving = (*self._transformers, *self._capacitors)
+        """Names of the devices that move, `transformer.reg1a`, `capacitor.c83`."""
         self.resting_pu = RESTING_PU[0]
         """Tolerance at which the engine rests."""
-
-    @property
-    def moving(self) -> tuple[str, ...]:
-        """Names of the devices that move, `transformer.reg1a`, `capacitor.c83`."""
-        return (*self._transformers, *self._capacitors)
 
     def read(self) -> Regulation:
         """Where the devices stand."""

@@ -67,7 +67,7 @@ class Draw:
     current: Complexes
     """From `start` through the branch to `end` [A]."""
     power: Complexes
-    """[VA]."""
+    """What is asked for itself, where all voltages let all branches have it [VA]."""
     unit: NDArray[np.float64]
     """f and g, shape (2, branch): the power drawn per power asked for."""
     across: Complexes
@@ -121,11 +121,17 @@ class Law:
 
     def voltage(self, v: Complexes) -> Complexes:
         """Voltage across each branch [V]; `v` has ground in front."""
+        return self._across(v)[0]
+
+    def _across(self, v: Complexes) -> tuple[Complexes, Floats]:
+        """Voltage across each branch, and its modulus [V]."""
         across = v[self.branches.start] - v[self.branches.end]
-        small = np.abs(across) < self._tiny_v
+        magnitude = np.abs(across)
+        small = magnitude < self._tiny_v
         if small.any():
             across = np.where(small, self._tiny_v, across)
-        return across
+            magnitude = np.abs(across)
+        return across, magnitude
 
     def draw(self, v: Complexes, power_va: Complexes) -> Draw:
         """Currents and slopes.
@@ -135,21 +141,21 @@ class Law:
             power_va: power asked for in each branch, shape (branch,) [VA].
         """
         b = self.branches
-        across = self.voltage(v)
-        magnitude = np.abs(across)
+        across, magnitude = self._across(v)
         u = magnitude / b.rated_v
-        inside = bool(np.all((u > self._floor) & (u <= b.most)))
+        inside = bool(((u > self._floor) & (u <= b.most)).all())
         bend: Complexes | float = 0.0
         if inside and self._constant:
-            unit, s = b.p, power_va.conj()
+            unit, s, power = b.p, power_va.conj(), power_va
         else:
             unit, (df, dg) = self._factors(u, inside=inside)
             s = power_va.real * unit[0] - 1j * (power_va.imag * unit[1])
             bend = (power_va.real * df - 1j * (power_va.imag * dg)) / b.rated_v / magnitude
+            power = s.conj()
         # y is the admittance seen: current = y(|V|)·V.
         y = s / np.square(magnitude)
         return Draw(
-            current=y * across, power=np.conj(s), unit=unit,
+            current=y * across, power=power, unit=unit,
             across=across, magnitude=magnitude, admittance=y, bend=bend,
         )  # fmt: skip
 

@@ -1,10 +1,12 @@
 """One operating point, solved by the engine and judged outside it."""
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from feeders.bulk import Complexes, Elements, Vectors
 from feeders.compiling import EngineError
@@ -91,6 +93,7 @@ class Solver:
             ders,
         )
         self._own = np.flatnonzero(self.branches.owner >= self.loads)
+        self._starts, self._ends = (_parts(at) for at in (self.branches.start, self.branches.end))
         self._known: OrderedDict[Point, State] = OrderedDict()
         self._settled: OrderedDict[Point, tuple[Regulation, str]] = OrderedDict()
         self._driving: tuple[float, Key, Complexes] | None = None
@@ -115,7 +118,7 @@ class Solver:
         state = None if settle else _recalled(self._known, point)
         if state is not None:
             return state
-        if not (np.all(np.isfinite(power_va)) and np.isfinite(head_v_pu)):
+        if not (np.isfinite(power_va).all() and math.isfinite(head_v_pu)):
             return self._no_state(power_va, regulation, "a power or the head voltage is no number")
         if settle and self.controls.moving:
             acted = _recalled(self._settled, point)
@@ -128,43 +131,48 @@ class Solver:
             point = powers, head_v_pu, key_of(regulation)
         state = _recalled(self._known, point)
         if state is None:
-            self._set(power_va, head_v_pu, regulation)
-            state = self._iterate(power_va, head_v_pu, regulation)
+            stand = self._set(power_va, head_v_pu, regulation)
+            state = self._iterate(power_va, head_v_pu, regulation, stand)
             _kept(self._known, point, state)
         return _noted(state, note)
 
-    def _set(self, power_va: Complexes, head_v_pu: float, regulation: Regulation) -> None:
-        self.stands.bring(regulation)
+    def _set(self, power_va: Complexes, head_v_pu: float, regulation: Regulation) -> Stand:
+        """Bring the engine to a point; the wires there."""
+        stand = self.stands.bring(regulation)
         self.elements.write("kw", power_va.real / 1e3)  # kW first: it moves the kvar too
         self.elements.write("kvar", power_va.imag / 1e3)
         if head_v_pu != self._head_v_pu:
             self._dss.Vsources.First()
             self._dss.Vsources.PU(head_v_pu)
             self._head_v_pu = head_v_pu
+        return stand
 
-    def _iterate(self, power_va: Complexes, head_v_pu: float, regulation: Regulation) -> State:
+    def _iterate(
+        self, power_va: Complexes, head_v_pu: float, regulation: Regulation, stand: Stand
+    ) -> State:
         asked = power_va[self.branches.owner] * self.branches.share
-        stand = self.stands.bring(regulation)
         scale_va = max(1e3, float(np.abs(asked).sum()))
         sources = self._source_currents(head_v_pu, key_of(regulation))
         self._vectors.start_flat()
         for _ in range(ROUNDS):
             done = self._engine_solves()
             voltage = self._vectors.voltages()
-            if not np.abs(voltage).max() < ABSURD * self._highest_v:
+            size = np.abs(voltage)
+            if not size.max() < ABSURD * self._highest_v:
                 return self._no_state(power_va, regulation, DIVERGED)
             draw = self.law.draw(voltage, asked)
-            mismatch_va, rounding_va = self._mismatch(stand.network, voltage, draw, sources)
+            missing = stand.network.driven(voltage[1:]) + self._drawn(draw.current) - sources[1:]
+            mismatch_va = np.abs(missing) * size[1:]
             # Nodes that nothing ties to ground may never rest in the engine's eyes; what is
             # asked there is whether all currents add up.
-            if done or np.all(mismatch_va <= CLOSED * scale_va + rounding_va):
+            if done or self._adds_up(mismatch_va, size[1:], scale_va, stand.network):
                 break
         head_kw, head_kvar = (-x for x in self._dss.Circuit.TotalPower())
         losses_kw = self._dss.Circuit.Losses()[0] / 1e3
         gap_kw = abs(head_kw - float(draw.power.real.sum()) / 1e3 - losses_kw)
         residual = max(float(mismatch_va.max(initial=0.0)) / 1e3, gap_kw)
         limit_kw = BALANCE_TOLERANCE * scale_va / 1e3
-        note = "" if np.isfinite(residual) and residual <= limit_kw else DIVERGED
+        note = "" if residual <= limit_kw else DIVERGED  # no number is not below it
         note = note or self._beyond(draw, asked, limit_kw)
         return State(
             converged=not note,
@@ -178,13 +186,15 @@ class Solver:
             head_kw=float(head_kw),
             head_kvar=float(head_kvar),
             losses_kw=float(losses_kw),
-            v_pu=self._v_pu(voltage),
+            v_pu=self._v_pu(size),
             loading_pct=stand.network.loading_pct(self.frame, voltage[1:]),
         )
 
     def _beyond(self, draw: Draw, asked: Complexes, limit_kw: float) -> str:
         """What is wrong where a DER's voltage keeps it from its power; empty when nothing is."""
         own = self._own
+        if draw.power is asked:
+            return ""
         missed_va = np.abs(draw.power[own] - asked[own])
         if not own.size or missed_va.max() <= 1e3 * limit_kw:
             return ""
@@ -213,22 +223,18 @@ class Solver:
             self._driving = head_v_pu, key, self._vectors.source_currents()
         return self._driving[2]
 
-    def _mismatch(
-        self, network: Network, voltage: Complexes, draw: Draw, sources: Complexes
-    ) -> tuple[Floats, Floats]:
-        """Power that is missing at each node, and how much of it rounding may be [VA]."""
-        drawn = self._drawn(draw.current)
-        missing = network.driven(voltage[1:]) + drawn[1:] - sources[1:]
-        size = np.abs(voltage[1:])
-        return np.abs(missing) * size, ROUNDING * network.moduli_a * size
+    def _adds_up(
+        self, mismatch_va: Floats, size_v: Floats, scale_va: float, network: Network
+    ) -> bool:
+        """Whether what is missing at each node is nothing but rounding."""
+        rounding_va = ROUNDING * network.moduli_a * size_v
+        return bool((mismatch_va <= CLOSED * scale_va + rounding_va).all())
 
     def _drawn(self, current: Complexes) -> Complexes:
-        """Sum of branch currents at each node, ground in front [A]."""
-        b, n = self.branches, self.frame.place.size + 1
-        total = np.empty(n, dtype=complex)
-        total.real = np.bincount(b.start, current.real, n) - np.bincount(b.end, current.real, n)
-        total.imag = np.bincount(b.start, current.imag, n) - np.bincount(b.end, current.imag, n)
-        return total
+        """Sum of branch currents at each node, ground left out [A]."""
+        parts, n = current.view(float), 2 * self.frame.place.size + 2
+        total = np.bincount(self._starts, parts, n) - np.bincount(self._ends, parts, n)
+        return total.view(complex)[1:]
 
     def _no_state(self, power_va: Complexes, regulation: Regulation, note: str) -> State:
         """The answer where there is none: nothing of the power asked for is in it."""
@@ -247,13 +253,18 @@ class Solver:
             head_kw=0.0,
             head_kvar=0.0,
             losses_kw=0.0,
-            v_pu=self._v_pu(self.flat),
+            v_pu=self._v_pu(np.abs(self.flat)),
             loading_pct=stand.network.loading_pct(self.frame, self.flat[1:]),
         )
 
-    def _v_pu(self, voltage: Complexes) -> Floats:
-        """Moduli of the shown nodes' voltages, shape (node,) [pu]."""
-        return np.asarray(np.abs(voltage[1:][self.frame.place]) / self.frame.base_v)
+    def _v_pu(self, size_v: Floats) -> Floats:
+        """Of the shown nodes, from moduli with ground in front, shape (node,) [pu]."""
+        return np.asarray(size_v[1:][self.frame.place] / self.frame.base_v)
+
+
+def _parts(nodes: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Where the real and the imaginary part of each node's number stand, one after the other."""
+    return np.stack((2 * nodes, 2 * nodes + 1), axis=-1).ravel()
 
 
 def _recalled(kept: OrderedDict[Point, Found], point: Point) -> Found | None:

@@ -160,7 +160,7 @@ def _solved(
         x_hi = program.x_hi.copy()
         x_hi[idle] = 0.0
         program = replace(program, x_hi=x_hi)
-    return replace(solution, wall_s=spent_s), taken
+    return solution if solution.wall_s == spent_s else replace(solution, wall_s=spent_s), taken
 
 
 def _by(site: Site, program: LinearProgram, wall_limit_s: float) -> Solution:
@@ -169,8 +169,7 @@ def _by(site: Site, program: LinearProgram, wall_limit_s: float) -> Solution:
 
 def _room_above_idle_power(program: LinearProgram, columns: Columns, solution: Solution) -> Ints:
     """Columns of caps that lie above a power which the optimum holds below what is expected."""
-    pv = np.flatnonzero(columns.room >= 0)
-    power, room = columns.power[pv], columns.room[pv]
+    power, room = columns.power[columns.pv], columns.room[columns.pv]
     held = solution.x[power] < program.x_hi[power] - SNAP_KW
     raised = (solution.x[room] > SNAP_KW) & (program.x_lo[room] <= 0.0)
     return np.asarray(room[held & raised])

@@ -53,6 +53,8 @@ class Columns(Mapping[Column, int]):
         self.sign = np.where(self._all("p_ch") >= 0, -1.0, 1.0)
         """With which the column beside counts."""
         self.room = self._all("room")
+        self.pv = np.flatnonzero(self.room >= 0)
+        """Places of the PV plants in these arrays, shape (plant,)."""
         self.inject = self._all("q_inj")
         self.absorb = self._all("q_abs")
         self._laid: tuple[tuple[str, ...], Laid] | None = None

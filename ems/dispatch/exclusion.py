@@ -7,6 +7,7 @@ from a full battery). Then, and where a generator lies between off and its least
 branches are solved, the likelier first.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -52,7 +53,7 @@ def solve_exclusive(
         The solution, and the program it is the solution of: the one given, its branches taken.
     """
     best: tuple[Solution, LinearProgram] | None = None
-    best_cost = np.inf
+    best_cost = math.inf
     first: tuple[Solution, LinearProgram] | None = None
     started = time.perf_counter()
     wall_s = 0.0
@@ -74,19 +75,22 @@ def solve_exclusive(
         if cost >= best_cost - 1e-9 * max(1.0, abs(best_cost)):
             continue
         solution = _netted(candidate, solution, pairs)
-        if root and _worst(solution, pairs) is not None:
+        pair = _worst(solution, pairs)
+        if root and pair is not None:
             # Rows that every exclusive point keeps, so that hardly anything is left to branch on.
             open_programs.append(with_hulls(candidate, pairs))
             continue
-        branches = _branches(candidate, solution, pairs, least)
+        branches = _branches(candidate, solution, pair, least)
         if not branches:
             best, best_cost = (solution, candidate), cost
         open_programs += branches
     if best is not None:
         found, taken = best
         short = lost is not None or (late and open_programs)
-        status = SolverStatus.ACCEPTABLE if short else found.status
-        return replace(found, wall_s=wall_s, status=status), taken
+        if short or wall_s != found.wall_s:
+            status = SolverStatus.ACCEPTABLE if short else found.status
+            found = replace(found, wall_s=wall_s, status=status)
+        return found, taken
     if first is None:  # pragma: no cover - the loop runs at least once
         raise AssertionError
     status = first[0].status
@@ -134,10 +138,12 @@ def with_hulls(program: LinearProgram, pairs: Sequence[Pair]) -> LinearProgram:
 
 
 def _branches(
-    program: LinearProgram, solution: Solution, pairs: Sequence[Pair], least: Sequence[Least]
+    program: LinearProgram, solution: Solution, pair: Pair | None, least: Sequence[Least]
 ) -> list[LinearProgram]:
-    """The two ways out of an either-or that is not decided, the likelier last; none left: []."""
-    pair = _worst(solution, pairs)
+    """The two ways out of an either-or that is not decided, the likelier last; none left: [].
+
+    `pair` is the worst that is used both ways.
+    """
     if pair is not None:
         one, other = pair
         ways = [_closed(program, one), _closed(program, other)]
@@ -180,7 +186,7 @@ def _netted(program: LinearProgram, solution: Solution, pairs: Sequence[Pair]) -
 def _both(x: Floats, pairs: Sequence[Pair]) -> Floats:
     """The smaller power of each pair, shape (pair,) [kW]."""
     columns: Ints = np.array(pairs, dtype=np.intp).reshape(-1, 2)
-    return np.asarray(np.min(x[columns], axis=1, initial=np.inf))
+    return np.asarray(np.minimum(x[columns[:, 0]], x[columns[:, 1]]))
 
 
 def _worst(solution: Solution, pairs: Sequence[Pair]) -> Pair | None:

@@ -6,6 +6,7 @@ gets the dispatch that exceeds it least, and is told by how much.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,14 +84,21 @@ def dearest(site: Site, price_usd_per_kwh: float) -> float:
     )
 
 
+def number(*index: Sequence[str]) -> Any:
+    """A parameter that is set at every interval.
+
+    All that comes here is a number; that Pyomo asks for it again takes longer than to set it.
+    """
+    return pyo.Param(*index, mutable=True, initialize=0.0, within=pyo.Any)
+
+
 def add(m: Any, site: Site) -> None:
     """Add `p_grid`, its cost `grid_cost` and its limits to a site's model."""
     for name in ("price", "export_price", "penalty", "peak_kw", "demand_charge", "load_kvar"):
-        m.add_component(name, pyo.Param(mutable=True, initialize=0.0))
+        m.add_component(name, number())
     if is_split(site):
         # Both at once earns where export is dearer, and hides reactive power: see `exclusion`.
-        m.import_max = pyo.Param(mutable=True, initialize=0.0)
-        m.export_max = pyo.Param(mutable=True, initialize=0.0)
+        m.import_max, m.export_max = number(), number()
         m.p_import = pyo.Var(bounds=lambda m: (0.0, m.import_max))
         m.p_export = pyo.Var(bounds=lambda m: (0.0, m.export_max))
         m.p_grid = pyo.Expression(expr=m.p_import - m.p_export)

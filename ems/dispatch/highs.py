@@ -51,7 +51,7 @@ def solve(program: LinearProgram, *, wall_limit_s: float = 30.0) -> Solution:
     small = reduced(program)
     if unkeepable(program, small):
         found = small.unsolved(SolverStatus.INFEASIBLE)
-    elif not np.any(small.free):
+    elif not small.free.any():
         found = small.unsolved(SolverStatus.OPTIMAL)
     else:
         found = _solved(small, wall_limit_s)
@@ -68,7 +68,7 @@ def _solved(small: Reduced, wall_limit_s: float) -> Solution:
     return small.restored(
         Solution(
             x=np.array(found.col_value), row_dual=np.array(found.row_dual),
-            bound_dual=np.array(found.col_dual), status=status, wall_s=0.0,
+            bound_dual=np.array(found.col_dual), status=status, wall_s=0.0, solver="highs",
         )
     )  # fmt: skip
 

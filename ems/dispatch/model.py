@@ -105,12 +105,12 @@ def _build(site: Site) -> Any:
     dg = [d.name for d in site.dgs]
     bes = {d.name: d for d in site.bess}
     for name in ("load_kw", "loss_factor", "cap_worth"):
-        m.add_component(name, pyo.Param(mutable=True, initialize=0.0))
+        m.add_component(name, grid.number())
     for name, index in (
         ("pv_expected", pv), ("pv_room", pv), ("dg_lo", dg), ("dg_hi", dg),
         ("soc", list(bes)), ("soc_lo", list(bes)), ("soc_hi", list(bes)), ("bes_hi", list(bes)),
     ):  # fmt: skip
-        m.add_component(name, pyo.Param(index, mutable=True, initialize=0.0))
+        m.add_component(name, grid.number(index))
 
     # (5) PV: produced up to what is expected; capped some room above that, up to what the sky
     #     can give. Two variables, because a PV setpoint is a cap and not a forecast.
@@ -172,7 +172,7 @@ def _add_reactive(m: Any, site: Site) -> None:
     m.q_inj = pyo.Var(list(q_max), bounds=lambda _m, i: (0.0, q_max[i]))
     m.q_abs = pyo.Var(list(q_max), bounds=lambda _m, i: (0.0, q_max[i]))
     q_per_kw = {d.name: q_max[d.name] / d.full_q_kw for d in site.dgs if q_max[d.name] > 0.0}
-    m.dg_q_free = pyo.Param(list(q_per_kw), mutable=True, initialize=0.0)
+    m.dg_q_free = grid.number(list(q_per_kw))
 
     def runs(m: Any, i: str) -> Any:
         return m.q_inj[i] + m.q_abs[i] <= m.dg_q_free[i] + q_per_kw[i] * m.p_dg[i]

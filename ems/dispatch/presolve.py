@@ -7,7 +7,7 @@ multipliers included. (Andersen & Andersen, Presolving in linear programming,
 DOI 10.1007/BF01586000.)
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ class Reduced:
     """Variables left, shape (variable,)."""
     kept: Bools
     """Rows left, shape (row,)."""
+    taken: Floats
+    """What the fixed variables come to in each row, shape (row,)."""
     defined: Ints
     """Variables that a row defines."""
     by_row: Ints
@@ -61,7 +63,10 @@ class Reduced:
             bound_dual -= p.circles.gradient(x, solution.circle_dual)
         bound_dual[self.free] = solution.bound_dual
         bound_dual[self.defined] = 0.0
-        return replace(solution, x=x, row_dual=row_dual, bound_dual=bound_dual)
+        return Solution(
+            x=x, row_dual=row_dual, bound_dual=bound_dual, status=solution.status,
+            wall_s=solution.wall_s, solver=solution.solver, circle_dual=solution.circle_dual,
+        )  # fmt: skip
 
     def unsolved(self, status: SolverStatus) -> Solution:
         """Nothing to move, or no answer: each variable as near to 0 as its bounds let it."""
@@ -90,34 +95,33 @@ def reduced(program: LinearProgram) -> Reduced:
     fixed[free] = fixed[defined] = 0.0
     shift = a @ fixed
     kept = np.zeros(a.shape[0], dtype=bool)
-    kept[row_of[free[a.indices] & (a.data != 0.0)]] = True
+    kept[row_of[free[a.indices] & a.solid]] = True
     kept[by_row] = False
-    inner = replace(
-        program,
+    inner = LinearProgram(
         c=c[free],
         a=_cut(a, row_of, kept, free),
         row_lo=(program.row_lo - shift)[kept],
         row_hi=(program.row_hi - shift)[kept],
         x_lo=program.x_lo[free],
         x_hi=program.x_hi[free],
+        circles=program.circles,
     )
     return Reduced(
-        program=inner, original=program, fixed=fixed, free=free, kept=kept,
+        program=inner, original=program, fixed=fixed, free=free, kept=kept, taken=shift,
         defined=defined, by_row=by_row, by_coef=by_coef,
     )  # fmt: skip
 
 
 def unkeepable(program: LinearProgram, reduced: Reduced) -> bool:
     """Whether a row that was taken out, or a pair of bounds, contradicts itself."""
-    if np.any(program.x_lo > program.x_hi):
+    if (program.x_lo > program.x_hi).any():
         return True
     still = ~reduced.kept
     still[reduced.by_row] = False
-    rows = (program.a @ reduced.fixed)[still]
+    rows = reduced.taken[still]
     slop = 1e-7 * np.maximum(1.0, np.abs(rows))
-    return bool(
-        np.any(rows < program.row_lo[still] - slop) or np.any(rows > program.row_hi[still] + slop)
-    )
+    below, above = program.row_lo[still] - slop, program.row_hi[still] + slop
+    return bool(((rows < below) | (rows > above)).any())
 
 
 def _defined(program: LinearProgram, row_of: Ints) -> tuple[Ints, Ints, Floats]:
@@ -127,7 +131,7 @@ def _defined(program: LinearProgram, row_of: Ints) -> tuple[Ints, Ints, Floats]:
     boundless = np.isneginf(program.x_lo) & np.isposinf(program.x_hi) & (count == 1)
     if program.circles is not None:
         boundless[program.circles.i] = boundless[program.circles.j] = False
-    entries = np.flatnonzero(boundless[a.indices] & (a.data != 0.0))
+    entries = (boundless[a.indices] & a.solid).nonzero()[0]
     rows = row_of[entries]
     entries = entries[program.row_lo[rows] == program.row_hi[rows]]
     rows = row_of[entries]
@@ -173,12 +177,12 @@ def _priced_out(
 
 def _cut(a: Sparse, row_of: Ints, rows: Bools, columns: Bools) -> Sparse:
     """Some rows and columns of a matrix, without its zeros."""
-    entries = rows[row_of] & columns[a.indices] & (a.data != 0.0)
-    number = np.cumsum(columns) - 1
+    entries = (rows[row_of] & columns[a.indices] & a.solid).nonzero()[0]
+    number = columns.cumsum() - 1
     lengths = np.bincount(row_of[entries], minlength=a.shape[0])[rows]
+    starts = np.zeros(len(lengths) + 1, dtype=np.intp)
+    lengths.cumsum(out=starts[1:])
     return Sparse(
-        a.data[entries],
-        number[a.indices[entries]],
-        np.concatenate([[0], np.cumsum(lengths)]),
+        a.data[entries], number[a.indices[entries]], starts,
         (len(lengths), int(np.count_nonzero(columns))),
-    )
+    )  # fmt: skip

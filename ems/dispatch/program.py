@@ -20,12 +20,13 @@ class Sparse:
     small program. Products add up in the same order.
     """
 
-    __slots__ = ("_row_of", "data", "indices", "indptr", "shape")
+    __slots__ = ("_row_of", "_solid", "data", "indices", "indptr", "shape")
 
     def __init__(self, data: Floats, indices: Ints, indptr: Ints, shape: tuple[int, int]) -> None:
         """Take columns as `indices`; row i has the entries from `indptr[i]` to `indptr[i + 1]`."""
         self.data, self.indices, self.indptr, self.shape = data, indices, indptr, shape
         self._row_of: Ints | None = None
+        self._solid: NDArray[np.bool_] | None = None
 
     @classmethod
     def of(cls, matrix: Any) -> "Sparse":
@@ -48,6 +49,13 @@ class Sparse:
         if self._row_of is None:
             self._row_of = np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
         return self._row_of
+
+    @property
+    def solid(self) -> NDArray[np.bool_]:
+        """Which entries are no zeros."""
+        if self._solid is None:
+            self._solid = self.data != 0.0
+        return self._solid
 
     @property
     def nnz(self) -> int:

@@ -66,14 +66,14 @@ def with_rows(
         (top.shape[0] + k, n + k),
     )
     return (
-        replace(
-            program,
+        LinearProgram(
             c=np.concatenate([program.c, np.full(k, penalty)]),
             a=a,
             row_lo=np.concatenate([program.row_lo, np.full(k, -np.inf)]),
             row_hi=np.concatenate([program.row_hi, block.bound / scale]),
             x_lo=np.concatenate([program.x_lo, np.zeros(k)]),
             x_hi=np.concatenate([program.x_hi, np.full(k, np.inf)]),
+            circles=program.circles,
         ),
         Elastic(first_row=top.shape[0], first_slack=n, scale=scale, rows=block),
     )

@@ -1,7 +1,8 @@
 """The feeder with its voltages corrected: what the decision is proved on."""
 
+from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from ems.mismatch.spread import Shift, reach_of, spread
 from ems.ports import Network
 
 Floats = NDArray[np.float64]
+
+FLOWS_KEPT = 12
+"""Load flows that are kept, as many as the model keeps."""
 
 
 def corrected(site: Site, network: Network, found: Mapping[str, BusMismatch]) -> Network:
@@ -35,6 +39,10 @@ class Corrected:
     """The model, uncorrected."""
     shift: Shift
     limits: Limits
+    known: deque[tuple[LoadFlow, LoadFlow]] = field(
+        default_factory=lambda: deque(maxlen=FLOWS_KEPT)
+    )
+    """The model's last load flows, and what was made of each: they are judged, then linearised."""
 
     @property
     def regulated(self) -> bool:
@@ -54,11 +62,16 @@ class Corrected:
         return CorrectedLinearisation(model=model, flow=self._corrected(model.flow))
 
     def _corrected(self, flow: LoadFlow) -> LoadFlow:
+        for model, made in self.known:
+            if model is flow:
+                return made
         v, limits = flow.v_pu, self.limits
         up = (v - limits.v_min_pu) / (limits.v_max_pu - limits.v_min_pu)
-        share = np.clip(5.0 * up - 2.0, 0.0, 1.0)
+        share = np.minimum(np.maximum(5.0 * up - 2.0, 0.0), 1.0)
         lower, upper = self.shift.lower_pu, self.shift.upper_pu
-        return replace(flow, v_pu=np.where(v > 0.0, v + lower + share * (upper - lower), 0.0))
+        found = replace(flow, v_pu=np.where(v > 0.0, v + lower + share * (upper - lower), 0.0))
+        self.known.append((flow, found))
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -6,9 +6,8 @@ and in full, and fades over the following cycles. Where it would RELAX a limit i
 far as it exceeds what a meter may be wrong by, and after several cycles that agree.
 """
 
+import math
 from collections.abc import Iterator, Mapping
-
-import numpy as np
 
 from ems.clock import INTERVAL
 from ems.domain import (
@@ -117,7 +116,7 @@ def _measured(site: Site, snapshot: Snapshot) -> Mapping[str, float]:
     for der in site.ders:
         reading = snapshot.ders[der.name]
         v = reading.v_pu
-        if reading.quality is Quality.GOOD and v is not None and np.isfinite(v) and v > 0.0:
+        if reading.quality is Quality.GOOD and v is not None and math.isfinite(v) and v > 0.0:
             readings.setdefault(der.bus.upper(), []).append(v)
     return {bus: sum(values) / len(values) for bus, values in readings.items()}
 
@@ -153,7 +152,7 @@ def _learnt(
             first_pu=0.0,
             cycles=0,
         )
-    seen = float(np.clip(measured - modelled, -feedback.max_pu, feedback.max_pu))
+    seen = min(max(measured - modelled, -feedback.max_pu), feedback.max_pu)
     filtered = seen + FILTER**intervals * (old.filtered_pu - seen)
     same_side = old.cycles > 0 and seen * old.first_pu > 0.0
     # Cycles asked for by hand, one upon the other, tell nothing new.

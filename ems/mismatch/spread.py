@@ -5,7 +5,7 @@ the bus, the part that it raises at the node is the part of the bus' impedance t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -42,6 +42,33 @@ class Reach:
     """Impedance shared with every node, shape (row, node), relative."""
     own: Floats
     """The row's bus with itself, shape (row,), relative."""
+    _near: dict[tuple[int, ...], "Near"] = field(default_factory=dict)
+    """Of the rows asked for last."""
+
+    def near(self, rows: tuple[int, ...]) -> "Near":
+        """Which of some rows is nearest to each node; found once for as long as they stay so."""
+        found = self._near.get(rows)
+        if found is None:
+            which = np.array(rows)
+            nearest = np.argmax(self.shared[which], axis=0)
+            shared = self.shared[which[nearest], np.arange(self.shared.shape[1])]
+            part = np.clip(shared / self.own[which][nearest], 0.0, 1.0)
+            found = Near(row=nearest, part=part, distance=self.own[which])
+            self._near.clear()
+            self._near[rows] = found
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Near:
+    """Of every node the row with which it shares the most impedance."""
+
+    row: NDArray[np.intp]
+    """As a place among the rows asked for, shape (node,)."""
+    part: Floats
+    """What it shares with that row, of the row's own, shape (node,) [1]."""
+    distance: Floats
+    """Of the rows asked for, shape (row asked for,), relative."""
 
 
 def spread(reach: Reach, found: Mapping[str, BusMismatch]) -> Shift:
@@ -66,13 +93,10 @@ def _spread(reach: Reach, values: Mapping[str, float]) -> Floats:
     for bus, value in known.items():
         row = reach.group[bus]
         worst[row] = max(value, worst.get(row, value))
-    rows = np.array(list(worst))
     shift = np.array(list(worst.values()))
-    nearest = np.argmax(reach.shared[rows], axis=0)
-    shared = reach.shared[rows[nearest], np.arange(reach.shared.shape[1])]
-    part = np.clip(shared / reach.own[rows][nearest], 0.0, 1.0)
-    common = _common(reach.own[rows], shift)
-    result = np.maximum(0.0, common + part * (shift[nearest] - common))
+    near = reach.near(tuple(worst))
+    common = _common(near.distance, shift)
+    result = np.maximum(0.0, common + near.part * (shift[near.row] - common))
     for bus, value in known.items():
         result[reach.nodes[bus]] = value
     return result
@@ -87,9 +111,12 @@ def _common(distance: Floats, shift: Floats) -> float:
     spread_out = len(shift) > 1 and np.ptp(distance) > 0.05 * distance.max()
     if not spread_out or not (np.all(shift > 0.0) or np.all(shift < 0.0)):
         return 0.0
-    _, at_head = np.polyfit(distance, shift, 1)
+    # The least-squares line, at distance 0.
+    away = distance - distance.mean()
+    mean = shift.mean()
+    at_head = mean - distance.mean() * float(away @ (shift - mean)) / float(away @ away)
     sign, least = np.sign(shift[0]), np.min(np.abs(shift))
-    return float(sign * np.clip(sign * at_head, 0.0, least))
+    return float(sign * min(max(sign * at_head, 0.0), least))
 
 
 _REACH: "WeakKeyDictionary[Network, Reach]" = WeakKeyDictionary()
