@@ -193,14 +193,18 @@ class DayState:
         return cls(devices=devices)
 
     def agrees(self, other: "DayState") -> bool:
-        """Whether the next day goes alike from both, as far as devices and taps tell.
+        """Whether the next day goes alike from both, as far as devices, taps and a peak tell.
 
         What feedback remembers of measured voltages is not compared.
         """
         if self.devices.keys() != other.devices.keys():
             return False
         pairs = [(d, other.devices[name]) for name, d in self.devices.items()]
-        return self.regulation == other.regulation and all(_alike(a, b) for a, b in pairs)
+        return (
+            self.regulation == other.regulation
+            and abs(_peak_kw(self) - _peak_kw(other)) <= SAME_KW
+            and all(_alike(a, b) for a, b in pairs)
+        )
 
     def to_bytes(self) -> bytes:
         """As compressed JSON; the same state gives the same bytes."""
@@ -257,6 +261,14 @@ def utc(start: np.datetime64) -> datetime:
 def kinds_of(day: DayInput, pvs: tuple[Pv, ...]) -> Ints:
     """Kind of each PV plant in the site's order, shape (plant,)."""
     return np.array([day.kind[pv.name] for pv in pvs], dtype=np.int64)
+
+
+def _peak_kw(state: DayState) -> float:
+    """Highest import of the month that the cycle knows of; 0 where none is charged [kW]."""
+    if state.previous is None:
+        return 0.0
+    last = state.previous.secured.dispatch
+    return 0.0 if last.peak_kw is None else max(last.peak_kw, last.grid_kw)
 
 
 def _alike(a: DeviceState, b: DeviceState) -> bool:

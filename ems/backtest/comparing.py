@@ -20,11 +20,16 @@ class Bought:
     """Highest import [kW]."""
 
 
+def month_of(day: str) -> str:
+    """`2019-06` of `2019-06-03`."""
+    return day[: len("2019-06")]
+
+
 def demand_usd(site: Site, by_day: Mapping[str, Bought]) -> float:
     """Each local month's highest import at its price [$]."""
     peaks_kw: dict[str, float] = {}
     for day, bought in by_day.items():
-        month = day[: len("2019-06")]
+        month = month_of(day)
         peaks_kw[month] = max(peaks_kw.get(month, 0.0), bought.peak_kw)
     return site.demand_charge_usd_per_kw * sum(peaks_kw.values())
 

@@ -43,3 +43,24 @@ def broken(over: Mapping[str, float], tolerance: float = TOLERANCE_KW) -> list[s
         tolerance: how much is round-off [kW], [kvar].
     """
     return [name for name, value in over.items() if value > tolerance]
+
+
+def beyond_in_words(name: str, over: float, site: Site) -> str:
+    """How far a limit is exceeded, for people.
+
+    Args:
+        name: of a limit that the site has, one of `LIMITS`.
+        over: how far beyond it [kW], [kvar].
+        site: with its limits.
+    """
+    match name:
+        case "import_over_kw":
+            return f"{(site.import_limit_kw or 0.0) + over:.0f} kW imported, {_more(over)}"
+        case "export_over_kw":
+            return f"{(site.export_limit_kw or 0.0) + over:.0f} kW exported, {_more(over)}"
+        case _:
+            return f"{over:.0f} kvar more than the power factor {site.power_factor_min:g} allows"
+
+
+def _more(over: float) -> str:
+    return f"{over:.1f} kW more than allowed"

@@ -12,6 +12,7 @@ from ems.backtest.lived import Lived
 from ems.backtest.policies import (
     DECIDED,
     PLANNED,
+    Felt,
     funnels,
     planned_to_end,
     policy_of,
@@ -133,9 +134,13 @@ class _Day:
             record = run_cycle(site, policy, price, self.ports, self._starts[i], self.previous)
             self.previous = record
         elif case.method == "rules":
-            pv_kw = sum(devices.p_kw[pv.name] for pv in case.site.pvs)
+            now = Felt(
+                pv_kw=sum(devices.p_kw[pv.name] for pv in case.site.pvs),
+                sun_kw=sum(devices.available_kw.values()),
+                generating=any(devices.p_kw[dg.name] > 0.0 for dg in case.site.dgs),
+            )
             rules = rules_of(case.site, self.network)
-            devices.write(rules.commands(case.site, pv_kw, self._before_kw[i], price))
+            devices.write(rules.commands(case.site, now, self._before_kw[i], price))
         else:
             devices.write(uncontrolled(case.site))
         for name, bound in bounds.items():

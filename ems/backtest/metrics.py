@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from ems.backtest.comparing import Bought, compared, demand_usd
+from ems.backtest.comparing import Bought, compared, demand_usd, month_of
 from ems.backtest.connection import LIMITS, TOLERANCE_KW
 from ems.backtest.keeping import TIMING, ChainKey, days_of
 from ems.clock import INTERVAL
@@ -45,7 +45,10 @@ class Metrics:
     dg_cost_usd: float
     """Fuel alone [$]."""
     demand_usd: float
-    """Demand charge: each month's highest import at its price; not in `cost_usd` [$]."""
+    """Demand charge: each month's highest import at its price, of a part of a month the whole
+    charge; not in `cost_usd` [$]."""
+    months: int
+    """Calendar months of which there is a day."""
     load_kwh: float
     imported_kwh: float
     exported_kwh: float
@@ -112,6 +115,11 @@ class Metrics:
     """Of it, what is above the oracle's; None: there is none, or it broke limits itself [$]."""
 
     @property
+    def total_usd(self) -> float:
+        """All that is paid: energy, fuel and demand charge [$]."""
+        return self.cost_usd + self.demand_usd
+
+    @property
     def curtailed_kwh(self) -> float:
         """PV energy that was available and not used [kWh]."""
         return self.pv_available_kwh - self.pv_kwh
@@ -130,7 +138,7 @@ class Metrics:
         """All of it, as JSON holds it."""
         apart = ("chain", "by_day")
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in apart}
-        more = ("curtailed_kwh", "curtailed_pct", "interval_ms")
+        more = ("total_usd", "curtailed_kwh", "curtailed_pct", "interval_ms")
         return asdict(self.chain) | values | {name: getattr(self, name) for name in more}
 
 
@@ -261,6 +269,7 @@ def _chain(key: ChainKey, paths: Iterable[Path], site: Site) -> Metrics:
         cost_usd=sums.of["cost_usd"],
         dg_cost_usd=sums.of["dg_cost_usd"],
         demand_usd=demand_usd(site, sums.by_day),
+        months=len({month_of(day) for day in sums.by_day}),
         load_kwh=sums.kwh("load_kw"),
         imported_kwh=sums.kwh("imported"),
         exported_kwh=sums.kwh("exported"),

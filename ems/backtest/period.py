@@ -41,6 +41,24 @@ class Period:
         return tuple(d for d in every if intervals_of(d, self.zone))
 
 
+def parts_of_months(first: date, last: date) -> tuple[str, ...]:
+    """Calendar months that a period holds in part only, as `5 of 30 days of June 2019`.
+
+    Args:
+        first: local day.
+        last: local day, included.
+    """
+    found, month = [], first.replace(day=1)
+    while month <= last:
+        following = (month + 31 * ONE_DAY).replace(day=1)
+        held = (min(last + ONE_DAY, following) - max(first, month)).days
+        whole = (following - month).days
+        if held < whole:
+            found.append(f"{held} of {whole} days of {month:%B %Y}")
+        month = following
+    return tuple(found)
+
+
 def midnight(day: date, zone: str) -> datetime:
     """When a local day begins, UTC; where the clock leaps over midnight, when it leaps."""
     local = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone))

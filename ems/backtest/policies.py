@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 
@@ -174,42 +174,76 @@ def planned_to_end(case: Case, policy: Policy, intervals_left: int) -> Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Self-consumption as sites do it without an EMS: every device by a rule of its own.
+    """What a good engineer sets up without an EMS: fixed settings, an interlock, and a merit order.
 
-    PV stands under one cap for ever, which is safe at lowest load with everything else at its
-    worst. Generators run where energy from the grid costs more than theirs. Batteries charge from
-    what PV gives beyond the load, and discharge into the load that is left. Nobody gives Q.
+    PV stands under one of two caps, each safe at lowest load with everything else at its worst: a
+    wide one while all generators are at a standstill, a narrow one while any runs. Generators run
+    where energy from the grid costs more than theirs, and where that saves more than the sun they
+    take the room of, by the irradiance that is measured. Batteries charge from what PV gives beyond
+    the load, and discharge into the load that is left. Nobody gives Q.
     """
 
     pv_share: float
-    """Cap of every plant over its rating [1]."""
+    """Cap of every plant over its rating while no generator runs [1]."""
+    beside_share: float
+    """Likewise while one does [1]."""
     other_share: float
     """Most of its rating that any other device may give or take: 1 where that is safe [1]."""
 
     def commands(
-        self, site: Site, pv_kw: float, load_kw: float, price_usd_per_kwh: float
+        self, site: Site, now: "Felt", load_kw: float, price_usd_per_kwh: float
     ) -> list[Command]:
         """What the devices do in an interval.
 
         Args:
             site: the devices.
-            pv_kw: what all plants make now [kW].
+            now: what is measured of them.
             load_kw: of the segment now [kW].
             price_usd_per_kwh: of energy from the grid [$/kWh].
         """
-        found = [_command(pv, cap_kw=self.pv_share * pv.rated_kw) for pv in site.pvs]
-        left_kw = load_kw - pv_kw
-        for dg in site.dgs:
-            most_kw = self.other_share * dg.rated_kw
-            runs = price_usd_per_kwh > dg.cost_usd_per_kwh and most_kw >= dg.min_kw
-            found.append(_command(dg, p_kw=most_kw if runs else 0.0))
+        asked_kw = self._generators_kw(site, now.sun_kw, price_usd_per_kwh)
+        runs = now.generating or any(kw > 0.0 for kw in asked_kw.values())
+        share = self.beside_share if runs else self.pv_share
+        found = [_command(pv, cap_kw=share * pv.rated_kw) for pv in site.pvs]
+        found += [_command(dg, p_kw=asked_kw[dg.name]) for dg in site.dgs]
+        left_kw = load_kw - now.pv_kw
         if left_kw > 0.0:
-            left_kw = max(left_kw - sum(c.p_kw or 0.0 for c in found), 0.0)
+            left_kw = max(left_kw - sum(asked_kw.values()), 0.0)
         # Batteries share the rest by their size, so none goes before another.
         most_kw = self.other_share * sum(bes.rated_kw for bes in site.bess)
         part = min(max(left_kw / most_kw, -1.0), 1.0) if most_kw > 0.0 else 0.0
         found += [_command(bes, p_kw=part * self.other_share * bes.rated_kw) for bes in site.bess]
         return found
+
+    def _generators_kw(
+        self, site: Site, sun_kw: float, price_usd_per_kwh: float
+    ) -> Mapping[str, float]:
+        """All that pay, or none: either position of the interlock is for all of them."""
+        asked_kw, saved = {}, 0.0
+        for dg in site.dgs:
+            most_kw = self.other_share * dg.rated_kw
+            pays = price_usd_per_kwh > dg.cost_usd_per_kwh and most_kw >= dg.min_kw
+            asked_kw[dg.name] = most_kw if pays else 0.0
+            saved += (price_usd_per_kwh - dg.cost_usd_per_kwh) * asked_kw[dg.name]
+        rated_kw = sum(pv.rated_kw for pv in site.pvs)
+        wide_kw, narrow_kw = (
+            min(sun_kw, share * rated_kw) for share in (self.pv_share, self.beside_share)
+        )
+        if saved <= price_usd_per_kwh * (wide_kw - narrow_kw):
+            return dict.fromkeys(asked_kw, 0.0)
+        return asked_kw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Felt:
+    """What rules go by."""
+
+    pv_kw: float
+    """What all plants make [kW]."""
+    sun_kw: float
+    """What they would without a cap, by the irradiance measured beside them [kW]."""
+    generating: bool
+    """Whether any generator still runs."""
 
 
 def uncontrolled(site: Site) -> list[Command]:
@@ -220,9 +254,19 @@ def uncontrolled(site: Site) -> list[Command]:
 @lru_cache(maxsize=64)  # sites of a study
 def rules_of(site: Site, network: Network) -> Rules:
     """The rules of a site, their shares found by load flows at the corners of what may happen."""
-    other = _largest(lambda share: _is_safe(site, network, 0.0, share))
-    pv = _largest(lambda share: _is_safe(site, network, share, other))
-    return Rules(pv_share=pv, other_share=other)
+    # No generator is to make a battery wait: both keep one share, found without any sun.
+    other = _largest(lambda share: _is_safe(site, network, Most(pv=0.0, dg=share, bes=share)))
+    beside = _largest(lambda share: _is_safe(site, network, Most(pv=share, dg=other, bes=other)))
+    alone = _largest(lambda share: _is_safe(site, network, Most(pv=share, dg=0.0, bes=other)))
+    return Rules(pv_share=max(alone, beside), beside_share=beside, other_share=other)
+
+
+class Most(NamedTuple):
+    """Most of their ratings that devices of each kind come to [1]."""
+
+    pv: float
+    dg: float
+    bes: float
 
 
 def _largest(safe: Callable[[float], bool]) -> float:
@@ -236,15 +280,15 @@ def _largest(safe: Callable[[float], bool]) -> float:
     return lo
 
 
-def _is_safe(site: Site, network: Network, pv_share: float, other_share: float) -> bool:
+def _is_safe(site: Site, network: Network, most: Most) -> bool:
     """Whether no corner breaks what it would not break with every device off."""
     for load_kw in (site.load_min_kw, site.load_max_kw):
         idle = _broken(site, network, load_kw, {})
-        for pv, dg, bes in product((0.0, pv_share), (0.0, other_share), (-1.0, 0.0, 1.0)):
+        for pv, dg, bes in product((0.0, most.pv), (0.0, most.dg), (-1.0, 0.0, 1.0)):
             # A battery charges from what PV gives, or for its way back.
             p_kw = {d.name: pv * d.rated_kw for d in site.pvs}
             p_kw |= {d.name: dg * d.rated_kw for d in site.dgs}
-            p_kw |= {d.name: bes * other_share * d.rated_kw for d in site.bess}
+            p_kw |= {d.name: bes * most.bes * d.rated_kw for d in site.bess}
             if _broken(site, network, load_kw, p_kw) - idle:
                 return False
     return True

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from typing import Any, Protocol
@@ -113,8 +114,10 @@ class LocalPool:
             worker.end()
 
     def _asked(self, number: int, task: Task) -> Answer | None:
-        """A process' answer; None where it died over it."""
+        """A process' answer; None where it died over it, or none is to be started any more."""
         worker = self._worker(number)
+        if worker is None:
+            return None
         try:
             worker.pipe.send(task)
             answer: Answer = worker.pipe.recv()
@@ -125,11 +128,12 @@ class LocalPool:
             return None
         return answer
 
-    def _worker(self, number: int) -> "_Worker":
+    def _worker(self, number: int) -> "_Worker | None":
+        """The process of a thread; None: what was closed starts none."""
         with self._starting, _environment(ONE_THREAD):
-            if number not in self._workers:
+            if number not in self._workers and not self._closed:
                 self._workers[number] = _Worker()
-            return self._workers[number]
+            return self._workers.get(number)
 
 
 class _Worker:
@@ -140,7 +144,14 @@ class _Worker:
         spawn = multiprocessing.get_context("spawn")
         self.pipe, theirs = spawn.Pipe()
         self.process = spawn.Process(target=_answer_tasks, args=(theirs,), daemon=True)
-        self.process.start()
+        # Ctrl-C goes to all processes of a terminal. One that is still importing cannot ignore it
+        # yet, so it inherits it blocked; starting the tracker, once, would unblock it again.
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()  # so that the pipe ends with the process
 
     def end(self) -> None:

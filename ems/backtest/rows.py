@@ -18,9 +18,8 @@ import pyarrow as pa
 
 from ems.backtest.case import Case, DayInput
 from ems.backtest.connection import LIMITS, MODEL_KW, beyond, broken
-from ems.backtest.devices import HOURS
 from ems.constrain.cases import TOLERANCE_PU
-from ems.domain import CycleRecord, Dispatch, LoadFlow, Site, Verified
+from ems.domain import Bill, CycleRecord, LoadFlow, Site, Verified
 
 TIMING: Final = "s."
 """Prefix of the columns that tell wall times: two runs differ in them, and in nothing else."""
@@ -218,31 +217,20 @@ def decided(record: CycleRecord | None, flow: LoadFlow, site: Site) -> dict[str,
 
 def _costs(record: CycleRecord, site: Site) -> dict[str, float | None]:
     """Of a decision; what limits cost it only where it is an optimum."""
-    held = _bill(record.secured.dispatch, site)
+    held = Bill.of(site, record.secured.dispatch)
     found: dict[str, float | None] = {
-        "model_cost_usd_per_h": held[0],
-        "model_demand_usd": held[1],
+        "model_cost_usd_per_h": held.energy_usd_per_h,
+        "model_demand_usd": held.demand_usd,
     }
     if record.status != "verified" or not isinstance(record.secured, Verified):
         return found
-    free = _bill(record.free, site)
+    free = Bill.of(site, record.free)
     return found | {
-        "compliance_usd_per_h": held[0] - free[0],
-        "compliance_demand_usd": held[1] - free[1],
+        "compliance_usd_per_h": held.energy_usd_per_h - free.energy_usd_per_h,
+        "compliance_demand_usd": held.demand_usd - free.demand_usd,
         # It is a difference of objectives, which hold a new peak as a rate: not told apart there.
-        "caution_usd_per_h": None if held[1] else record.secured.caution_usd_per_h,
+        "caution_usd_per_h": None if held.demand_usd else record.secured.caution_usd_per_h,
     }
-
-
-def _bill(dispatch: Dispatch, site: Site) -> tuple[float, float]:
-    """Energy and fuel, and what a new peak costs once [$/h], [$].
-
-    A dispatch has both in one rate, as if the peak rose in every hour by what it rises now.
-    """
-    peak_kw = dispatch.peak_kw
-    rise_kw = 0.0 if peak_kw is None else max(dispatch.grid_kw - peak_kw, 0.0)
-    demand_usd = site.demand_charge_usd_per_kw * rise_kw
-    return dispatch.cost_usd_per_h - demand_usd / HOURS, demand_usd
 
 
 def timing(stage_s: Mapping[str, float], truth_s: float, total_s: float) -> dict[str, object]:

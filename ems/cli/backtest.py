@@ -120,7 +120,7 @@ def backtest(
     The cycle is the service's own; the feeder it acts on is another one, with errors of its own.
     Interrupted, the same command goes on. Ends with code 3 where days failed, and 130 after Ctrl-C.
     """
-    with _going_on():
+    with going_on("days that are done are kept"):
         if report_only:
             told = {"ok": True, "report": _report(_folder_of_results(out))}
             print_json(told) if as_json else click.echo(told["report"])
@@ -143,13 +143,13 @@ def backtest(
 
 
 @contextmanager
-def _going_on() -> Iterator[None]:
-    """Say how to go on after Ctrl-C, whenever it comes."""
+def going_on(kept: str) -> Iterator[None]:
+    """Say what is kept and how to go on after Ctrl-C, whenever it comes."""
     try:
         yield
     except KeyboardInterrupt:
         again = shlex.join(["geems", *sys.argv[1:]])
-        click.echo(f"interrupted; days that are done are kept. Go on with\n  {again}", err=True)
+        click.echo(f"interrupted; {kept}. Go on with\n  {again}", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
 
 

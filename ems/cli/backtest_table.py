@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -11,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ems.backtest.case import SAME_SOC_PCT
+from ems.backtest.period import parts_of_months
 
 if TYPE_CHECKING:
     from ems.backtest.running import Told
@@ -21,6 +23,7 @@ Line = tuple[str, str, float, int]
 COST: tuple[Line, ...] = (
     ("grid energy and fuel, $", "cost_usd", 1, 0),
     ("demand charge, $", "demand_usd", 1, 0),
+    ("together, $", "total_usd", 1, 0),
     ("of both on days all have, $", "compared_usd", 1, 0),
     ("of it more than the oracle, $", "regret_usd", 1, 0),
     ("for limits, energy and fuel, $", "compliance_usd", 1, 0),
@@ -110,6 +113,8 @@ def _table(title: str, rows: Sequence[Mapping[str, Any]], lines: Sequence[Line])
     for name, key, over, decimals in lines:
         if key == "compared_usd" and all(r["compared_days"] == r["days"] for r in rows):
             continue
+        if key == "total_usd" and not any(r["demand_usd"] for r in rows):
+            continue
         if key not in OPTIONAL or any(row[key] for row in rows):
             table.add_row(name, *(_cell(row[key], over, decimals) for row in rows))
     return table
@@ -128,6 +133,8 @@ def _words(document: Mapping[str, Any]) -> Iterator[str]:
             "service."
         )
     yield from _compared(rows)
+    if any(row["demand_usd"] for row in rows):
+        yield from _parts_of_months(document)
     seeds = {row["seeds"] for row in rows}
     if seeds != {1}:
         yield f"Means of {max(seeds)} seeds; broken, overloaded and unverified are sums."
@@ -154,6 +161,17 @@ def _words(document: Mapping[str, Any]) -> Iterator[str]:
     more = len(document["failed"]) - SHOWN
     if more > 0:
         yield f"! and {more} more days, in failed.json"
+
+
+def _parts_of_months(document: Mapping[str, Any]) -> Iterator[str]:
+    """Whose demand charge is of fewer days than it is paid for."""
+    first, last = (date.fromisoformat(document[key]) for key in ("from", "to"))
+    parts = parts_of_months(first, last)
+    if parts:
+        yield (
+            "The demand charge is that of whole months, by the highest import of the days there "
+            f"are ({' and '.join(parts)})."
+        )
 
 
 def _compared(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -115,6 +115,7 @@ def _address(host: str | None, options: dict[str, Any]) -> "DeviceAddress":
         raise click.UsageError("a serial line has neither --port nor --tls")
     if options["server_name"] is not None and tls is None:
         raise click.UsageError("--server-name belongs to --tls")
+    _check_host(host)
     from ems.domain import DeviceAddress
     from ems.domain.address import MODBUS_PORT, MODBUS_TLS_PORT, SerialLine, TlsFiles
 
@@ -134,6 +135,23 @@ def _address(host: str | None, options: dict[str, Any]) -> "DeviceAddress":
             else SerialLine(path=serial, baud=options["baud"], parity=options["parity"])
         ),
     )
+
+
+def _check_host(text: str | None) -> None:
+    """Refuse what no resolver can be asked for, before anything waits for it.
+
+    Raises:
+        UsageError: it is neither a name nor an address; a port behind it is named.
+    """
+    from ems.settings.hosts import host
+
+    try:
+        host(text or "localhost")
+    except ValueError as fault:
+        name, colon, port = (text or "").rpartition(":")
+        if colon and port.isdecimal():
+            raise click.UsageError(f"{text} names a port: write {name} --port {port}") from fault
+        raise click.UsageError(str(fault)) from fault
 
 
 def _check_files(address: "DeviceAddress") -> None:

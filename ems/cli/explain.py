@@ -208,7 +208,12 @@ def _sums(ledger: "Ledger") -> Iterator[str]:
     """The ledger's closing lines."""
     yield (
         f"Compliance: {ledger.compliance_usd_per_h:.2f} $/h of energy and fuel, "
-        f"{ledger.compliance_usd:.2f} $ in this quarter of an hour."
+        f"{ledger.compliance_usd:.2f} $ in this quarter of an hour"
+        + (
+            f", {ledger.compliance_demand_usd:.2f} $ of it for a new peak of the month, once."
+            if ledger.compliance_demand_usd
+            else "."
+        )
     )
     if not ledger.limits:
         return

@@ -94,7 +94,8 @@ def _told(record: "CycleRecord") -> dict[str, Any]:
     return {
         "status": record.status,
         "sentence": ledger.sentence,
-        "cost_usd_per_h": decided.cost_usd_per_h,
+        "cost_usd_per_h": ledger.energy_usd_per_h(decided),
+        "demand_usd": ledger.demand_usd,
         "compliance_usd_per_h": ledger.compliance_usd_per_h,
         "grid_kw": decided.grid_kw,
         "losses_kw": flow.losses_kw,
@@ -175,6 +176,7 @@ def _rows(record: "CycleRecord") -> Iterator[tuple[str, str]]:
     yield "status", told["status"]
     for title, key in (
         ("energy and fuel [$/h]", "cost_usd_per_h"),
+        ("a new peak costs, once [$]", "demand_usd"),
         ("keeping the limits costs [$/h]", "compliance_usd_per_h"),
         ("from the grid [kW]", "grid_kw"),
         ("losses [kW]", "losses_kw"),

@@ -44,14 +44,20 @@ def init(directory: str, example: str) -> None:
 @site_argument
 @json_option
 def validate(site: str, *, as_json: bool) -> None:
-    """Check a site file and its feeder, and name all faults at once."""
+    """Check a site file and its feeder, and name all faults at once.
+
+    A file that holds nothing but [ieee2030_5] and [store] is checked as that server's.
+    """
+    from ems.cli.server_check import is_server_file, server_faults
     from ems.cli.site_check import all_faults, remarks
 
-    faults = all_faults(Path(site))
+    alone = is_server_file(Path(site))
+    faults, notes = server_faults(Path(site)) if alone else (all_faults(Path(site)), [])
     if faults:
         print_faults(faults)
         raise click.exceptions.Exit(Exit.BAD_INPUT)
-    notes = remarks(Path(site))
+    if not alone:
+        notes = remarks(Path(site))
     if as_json:
         print_json({"ok": True, "faults": [], "notes": notes})
     else:

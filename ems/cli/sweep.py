@@ -1,15 +1,13 @@
 """`geems sweep`: backtests along one quantity: PV at a bus, forecast error, battery size."""
 
-import shlex
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from ems.cli.backtest import INTERRUPTED
+from ems.cli.backtest import going_on
 from ems.cli.coordinate import Number
 from ems.cli.outcome import Exit, json_option, print_json, site_argument
 from ems.cli.sweep_input import battery_faults, bus_faults, numbers, study_asked
@@ -61,6 +59,23 @@ def _common(command: F) -> F:
     return command
 
 
+def _interruptible(kept: str) -> Callable[[F], F]:
+    """After Ctrl-C, whenever it comes: say what is kept, and how to go on."""
+
+    def of(command: F) -> F:
+        @wraps(command)
+        def told(*args: Any, **values: Any) -> Any:
+            with going_on(kept):
+                return command(*args, **values)
+
+        return cast(F, told)
+
+    return of
+
+
+KEPT = "days that are done are kept"
+
+
 @click.group()
 def sweep() -> None:
     """Backtests along one quantity, with a table and a plot."""
@@ -83,6 +98,7 @@ def sweep() -> None:
 )
 @_common
 @json_option
+@_interruptible("nothing is kept of a search")
 def hosting(
     site: str, buses: tuple[str, ...], given_up: float, most_kw: float | None,
     out: Path | None, *, as_json: bool, **asked: Any,
@@ -140,6 +156,7 @@ def hosting(
 @JOBS
 @_common
 @json_option
+@_interruptible(KEPT)
 def forecast_error_command(
     site: str, errors: str, jobs: int | None, out: Path | None, *, as_json: bool, **asked: Any
 ) -> None:
@@ -154,7 +171,7 @@ def forecast_error_command(
     shares = numbers("--errors", errors, 10.0, faults)
     study = study_asked(site, faults=faults, **asked)
     folder = _folder(out, "forecast_error", study.sites[0])
-    with _interrupted_in(folder), days_progress() as tell:
+    with days_progress() as tell:
         points, ran = forecast_error(study, folder, shares, jobs=jobs, tell=tell)
     drawn = error_plot(folder, points)
     document = {
@@ -187,6 +204,7 @@ def forecast_error_command(
 @JOBS
 @_common
 @json_option
+@_interruptible(KEPT)
 def battery(
     site: str, capacities: str, battery: str | None, hours: float | None, jobs: int | None,
     out: Path | None, *, as_json: bool, **asked: Any,
@@ -205,7 +223,7 @@ def battery(
     sizes = numbers("--capacity-kwh", capacities, 1e7, faults)
     study = study_asked(site, faults=faults, check=lambda of: battery_faults(of, battery), **asked)
     folder = _folder(out, "battery", study.sites[0])
-    with _interrupted_in(folder), days_progress() as tell:
+    with days_progress() as tell:
         points, ran = battery_size(
             study, folder, sizes, battery=battery, hours=hours, jobs=jobs, tell=tell
         )
@@ -222,19 +240,6 @@ def battery(
 
 
 # --- what all of them do -----------------------------------------------------------------
-
-
-@contextmanager
-def _interrupted_in(folder: Path) -> Iterator[None]:
-    """After Ctrl-C: say where it goes on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        again = shlex.join(["geems", *sys.argv[1:]])
-        click.echo(
-            f"interrupted; what is done is kept in {folder}. Go on with\n  {again}", err=True
-        )
-        raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 def _end(

@@ -89,7 +89,7 @@ def constrain(
         `Verified`; `Degraded` with the reason where only a lower rung verified; `Infeasible`
         with the reversion set where nothing did.
     """
-    at = replace(Interval.of(site, snapshot, forecast, network, pins), reasons=reasons)
+    at = Interval.of(site, snapshot, forecast, network, pins, reasons=reasons)
     found = _secured(at, free, resolve, mode)
     wider = at.with_crossed()
     if wider is at or _holds_in(wider.cases[len(at.cases) :], at, found):
@@ -183,13 +183,13 @@ def _settled(
             return _with_generators_held(at, first, resolve)
         decided = at.priced(decided, bisected(caps, safe))
         notes = ("PV caps held back while a generator is on its way",)
-    flow = at.flow(at.cases[0], decided.setpoints) if notes else trial.flow
+    flow = at.trial(decided).flow if notes else trial.flow
     missed = _missed_at_the_grid(decided)
     if missed:
         return Degraded(
             dispatch=decided,
             load_flow=flow,
-            free_load_flow=first.flow,
+            free_load_flow=first.worst_flow,
             linearisations=linearisations,
             reason=f"no DER can keep the {missed}",
             notes=notes,
@@ -202,7 +202,7 @@ def _settled(
     return Verified(
         dispatch=decided,
         load_flow=flow,
-        free_load_flow=first.flow,
+        free_load_flow=first.worst_flow,
         linearisations=linearisations,
         caution_usd_per_h=caution,
         notes=notes,
@@ -229,7 +229,7 @@ def _with_generators_held(at: Interval, first: Trial, resolve: Resolve) -> Secur
     return Verified(
         dispatch=trial.decided,
         load_flow=trial.flow,
-        free_load_flow=first.flow,
+        free_load_flow=first.worst_flow,
         linearisations=used,
         notes=("no generator lowered: its relief would come too late",),
     )
@@ -260,7 +260,7 @@ def _from_restored(
     return Degraded(
         dispatch=found.decided,
         load_flow=found.flow,
-        free_load_flow=first.flow,
+        free_load_flow=first.worst_flow,
         linearisations=used,
         reason=f"no optimum verified ({said}); stepped towards it as far as load flows verify",
     )

@@ -64,6 +64,12 @@ class Case:
     """Generators that still stand where they were [kW]."""
     regulation: Regulation | None = None
     """Where taps and capacitors stand; None: as the feeder file leaves them."""
+    momentary: bool = False
+    """Whether these are about to act, and end it."""
+
+    def limits(self, site: Site) -> Limits:
+        """What is asked of the feeder in it."""
+        return site.limits.momentarily() if self.momentary else site.limits
 
 
 def cases_of(site: Site, snapshot: Snapshot, forecast: Forecast) -> tuple[Case, ...]:

@@ -1,13 +1,14 @@
 """One interval being decided, and a dispatch tried on it."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from ems.constrain.cases import Case, cases_of, crossed, injections, ramping, severity, violations
 from ems.constrain.rungs import priced
 from ems.domain import (
     Dispatch,
     Forecast,
+    Injections,
     LoadFlow,
     Regulation,
     RowKind,
@@ -19,6 +20,14 @@ from ems.domain import (
 )
 from ems.mismatch import present_state
 from ems.ports import Network
+
+MOVED = ", taps moved"
+"""Ends the name of a case in which taps and capacitors have moved."""
+
+_EXPECTED = ("expected", f"expected{MOVED}")
+
+FLOWS_KEPT = 16
+"""Load flows of an interval that are kept; those of a large feeder are large."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +44,14 @@ class Trial:
 
     @property
     def flow(self) -> LoadFlow:
-        """Of the expected case."""
-        return self.flows["expected"]
+        """Of the expected case, as it lasts: after taps and capacitors have moved."""
+        return self.flows.get(f"expected{MOVED}", self.flows["expected"])
+
+    @property
+    def worst_flow(self) -> LoadFlow:
+        """Of the expected case where it breaks most: as taps stand, or after they have moved."""
+        worst = next((v.case for v in self.broken if v.case in _EXPECTED), None)
+        return self.flow if worst is None else self.flows[worst]
 
     @property
     def safe(self) -> bool:
@@ -46,7 +61,7 @@ class Trial:
     @property
     def safe_as_expected(self) -> bool:
         """Whether at least the expected case breaks none."""
-        return self.flow.converged and all(v.case != "expected" for v in self.broken)
+        return self.flow.converged and all(v.case not in _EXPECTED for v in self.broken)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +77,8 @@ class Interval:
     """DERs that cannot be moved; every case has them at the end of their range that hurts."""
     reasons: bool = True
     """Whether what caution costs is found too."""
+    known: dict[Hashable, LoadFlow] = field(default_factory=dict)
+    """The last load flows: trials come back to a point, and two cases may be one."""
 
     @classmethod
     def of(
@@ -71,19 +88,17 @@ class Interval:
         forecast: Forecast,
         network: Network,
         pins: Mapping[str, Unmoved],
+        *,
+        reasons: bool = True,
     ) -> "Interval":
         """The interval with its cases."""
-        regulation = at_rest(snapshot, forecast, network)
+        regulation, cases = at_rest(snapshot, forecast, network), cases_of(site, snapshot, forecast)
+        if regulation is not None:
+            cases = tuple(replace(case, regulation=regulation) for case in cases)
         return cls(
-            site=site,
-            snapshot=snapshot,
-            forecast=forecast,
-            network=network,
-            cases=tuple(
-                replace(case, regulation=regulation) for case in cases_of(site, snapshot, forecast)
-            ),
-            pins=pins,
-        )
+            site=site, snapshot=snapshot, forecast=forecast, network=network, cases=cases,
+            pins=pins, reasons=reasons,
+        )  # fmt: skip
 
     def with_ramping(self) -> "Interval":
         """The same with the minutes in which generators still stand where they were."""
@@ -127,34 +142,42 @@ class Interval:
         """Load flow of a case; with `controls`, after taps and capacitors have moved."""
         head = self.snapshot.head_v_pu
         at = injections(case, setpoints, self.forecast, head, self.pins)
-        return self.network.load_flow(at, controls=controls)
+        point = _point(at, controls=controls)
+        found = self.known.get(point)
+        if found is None:
+            found = self.known[point] = self.network.load_flow(at, controls=controls)
+            if len(self.known) > FLOWS_KEPT:
+                del self.known[next(iter(self.known))]
+        return found
 
     def flows(
         self, case: Case, setpoints: Mapping[str, Setpoint]
     ) -> Iterator[tuple[Case, LoadFlow]]:
         """Load flow of a case as taps stand, and, where they then move, after they have.
 
-        Both must hold: setpoints act at once, a regulator half a minute later.
+        Both must hold: setpoints act at once, a regulator half a minute later. Until then the
+        momentary limits are asked, where the site has any.
         """
-        yield case, self.flow(case, setpoints)
-        if self.network.regulated:
-            rest = self.flow(case, setpoints, controls=True)
-            if not rest.converged or rest.regulation != case.regulation:
-                moved = replace(case, name=f"{case.name}, taps moved", regulation=rest.regulation)
-                yield moved, rest
+        flow = self.flow(case, setpoints)
+        rest = self.flow(case, setpoints, controls=True) if self.network.regulated else flow
+        if rest is flow or (rest.converged and rest.regulation == case.regulation):
+            yield case, flow
+            return
+        yield replace(case, momentary=True), flow
+        yield replace(case, name=f"{case.name}{MOVED}", regulation=rest.regulation), rest
 
     def judge(self, case: Case, setpoints: Mapping[str, Setpoint]) -> tuple[Violation, ...]:
         """What setpoints break in a case."""
         return tuple(
             violation
             for one, flow in self.flows(case, setpoints)
-            for violation in _judged(flow, self.site, one.name)
+            for violation in _judged(flow, self.site, one)
         )
 
     def trial(self, decided: Dispatch) -> Trial:
         """Load flows of every case."""
         found = [pair for case in self.cases for pair in self.flows(case, decided.setpoints)]
-        broken = [v for case, flow in found for v in _judged(flow, self.site, case.name)]
+        broken = [v for case, flow in found for v in _judged(flow, self.site, case)]
         broken.sort(key=severity, reverse=True)
         return Trial(
             decided=decided,
@@ -168,6 +191,16 @@ class Interval:
         return not any(self.judge(case, decided.setpoints) for case in self._ramping())
 
 
+def _point(at: Injections, *, controls: bool) -> Hashable:
+    """What a load flow of an interval depends on; the voltage at the head is the same in all."""
+    stand: Hashable = None
+    if at.regulation is not None:
+        stand = (*at.regulation.taps.items(), *at.regulation.capacitors.items())
+    return (
+        *at.p_kw.items(), *at.q_kvar.items(), at.load_kw, at.load_kvar, stand, controls,
+    )  # fmt: skip
+
+
 def at_rest(snapshot: Snapshot, forecast: Forecast, network: Network) -> Regulation | None:
     """Where taps and capacitors stand now: at rest in the present state, unless it diverges."""
     if not network.regulated:
@@ -176,11 +209,11 @@ def at_rest(snapshot: Snapshot, forecast: Forecast, network: Network) -> Regulat
     return flow.regulation if flow.converged else snapshot.regulation
 
 
-def _judged(flow: LoadFlow, site: Site, case: str) -> tuple[Violation, ...]:
+def _judged(flow: LoadFlow, site: Site, case: Case) -> tuple[Violation, ...]:
     """Violations of a load flow; one that did not converge proves nothing and so is one."""
     if flow.converged:
-        return violations(flow, site.limits, case)
+        return violations(flow, case.limits(site), case.name)
     return (
         Violation(kind=RowKind.LOADING, place="load flow (diverged)", value=float("inf"),
-                  limit=1.0, case=case),
+                  limit=1.0, case=case.name),
     )  # fmt: skip

@@ -16,6 +16,7 @@ from ems.domain import (
     RowBlock,
     RowKind,
     Setpoint,
+    Site,
     Unmoved,
 )
 from ems.ports import Network
@@ -119,20 +120,22 @@ def excess(
 
     Only positive entries return.
     """
-    name, v = lin.case.name, predicted.v_pu
-    above = (v - (limits.v_max_pu - margin_pu)) / limits.v_max_pu
-    below = (limits.v_min_pu + margin_pu - v) / limits.v_min_pu
-    low = below > 0.0
-    low[lin.feeder.flow.v_pu <= 0.0] = False  # de-energised
-    over = [(RowKind.V_MAX, above, above > 0.0), (RowKind.V_MIN, below, low)]
+    v, energised = predicted.v_pu, lin.feeder.flow.v_pu > 0.0
+    most, least = limits.v_max_pu - margin_pu, limits.v_min_pu + margin_pu
+    above, below = (v > most).nonzero()[0], ((v < least) & energised).nonzero()[0]
+    over = [
+        (RowKind.V_MAX, above, (v[above] - most) / limits.v_max_pu),
+        (RowKind.V_MIN, below, (least - v[below]) / limits.v_min_pu),
+    ]
     if limits.loading_max_pct is not None:
         loaded = predicted.loading_pct / limits.loading_max_pct - 1.0 + margin_pu
-        over.append((RowKind.LOADING, loaded, loaded > 0.0))
+        beyond = (loaded > 0.0).nonzero()[0]
+        over.append((RowKind.LOADING, beyond, loaded[beyond]))
+    name = lin.case.name
     return {
         (name, kind, i): value
-        for kind, values, beyond in over
-        if beyond.any()
-        for i, value in zip(beyond.nonzero()[0].tolist(), values[beyond].tolist(), strict=True)
+        for kind, which, values in over
+        for i, value in zip(which.tolist(), values.tolist(), strict=True)
     }
 
 
@@ -174,7 +177,7 @@ class Rows:
         self,
         lins: Sequence[Linearised],
         forecast: Forecast,
-        limits: Limits,
+        site: Site,
         margin_pu: float,
         pins: Mapping[str, Unmoved],
         *,
@@ -185,7 +188,7 @@ class Rows:
         self._lins = {lin.case.name: lin for lin in lins}
         self._ders = lins[0].feeder.ders
         self._forecast = forecast
-        self._limits = limits
+        self._site = site
         self._margin_pu = margin_pu
         self._pins = pins
         self._reactive = reactive
@@ -204,7 +207,7 @@ class Rows:
             self._predicted = decided, said
         found: dict[RowKey, float] = {}
         for lin, predicted in zip(self._lins.values(), self._predicted[1], strict=True):
-            found |= excess(lin, predicted, self._limits, margin)
+            found |= excess(lin, predicted, lin.case.limits(self._site), margin)
         return found
 
     def fresh(self, decided: Dispatch) -> list[RowKey]:
@@ -279,8 +282,8 @@ class Rows:
         slopes_q: Floats,
     ) -> None:
         """Rows whose values and slopes are known at a point."""
-        kinds = tuple(key[1] for key in keys)
-        sign, limit, margin = np.array([self._sides(kind) for kind in kinds]).T
+        kinds, limits = tuple(key[1] for key in keys), lin.case.limits(self._site)
+        sign, limit, margin = np.array([self._sides(kind, limits) for kind in kinds]).T
         c_p = np.where(lin.p_moves, sign[:, None] * slopes_p, 0.0)
         c_q = np.where(lin.q_moves & self._reactive, sign[:, None] * slopes_q, 0.0)
         self._parts.append(
@@ -291,11 +294,11 @@ class Rows:
             )
         )  # fmt: skip
 
-    def _sides(self, kind: RowKind) -> tuple[float, float, float]:
+    def _sides(self, kind: RowKind, limits: Limits) -> tuple[float, float, float]:
         """Sign, limit and margin; a lower limit has its signs turned, so that every row reads ≤."""
         if kind is RowKind.LOADING:
-            limit = self._limits.loading_max_pct or 100.0
+            limit = limits.loading_max_pct or 100.0
             return 1.0, limit, self._margin_pu * limit
         if kind is RowKind.V_MAX:
-            return 1.0, self._limits.v_max_pu, self._margin_pu
-        return -1.0, self._limits.v_min_pu, self._margin_pu
+            return 1.0, limits.v_max_pu, self._margin_pu
+        return -1.0, limits.v_min_pu, self._margin_pu

@@ -51,7 +51,7 @@ def on_the_way(
     return Degraded(
         dispatch=decided,
         load_flow=whole.flow(whole.cases[0], decided.setpoints),
-        free_load_flow=first.flow,
+        free_load_flow=first.worst_flow,
         linearisations=linearisations,
         reason=f"no optimum verified ({worst(wanted.broken)}); "
         f"went as far from {name} as a load flow verifies",
@@ -65,7 +65,7 @@ def given_up(at: Interval, trial: Trial, first: Trial, linearisations: int) -> S
         return Degraded(
             dispatch=trial.decided,
             load_flow=trial.flow,
-            free_load_flow=first.flow,
+            free_load_flow=first.worst_flow,
             linearisations=linearisations,
             reason=f"safe as expected, but no DER can keep a corner of the band: "
             f"{worst(trial.broken)}",
@@ -96,7 +96,7 @@ def reverted(at: Interval, first: Trial, linearisations: int, reason: str) -> In
     return Infeasible(
         dispatch=replace(decided, status=SolverStatus.INFEASIBLE),
         load_flow=trial.flow,
-        free_load_flow=first.flow,
+        free_load_flow=first.worst_flow,
         linearisations=linearisations,
         reason=reason,
         violations=trial.broken,

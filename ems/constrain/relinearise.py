@@ -168,7 +168,7 @@ def _with_rows(
     rounds: int = ROUNDS,
 ) -> tuple[Dispatch, list[RowKey]]:
     """Solve, predict all nodes, add the rows that would break; until none would."""
-    rows = Rows(lins, at.forecast, at.site.limits, margin, at.pins)
+    rows = Rows(lins, at.forecast, at.site, margin, at.pins)
     names = {lin.case.name for lin in lins}
     keys = [key for key in known if key[0] in names]  # taps that moved before may stay now
     rows.add(keys or rows.fresh(decided), decided)
@@ -196,7 +196,8 @@ def caution_usd_per_h(at: Interval, held: Dispatch, resolve: Resolve) -> float:
         load_kvar=expected.load_kvar,
     )
     head = at.snapshot.head_v_pu
-    lins = linearise([sunny], held.setpoints, at.forecast, at.network, head, at.pins)
+    cases = [case for case, _ in at.flows(sunny, held.setpoints)]
+    lins = linearise(cases, held.setpoints, at.forecast, at.network, head, at.pins)
     carefree, _ = _with_rows(at, lins, (), held, resolve, MARGINS_PU[-1], FEW_ROUNDS)
     return max(0.0, held.objective_usd_per_h - carefree.objective_usd_per_h)
 
@@ -214,6 +215,6 @@ def one_shot(at: Interval, first: Trial, resolve: Resolve) -> Trial:
         at.snapshot.head_v_pu,
         at.pins,
     )
-    rows = Rows(lins, at.forecast, at.site.limits, 0.0, at.pins, reactive=False)
+    rows = Rows(lins, at.forecast, at.site, 0.0, at.pins, reactive=False)
     rows.add(list(rows.excess(first.decided)), first.decided)
     return at.trial(resolve(rows.block(), at.held))

@@ -216,7 +216,7 @@ class _LinearCase:
         setpoints = point.trial.decided.setpoints
         asked = injections(case, setpoints, at.forecast, at.snapshot.head_v_pu, at.pins)
         self._feeder = at.network.linearise(asked)
-        self._limits = at.site.limits
+        self._limits = case.limits(at.site)
         self._moving = moving(case, at.site, at.forecast, at.pins)
         ders = self._feeder.ders
         self._order = [ders.index(name) for name in at.site.names]

@@ -45,10 +45,10 @@ def start(at: Interval, first: Trial) -> Trial:
 
 def _meeting(at: Interval, first: Trial, case: Case, kind: RowKind) -> tuple[float | None, Path]:
     """The path back from a dispatch, and where on it the case meets its limits."""
-    far, beyond = _excess(at, first.flows[case.name]), first.decided.setpoints
+    far, beyond = _excess(at, case, first.flows[case.name]), first.decided.setpoints
     if kind is RowKind.V_MAX:
         absorbing = _absorbing(at, beyond)
-        left = _excess(at, at.flow(case, absorbing))
+        left = _excess(at, case, at.flow(case, absorbing))
         if left < 0.0:
             by_q = partial(_between, absorbing, beyond)
             return _share(at, case, far, by_q), by_q
@@ -59,11 +59,11 @@ def _meeting(at: Interval, first: Trial, case: Case, kind: RowKind) -> tuple[flo
 
 def _share(at: Interval, case: Case, far: float, path: Path) -> float | None:
     """Where on a path a case meets its limits, to second order; None: nowhere."""
-    none = _excess(at, at.flow(case, path(0.0)))
+    none = _excess(at, case, at.flow(case, path(0.0)))
     if not (none < 0.0 < far < math.inf):
         return None
     guess = none / (none - far)
-    there = _excess(at, at.flow(case, path(guess)))
+    there = _excess(at, case, at.flow(case, path(guess)))
     if not math.isfinite(there):
         return None
     # The parabola through the three, and the one of its zeros that lies between the ends.
@@ -73,11 +73,11 @@ def _share(at: Interval, case: Case, far: float, path: Path) -> float | None:
     return float(between[0]) if len(between) == 1 else guess
 
 
-def _excess(at: Interval, flow: LoadFlow) -> float:
+def _excess(at: Interval, case: Case, flow: LoadFlow) -> float:
     """How far a load flow is beyond its upper limits, as a fraction of them; below 0 inside."""
     if not flow.converged:
         return math.inf
-    limits = at.site.limits
+    limits = case.limits(at.site)
     over = float(flow.v_pu.max()) / limits.v_max_pu - 1.0
     if limits.loading_max_pct is None:
         return over

@@ -12,7 +12,7 @@ from ems.constrain import constrain
 from ems.coordinate.case import UTILITY, Case
 from ems.dispatch import dispatch
 from ems.dispatch.fairness import jain_index
-from ems.domain import Infeasible, LoadFlow, Secured, Site, Verified
+from ems.domain import Infeasible, Injections, LoadFlow, Secured, Site, Verified
 
 Floats = NDArray[np.float64]
 
@@ -41,6 +41,8 @@ class Coordination:
     secured: Secured
     before: LoadFlow
     """Load flow with nothing capped, taps where they stand."""
+    after: LoadFlow
+    """The same with what was decided."""
     least_cost: Secured | None
     """The cheapest dispatch, where the policy is another and both were found."""
     wall_s: float
@@ -111,9 +113,26 @@ def coordinate(case: Case, tell: Callable[[str], None] = lambda _line: None) -> 
         case=case,
         secured=secured,
         before=before,
+        after=_with_taps_of(before, case, secured),
         least_cost=None if isinstance(cheap, Infeasible) else cheap,
         wall_s=time.perf_counter() - started,
     )
+
+
+def _with_taps_of(before: LoadFlow, case: Case, secured: Secured) -> LoadFlow:
+    """What was decided, at the taps of another load flow."""
+    if secured.load_flow.regulation == before.regulation:
+        return secured.load_flow
+    setpoints = secured.dispatch.setpoints
+    at = Injections(
+        p_kw={name: s.p_kw for name, s in setpoints.items()},
+        q_kvar={name: s.q_kvar for name, s in setpoints.items()},
+        load_kw=case.forecast.load_kw,
+        load_kvar=case.forecast.load_kvar,
+        head_v_pu=case.snapshot.head_v_pu,
+        regulation=before.regulation,
+    )
+    return case.network.load_flow(at)
 
 
 def _decided(case: Case, site: Site, tell: Callable[[str], None]) -> Secured:

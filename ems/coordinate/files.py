@@ -69,7 +69,7 @@ def document(found: Coordination) -> dict[str, Any]:
         "curtailed_kw": round(available_kw - kept_kw, 3),
         "reactive_kvar": round(sum(setpoints[p.der].q_kvar for p in case.plants), 3),
         "before": _state(found, found.before),
-        "after": _state(found, secured.load_flow),
+        "after": _state(found, found.after),
         "price_of_fairness": None if price is None else _rounded(asdict(price)),
         "notes": [*case.notes, *secured.notes],
         "wall_s": round(found.wall_s, 3),
@@ -130,7 +130,7 @@ def _change(found: Coordination, plant: Plant) -> DeviceChange:
 
 
 def _voltages(found: Coordination) -> Iterable[Sequence[object]]:
-    top, before, after = found.case.topology, found.before, found.secured.load_flow
+    top, before, after = found.case.topology, found.before, found.after
     yield "node", "phase", "distance_km", "v_before_pu", "v_after_pu"
     for node, v0, v1 in zip(before.nodes, before.v_pu.tolist(), after.v_pu.tolist(), strict=True):
         km = top.distance_km.get(node.rpartition(".")[0].lower())

@@ -37,7 +37,7 @@ class _Axis:
 def voltage_picture(found: Coordination) -> str:
     """Voltage of every energised node against its distance from the source, phase by phase."""
     limits, top = found.case.site.limits, found.case.topology
-    before, after = found.before, found.secured.load_flow
+    before, after = found.before, found.after
     km = [top.distance_km.get(n.rpartition(".")[0].lower(), 0.0) for n in before.nodes]
     phases = [top.phase(n)[:1] for n in before.nodes]
     live = np.concatenate([before.v_pu[before.v_pu > 0.0], after.v_pu[after.v_pu > 0.0]])

@@ -10,9 +10,9 @@ Signs and units, stated once:
 - Times are aware and UTC; an interval is labelled by its start.
 """
 
-from ems.domain.address import DeviceAddress
+from ems.domain.address import DeviceAddress, EndDeviceAddress
 from ems.domain.ahead import Horizon, Plan, StoragePlan, TerminalSoc
-from ems.domain.costs import Cost, at_worth, cost
+from ems.domain.costs import Bill, Cost, at_worth, cost
 from ems.domain.decided import (
     Degraded,
     Dispatch,
@@ -31,6 +31,7 @@ from ems.domain.decided import (
 from ems.domain.expected import Forecast, PvForecast, band_kw, least_kw
 from ems.domain.explained import Counterfactual, Ledger, LedgerEntry, LimitPrice, Worth
 from ems.domain.given import Before, Given, LateSolve, Setup, Timed
+from ems.domain.imposed import Imposed
 from ems.domain.measured import PLAUSIBLE, DerReading, LoadReading, Quality, Snapshot
 from ems.domain.mismatch import BusMismatch, Feedback, terminals
 from ems.domain.sent import (
@@ -55,6 +56,7 @@ __all__ = [
     "Answer",
     "Before",
     "Bes",
+    "Bill",
     "BusMismatch",
     "Command",
     "Cost",
@@ -67,12 +69,14 @@ __all__ = [
     "DeviceAddress",
     "Dg",
     "Dispatch",
+    "EndDeviceAddress",
     "Feedback",
     "Followed",
     "Forecast",
     "Given",
     "Horizon",
     "Ignored",
+    "Imposed",
     "InForce",
     "Infeasible",
     "Injections",

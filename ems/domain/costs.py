@@ -2,11 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Self
 
+from ems.clock import INTERVAL
 from ems.domain.ahead import Plan
-from ems.domain.decided import Setpoint
+from ems.domain.decided import Dispatch, Setpoint
 from ems.domain.expected import Forecast
 from ems.domain.site import Bes, Site
+
+HOURS = INTERVAL.total_seconds() / 3600.0
+"""Length of an interval; a new peak is paid for within it [h]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +83,30 @@ def cost(
         * sum(abs(s.q_kvar) for s in setpoints.values()),
         curtailment_usd_per_h=site.curtailment_usd_per_kwh * unused_kw,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """What a dispatch costs, what is paid by the hour apart from what is paid once."""
+
+    energy_usd_per_h: float
+    """Grid energy less what is sold, and fuel [$/h]."""
+    demand_usd: float
+    """What it lifts the month's peak by, at its price [$]."""
+
+    @classmethod
+    def of(cls, site: Site, dispatch: Dispatch) -> Self:
+        """A dispatch has both in one rate, as if the peak rose in every hour by what it rises now.
+
+        Args:
+            site: its demand charge.
+            dispatch: solved or priced for one interval.
+        """
+        peak_kw = dispatch.peak_kw
+        rise_kw = 0.0 if peak_kw is None else max(dispatch.grid_kw - peak_kw, 0.0)
+        demand_usd = site.demand_charge_usd_per_kw * rise_kw
+        energy = dispatch.cost_usd_per_h - demand_usd / HOURS
+        return cls(energy_usd_per_h=energy, demand_usd=demand_usd)
 
 
 def at_worth(site: Site, plan: Plan) -> Site:

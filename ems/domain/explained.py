@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from ems.clock import INTERVAL
-from ems.domain.decided import RowKind
+from ems.domain.costs import HOURS
+from ems.domain.decided import Dispatch, RowKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,20 +98,28 @@ class Ledger:
     sentence: str
     compliance_usd_per_h: float
     """Cost of the secure dispatch less that of the free one: energy and fuel [$/h]."""
+    demand_usd: float = 0.0
+    """What the secure dispatch lifts the month's peak by, at its price; paid once [$]."""
+    compliance_demand_usd: float = 0.0
+    """Of it, what the free dispatch would not have paid [$]."""
     entries: tuple[LedgerEntry, ...] = ()
     """Of the DERs that moved, or whose cap stands, in site order."""
     limits: tuple[LimitPrice, ...] = ()
     """That bind, dearest first."""
     objective_usd_per_h: float = 0.0
-    """Like `compliance_usd_per_h`, of what was minimised: with the worth of what is stored and
-    the price on reactive power [$/h]."""
+    """Like `compliance_usd_per_h`, of what was minimised: with the worth of what is stored, the
+    price on reactive power, and a new peak as a rate [$/h]."""
     relief_usd_per_h: float = 0.0
     device_usd_per_h: float = 0.0
     unattributed_usd_per_h: float = 0.0
     """Also what the objective holds beyond the DERs' own terms, e.g. an export price."""
     counterfactuals: tuple[Counterfactual, ...] = ()
 
+    def energy_usd_per_h(self, sent: Dispatch) -> float:
+        """Grid energy and fuel of the secure dispatch, without what a new peak costs [$/h]."""
+        return sent.cost_usd_per_h - self.demand_usd / HOURS
+
     @property
     def compliance_usd(self) -> float:
         """What keeping the limits costs in this interval [$]."""
-        return self.compliance_usd_per_h * INTERVAL.total_seconds() / 3600.0
+        return self.compliance_usd_per_h * HOURS + self.compliance_demand_usd

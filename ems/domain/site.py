@@ -1,6 +1,6 @@
 """What is installed on a segment, and how it is run."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ems.domain.ahead import TerminalSoc
@@ -110,6 +110,19 @@ class Limits:
     load_band_pct: float = 2.0
     """How far the load may move within an interval; every setpoint is verified at
     both ends [% of the measured load]."""
+    momentary_v_min_pu: float | None = None
+    """Lowest voltage until regulators that are about to act have done so; None: as at any time
+    [pu]."""
+    momentary_v_max_pu: float | None = None
+    """Likewise the highest [pu]."""
+
+    def momentarily(self) -> "Limits":
+        """What is asked until regulators and capacitor controls have acted."""
+        return replace(
+            self,
+            v_min_pu=self.v_min_pu if self.momentary_v_min_pu is None else self.momentary_v_min_pu,
+            v_max_pu=self.v_max_pu if self.momentary_v_max_pu is None else self.momentary_v_max_pu,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ The mathematics of the ledger stand in `account`; what another limit or device w
 is solved again in `counterfactual`.
 """
 
-from ems.domain import Counterfactual, Dispatch, Ledger, Secured, Site, Verified
+from ems.domain import Bill, Counterfactual, Dispatch, Ledger, Secured, Site, Verified
 from ems.explain.account import accounted
 from ems.explain.counterfactual import Alternative, Resolve, alternatives, counterfactuals, proved
 from ems.explain.places import Places
@@ -24,6 +24,7 @@ def explain(site: Site, free: Dispatch, secured: Secured, resolve: Resolve | Non
             limit's next hundredth would have saved. One linear solve.
     """
     places = Places.of(secured)
+    held, least = Bill.of(site, secured.dispatch), Bill.of(site, free)
     account = accounted(site, free, secured.dispatch, places)
     asked: tuple[Counterfactual, ...] = ()
     if resolve is not None and isinstance(secured, Verified):
@@ -31,7 +32,9 @@ def explain(site: Site, free: Dispatch, secured: Secured, resolve: Resolve | Non
         asked = counterfactuals(site, secured, found[:1], resolve)
     return Ledger(
         sentence=sentence(site, free, secured, account),
-        compliance_usd_per_h=secured.dispatch.cost_usd_per_h - free.cost_usd_per_h,
+        compliance_usd_per_h=held.energy_usd_per_h - least.energy_usd_per_h,
+        demand_usd=held.demand_usd,
+        compliance_demand_usd=held.demand_usd - least.demand_usd,
         entries=account.entries,
         limits=account.limits,
         objective_usd_per_h=account.objective_usd_per_h,

@@ -128,16 +128,18 @@ def _grouped(
     Returns:
         The groups; [$/kWh] and [$/kvarh], each of shape (group, der).
     """
-    groups: dict[tuple[RowKind, str], list[RowPrice]] = {}
+    # What is asked until regulators have acted is another limit than what is asked at any time.
+    groups: dict[tuple[RowKind, str, float], list[RowPrice]] = {}
     for bound in binding:
-        groups.setdefault((bound.row.kind, places.name(bound)), []).append(bound)
+        key = (bound.row.kind, places.name(bound), bound.row.limit)
+        groups.setdefault(key, []).append(bound)
     shape = (len(groups), len(site.ders))
     per_kwh, per_kvarh = np.zeros(shape), np.zeros(shape)
     for g, rows in enumerate(groups.values()):
         for bound in rows:
             per_kwh[g] += bound.price * _along(bound.row.c_p, site)
             per_kvarh[g] += bound.price * _along(bound.row.c_q, site)
-    return [(place, rows) for (_, place), rows in groups.items()], per_kwh, per_kvarh
+    return [(place, rows) for (_, place, _), rows in groups.items()], per_kwh, per_kvarh
 
 
 def _along(slopes: Mapping[str, float], site: Site) -> Floats:

@@ -68,32 +68,41 @@ def alternatives(
     return (*found, with_q) if with_q else tuple(found)
 
 
+BRIEFLY = "until regulators act"
+"""Said of the limits that are asked until then."""
 _UNITS = {RowKind.V_MAX: "pu", RowKind.V_MIN: "pu", RowKind.LOADING: "%"}
 
 
 def _limit_moved(site: Site, held: Dispatch, dearest: LimitPrice) -> Alternative:
-    kind, limits = dearest.kind, site.limits
+    kind, limits, limit = dearest.kind, site.limits, dearest.limit
     step = STEP_PCT if kind is RowKind.LOADING else STEP_PU
     match kind:
-        case RowKind.V_MAX:
-            limit, moved = limits.v_max_pu, replace(limits, v_max_pu=limits.v_max_pu + step)
+        case RowKind.V_MAX if limit == limits.v_max_pu:
+            moved = replace(limits, v_max_pu=limit + step)
             what = f"voltage allowed up to {limit + step:.2f} instead of {limit:.2f} pu"
-        case RowKind.V_MIN:
-            limit, moved = limits.v_min_pu, replace(limits, v_min_pu=limits.v_min_pu - step)
+        case RowKind.V_MAX:
+            moved = replace(limits, momentary_v_max_pu=limit + step)
+            what = f"voltage allowed up to {limit + step:.2f} instead of {limit:.2f} pu {BRIEFLY}"
+        case RowKind.V_MIN if limit == limits.v_min_pu:
+            moved = replace(limits, v_min_pu=limit - step)
             what = f"voltage allowed down to {limit - step:.2f} instead of {limit:.2f} pu"
+        case RowKind.V_MIN:
+            moved = replace(limits, momentary_v_min_pu=limit - step)
+            what = f"voltage allowed down to {limit - step:.2f} instead of {limit:.2f} pu {BRIEFLY}"
         case _:
-            limit = limits.loading_max_pct or 100.0
             moved = replace(limits, loading_max_pct=limit + step)
             what = f"loading allowed up to {limit + step:g} instead of {limit:g} %"
     return Alternative(
         what=what,
         site=replace(site, limits=moved),
         rows=tuple(
-            replace(row, bound=row.bound + step) if row.kind is kind else row
+            replace(row, bound=row.bound + step) if (row.kind, row.limit) == (kind, limit) else row
             for row in _of_the_network(held)
         ),
         relimited=True,
-        price_usd_per_h_per_unit=sum(b.price for b in held.binding if b.row.kind is kind),
+        price_usd_per_h_per_unit=sum(
+            b.price for b in held.binding if (b.row.kind, b.row.limit) == (kind, limit)
+        ),
         step=step,
         unit=_UNITS[kind],
     )

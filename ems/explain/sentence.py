@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ems.domain import (
+    Bill,
     Degraded,
     Dispatch,
     Infeasible,
@@ -49,7 +50,7 @@ def _what_binds(site: Site, free: Dispatch, secured: Verified | Degraded, accoun
     ]  # fmt: skip
     if curtailed:
         because = _limits(limits) or "the last point that a load flow verifies"
-        cost = _cost(held.cost_usd_per_h - free.cost_usd_per_h)
+        cost = _cost(Bill.of(site, held), Bill.of(site, free))
         return f"{_curtailed(curtailed, len(site.pvs))}: {because}. {cost}"
     at_cap = [s for pv in site.pvs if _makes_its_cap(s := held.setpoints[pv.name])]
     if limits and at_cap and limits[0].kind in AT_THE_GRID:
@@ -168,15 +169,24 @@ def _step(limit: LimitPrice) -> float:
 # --- figures --------------------------------------------------------------------------
 
 
-def _cost(usd_per_h: float) -> str:
-    """Whole dollars where there are many: a forecast knows no cents."""
-    size = abs(usd_per_h)
-    if size < WORTH_USD_PER_H:
-        return "Compliance costs nothing worth saying this hour."
-    text = f"{size:.2f}" if size < 100.0 else f"{size:.0f}"
+def _cost(held: Bill, free: Bill) -> str:
+    """What compliance costs by the hour, and what it adds to the month's demand charge, once."""
+    usd_per_h = held.energy_usd_per_h - free.energy_usd_per_h
+    demand_usd = held.demand_usd - free.demand_usd
+    once = ""
+    if demand_usd >= WORTH_USD_PER_H:
+        once = f" A new peak adds ${_usd(demand_usd)} to the month's demand charge."
+    if abs(usd_per_h) < WORTH_USD_PER_H:
+        return once.lstrip() or "Compliance costs nothing worth saying this hour."
     if usd_per_h < 0.0:
-        return f"Energy and fuel cost ${text} less this hour, paid by what is stored."
-    return f"Compliance costs ${text} this hour."
+        by = "by the new peak" if once else "by what is stored"
+        return f"Energy and fuel cost ${_usd(-usd_per_h)} less this hour, paid {by}.{once}"
+    return f"Compliance costs ${_usd(usd_per_h)} this hour.{once}"
+
+
+def _usd(size: float) -> str:
+    """Whole dollars where there are many: a forecast knows no cents."""
+    return f"{size:.2f}" if size < 100.0 else f"{size:.0f}"
 
 
 def _of(held_kw: float, free_kw: float) -> str:

@@ -83,8 +83,10 @@ class Topics:
             record.start,
             {
                 "status": record.status,
-                "cost_usd_per_h": dispatch.cost_usd_per_h,
+                "cost_usd_per_h": record.ledger.energy_usd_per_h(dispatch),
+                "demand_usd": record.ledger.demand_usd,
                 "compliance_usd_per_h": record.ledger.compliance_usd_per_h,
+                "compliance_demand_usd": record.ledger.compliance_demand_usd,
                 "why": record.ledger.sentence,
                 "alarms": list(record.alarms),
             },

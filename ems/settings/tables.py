@@ -102,6 +102,11 @@ class LimitsTable(Table):
     load_band_pct: float = Field(default=2.0, ge=0, le=50)
     """How far the load may move within an interval [% of the measured load]."""
 
+    momentary_v_min_pu: Voltage | None = None
+    """Lowest voltage until regulators have acted; `v_min_pu` where absent [pu]."""
+    momentary_v_max_pu: Voltage | None = None
+    """Highest voltage until regulators have acted; `v_max_pu` where absent [pu]."""
+
     def to_limits(self) -> domain.Limits:
         """The same in the vocabulary of the stages."""
         lowest, highest = PRESETS[self.preset]
@@ -110,6 +115,8 @@ class LimitsTable(Table):
             v_max_pu=highest if self.v_max_pu is None else self.v_max_pu,
             loading_max_pct=self.loading_max_pct if self.watch_loading else None,
             load_band_pct=self.load_band_pct,
+            momentary_v_min_pu=self.momentary_v_min_pu,
+            momentary_v_max_pu=self.momentary_v_max_pu,
         )
 
 

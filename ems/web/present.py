@@ -64,7 +64,8 @@ def dispatch(record: CycleRecord, site: Site, measured_kw: Means) -> DispatchVie
         head_kw=flow.head_kw,
         head_kvar=flow.head_kvar,
         losses_kw=flow.losses_kw,
-        free_cost_usd_per_h=record.free.cost_usd_per_h,
+        free_cost_usd_per_h=record.ledger.energy_usd_per_h(secured.dispatch)
+        - record.ledger.compliance_usd_per_h,
         compliance_usd=record.ledger.compliance_usd,
         binding=tuple(
             LimitCostView(what=limit_words(limit), relief_usd_per_h=limit.relief_usd_per_h)
@@ -149,8 +150,10 @@ def _line(record: CycleRecord, measured_kw: Means) -> dict[str, Any]:
         "status": record.status,
         "reason": record.ledger.sentence,
         "price_usd_per_kwh": sent.price_usd_per_kwh,
-        "cost_usd_per_h": sent.cost_usd_per_h,
+        "cost_usd_per_h": record.ledger.energy_usd_per_h(sent),
+        "demand_usd": record.ledger.demand_usd,
         "compliance_usd_per_h": record.ledger.compliance_usd_per_h,
+        "compliance_demand_usd": record.ledger.compliance_demand_usd,
         "grid_kw": sent.grid_kw,
         "load_kw": record.forecast.load_kw,
         "v_max_pu": v_max,

@@ -160,8 +160,12 @@ class DispatchSummary(View):
     price_usd_per_kwh: Number
     cost_usd_per_h: Number
     """Grid energy and fuel [$/h]."""
+    demand_usd: Number
+    """What a new peak of the month adds to the demand charge, once [$]."""
     compliance_usd_per_h: Number
-    """What keeping the network limits costs [$/h]."""
+    """What keeping the network limits costs in energy and fuel [$/h]."""
+    compliance_demand_usd: Number
+    """Of `demand_usd`, what keeping the network limits adds [$]."""
     grid_kw: Number
     """Import expected [kW]."""
     load_kw: Number
@@ -198,7 +202,7 @@ class DispatchView(DispatchSummary):
     head_kvar: Number
     losses_kw: Number
     free_cost_usd_per_h: Number
-    """Cost without network limits [$/h]."""
+    """Grid energy and fuel without network limits [$/h]."""
     compliance_usd: Number
     """What keeping the network limits costs in this interval [$]."""
     binding: tuple[LimitCostView, ...]

@@ -3,16 +3,18 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from ems.assembly import OpenSite
-from ems.domain import CycleRecord, InForce, Policy, Setpoint
+from ems.domain import CycleRecord, InForce, Policy, Quality, Setpoint
+from ems.errors import Unreachable
 from ems.record import from_json
 from ems.store import Store
 from ems.tariff import flat
-from tests.sites import NOW, ports, segment
+from tests.sites import NOW, ports, segment, snapshot
 from tests.unit.test_record import SAMPLE
 
 
@@ -41,6 +43,25 @@ def opened(store: Store, order: list[str]) -> OpenSite:
         store=store,
         learn=learn,
     )
+
+
+def test_the_utility_is_told_what_was_measured_and_when_and_nothing_that_is_not_known(
+    tmp_path: Path,
+) -> None:
+    told: list[tuple[float, float, float]] = []
+    utility = SimpleNamespace(der=SimpleNamespace(report=lambda *what: told.append(what)))
+    store = Store.open(tmp_path / "geems.sqlite")
+    at = opened(store, [])
+    at.utility = cast("Any", utility)
+    seen = snapshot(at.site).ders
+    late = replace(seen["bes"], time=NOW - timedelta(seconds=40))
+    at.measured({**seen, "bes": late})
+    p_kw, q_kvar = (sum(getattr(r, k) for r in seen.values()) for k in ("p_kw", "q_kvar"))
+    assert told == [(p_kw, q_kvar, (NOW - timedelta(seconds=40)).timestamp())]
+    at.measured({**seen, "bes": Unreachable("bes: silent")})
+    at.measured({**seen, "pv": replace(seen["pv"], quality=Quality.STALE)})
+    assert len(told) == 1
+    store.close()
 
 
 def test_what_takes_long_is_learnt_after_the_devices_are_written(

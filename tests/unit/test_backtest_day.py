@@ -73,6 +73,15 @@ def test_the_same_state_gives_the_same_bytes_and_comes_back_equal() -> None:
     assert DayState.from_bytes(tapped.to_bytes()) == tapped
 
 
+def test_states_that_know_another_peak_of_the_month_agree_only_where_it_is_charged() -> None:
+    plain = case("geems")
+    charged = replace(plain, site=replace(plain.site, demand_charge_usd_per_kw=15.0))
+    for of, alike in ((plain, True), (charged, False)):
+        _, high = ran(of, given(of, share=0.0, load_kw=[9000.0, 6000.0], intervals=2))
+        _, low = ran(of, given(of, share=0.0, load_kw=[7000.0, 6000.0], intervals=2))
+        assert high.agrees(replace(low, devices=high.devices)) == alike
+
+
 def test_states_that_differ_in_charge_power_cap_or_taps_do_not_agree() -> None:
     of = case("none")
     state = DayState.at_start(of)

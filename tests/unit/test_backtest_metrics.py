@@ -11,6 +11,7 @@ import pytest
 from ems.backtest.case import DayState
 from ems.backtest.keeping import ChainKey, Results, packed
 from ems.backtest.metrics import jain, longest_run, measured, summed_up
+from ems.backtest.period import parts_of_months
 from ems.domain import Site
 from tests.backtest_days import rows
 from tests.backtests import case, given
@@ -177,7 +178,19 @@ def test_a_limit_that_a_site_does_not_have_is_not_told_as_kept(tmp_path: Path) -
 def test_a_demand_charge_is_that_of_each_month_s_highest_import(tmp_path: Path) -> None:
     site = replace(segment(), demand_charge_usd_per_kw=2.0)
     keep(tmp_path, site=site, days=2, grid_kw=[100.0, 700.0] * 4)  # the last of July, August 1
-    assert only(tmp_path, site).demand_usd == 2 * 2.0 * 700.0
+    found = only(tmp_path, site)
+    assert (found.demand_usd, found.months) == (2 * 2.0 * 700.0, 2)
+    assert found.told()["total_usd"] == found.cost_usd + found.demand_usd
+
+
+def test_months_that_a_period_holds_in_part_are_named() -> None:
+    june = date(2019, 6, 1), date(2019, 6, 30)
+    assert parts_of_months(*june) == ()
+    assert parts_of_months(date(2019, 6, 1), date(2019, 6, 5)) == ("5 of 30 days of June 2019",)
+    assert parts_of_months(date(2019, 12, 30), date(2020, 2, 28)) == (
+        "2 of 31 days of December 2019",
+        "28 of 29 days of February 2020",
+    )
 
 
 def test_fairness_is_jain_s_index_of_what_plants_may_keep(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from ems.backtest import POLICIES, Errors, PolicyName
 from ems.backtest.devices import power_to, soc_after
 from ems.backtest.policies import (
+    Felt,
     Funnel,
     Rules,
     funnel,
@@ -184,7 +185,20 @@ def test_the_static_cap_is_the_largest_that_is_safe_at_the_worst(feeder: Feeder)
         )
         return feeder.load_flow(at).highest()[1]
 
-    assert highest(rules.pv_share) <= site.limits.v_max_pu < highest(rules.pv_share + 5e-4)
+    assert highest(rules.beside_share) <= site.limits.v_max_pu < highest(rules.beside_share + 5e-4)
+
+
+def test_a_wider_cap_stands_while_no_generator_runs(feeder: Feeder) -> None:
+    site = segment()
+    rules = rules_of(site, feeder)
+
+    def highest(share: float, dg_kw: float) -> float:
+        p_kw = {"pv": share * 10000.0, "dg": dg_kw, "bes": 200.0}
+        at = Injections(p_kw=p_kw, q_kvar={}, load_kw=site.load_min_kw)
+        return feeder.load_flow(at).highest()[1]
+
+    assert rules.pv_share > 1.5 * rules.beside_share
+    assert highest(rules.pv_share, 0.0) <= site.limits.v_max_pu < highest(rules.pv_share, 3000.0)
 
 
 def test_where_nothing_is_safe_the_rules_hold_all_of_it_back(feeder: Feeder) -> None:
@@ -192,7 +206,7 @@ def test_where_nothing_is_safe_the_rules_hold_all_of_it_back(feeder: Feeder) -> 
     tight = replace(site, limits=replace(site.limits, v_max_pu=1.0775))
     rules = rules_of(tight, feeder)
     assert rules.other_share < 1.0
-    assert rules.pv_share < 0.02
+    assert rules.beside_share < 0.02
 
 
 def test_a_generator_runs_where_the_grid_costs_more() -> None:
@@ -202,6 +216,35 @@ def test_a_generator_runs_where_the_grid_costs_more() -> None:
         assert rows["p_kw.dg"].iloc[-1] == pytest.approx(p_kw)
 
 
+def felt(pv_kw: float, sun_kw: float | None = None, *, generating: bool = False) -> Felt:
+    return Felt(pv_kw=pv_kw, sun_kw=pv_kw if sun_kw is None else sun_kw, generating=generating)
+
+
+def test_a_generator_gives_way_to_sun_that_is_worth_more() -> None:
+    site, rules = segment(), Rules(pv_share=0.5, beside_share=0.1, other_share=1.0)
+    (dg,) = site.dgs
+
+    def asked(sun_kw: float, price: float) -> float | None:
+        told = rules.commands(site, felt(1000.0, sun_kw), 9000.0, price)
+        return next(c.p_kw for c in told if c.der == "dg")
+
+    # Beside it PV loses what is above 1000 kW, and 4000 kW at most.
+    dear, cheap = 4.0 * dg.cost_usd_per_kwh, 1.1 * dg.cost_usd_per_kwh
+    assert [asked(sun_kw, dear) for sun_kw in (0.0, 1000.0, 9000.0)] == [3000.0, 3000.0, 0.0]
+    assert [asked(sun_kw, cheap) for sun_kw in (0.0, 1000.0, 2000.0)] == [3000.0, 3000.0, 0.0]
+
+
+def test_the_cap_stays_narrow_until_every_generator_stands_still() -> None:
+    site, rules = segment(), Rules(pv_share=0.5, beside_share=0.1, other_share=1.0)
+
+    def cap_kw(*, generating: bool) -> float | None:
+        told = rules.commands(site, felt(1000.0, 9000.0, generating=generating), 9000.0, 0.05)
+        assert next(c.p_kw for c in told if c.der == "dg") == 0.0
+        return next(c.cap_kw for c in told if c.der == "pv")
+
+    assert (cap_kw(generating=True), cap_kw(generating=False)) == (1000.0, 5000.0)
+
+
 @pytest.mark.parametrize(
     ("pv_kw", "load_kw", "bes_kw"),
     [(1e3, 900.0, -100.0), (1e3, 1150.0, 150.0), (5e3, 100.0, -200.0), (500.0, 500.0, 0.0)],
@@ -209,8 +252,8 @@ def test_a_generator_runs_where_the_grid_costs_more() -> None:
 def test_a_battery_takes_what_pv_gives_beyond_the_load_and_returns_it(
     pv_kw: float, load_kw: float, bes_kw: float
 ) -> None:
-    rules = Rules(pv_share=0.5, other_share=1.0)
-    told = {c.der: c for c in rules.commands(segment(), pv_kw, load_kw, 0.05)}
+    rules = Rules(pv_share=0.5, beside_share=0.1, other_share=1.0)
+    told = {c.der: c for c in rules.commands(segment(), felt(pv_kw), load_kw, 0.05)}
     assert told["bes"].p_kw == pytest.approx(bes_kw)
     assert told["pv"].cap_kw == 5000.0
     assert all(c.q_kvar == 0.0 for c in told.values())
@@ -227,11 +270,11 @@ def test_batteries_share_by_size_and_generators_come_first() -> None:
             Dg(name="dg", bus="B7", rated_kw=500.0, cost_usd_per_kwh=0.1),
         ),
     )
-    rules = Rules(pv_share=1.0, other_share=1.0)
-    told = {c.der: c.p_kw for c in rules.commands(twice, 0.0, 700.0, 0.3)}
+    rules = Rules(pv_share=1.0, beside_share=1.0, other_share=1.0)
+    told = {c.der: c.p_kw for c in rules.commands(twice, felt(0.0), 700.0, 0.3)}
     assert (told["dg"], told["small"], told["large"]) == pytest.approx((500.0, 50.0, 150.0))
-    held = Rules(pv_share=1.0, other_share=0.5)
-    told = {c.der: c.p_kw for c in held.commands(twice, 0.0, 700.0, 0.3)}
+    held = Rules(pv_share=1.0, beside_share=1.0, other_share=0.5)
+    told = {c.der: c.p_kw for c in held.commands(twice, felt(0.0), 700.0, 0.3)}
     assert (told["dg"], told["small"], told["large"]) == pytest.approx((250.0, 50.0, 150.0))
 
 

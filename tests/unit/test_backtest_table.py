@@ -83,3 +83,16 @@ def test_a_limit_of_the_grid_connection_marks_a_policy_in_table_and_report(
     page = write_report(tmp_path).read_text()
     assert "Broke limits: <b>none</b> in 96 of 96 intervals, by up to 42.5" in page
     assert "42.5 kW beyond the export limit" in page
+
+
+def test_a_demand_charge_is_added_up_and_said_to_be_of_whole_months(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = kept_study(tmp_path)
+    site = asked.sites[0].site
+    plain = printed(tmp_path, site, capsys)
+    assert "together, $" not in plain
+    assert "whole months" not in plain
+    text = printed(tmp_path, replace(site, demand_charge_usd_per_kw=2.0), capsys)
+    assert "together, $" in text
+    assert "by the highest import of the days there are (3 of 30 days of June 2019)" in text

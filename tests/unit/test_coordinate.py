@@ -115,7 +115,7 @@ def test_a_utility_plant_at_a_bus_that_is_not_there_is_refused_by_name() -> None
 def test_uncapped_pv_breaks_the_limit_and_coordinated_pv_keeps_it_everywhere(
     secondaries: Coordination,
 ) -> None:
-    before, after = secondaries.before, secondaries.secured.load_flow
+    before, after = secondaries.before, secondaries.after
     assert isinstance(secondaries.secured, Verified)
     assert np.count_nonzero(before.v_pu > 1.05) > 400
     assert np.all(after.v_pu <= 1.05 + 1e-9)

@@ -41,6 +41,21 @@ CLOSES = 1e-6
 """How well a ledger closes, as a share of the sums in it."""
 
 
+def test_a_new_peak_is_told_once_and_apart_from_what_is_paid_by_the_hour() -> None:
+    site = replace(segment(), demand_charge_usd_per_kw=10.0)
+    free = dispatch(site, snapshot(site), sky(3000.0, 3000.0), 0.3, peak_kw=0.0)
+    held = replace(
+        free, grid_kw=free.grid_kw + 100.0,
+        cost_usd_per_h=free.cost_usd_per_h + 100.0 * (0.3 + 4 * 10.0),
+    )  # fmt: skip
+    ledger = explain(site, free, verified(held))
+    assert ledger.compliance_usd_per_h == pytest.approx(30.0)
+    assert ledger.compliance_demand_usd == pytest.approx(1000.0)
+    assert ledger.demand_usd == pytest.approx(10.0 * held.grid_kw)
+    assert ledger.compliance_usd == pytest.approx(30.0 / 4 + 1000.0)
+    assert ledger.energy_usd_per_h(held) == pytest.approx(held.cost_usd_per_h - 40.0 * held.grid_kw)
+
+
 # --- any site, any linear rows -------------------------------------------------------
 
 

@@ -139,6 +139,7 @@ def test_what_was_measured_and_expected_can_be_stated(having: Set) -> None:
         ("load_kw=1e6", "1.25 times load.max_kw, got 1e+06"),
         ("expected.pv.lower_kw=9999", "0 ≤ lower_kw ≤ expected_kw ≤ upper_kw must hold"),
         ("limits.v_max_pu=0.5", "lowest voltage 0.88 pu is not below the highest, 0.5 pu"),
+        ("limits.momentary_v_max_pu=1.05", "narrower than what is asked at any time, 1.1 pu"),
         ("limits.v_max_pu=high", "expected a number"),
         ("web.port=9000", "changes nothing: the site file says so already, or no decision"),
         ("pv.pv.name=roof", "a record knows its devices by their names; leave them"),

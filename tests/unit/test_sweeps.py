@@ -160,6 +160,18 @@ def test_a_battery_is_worth_what_it_saves_against_none_and_less_the_larger_it_is
     assert points[0].cycles_per_year is None, "there is no battery"
 
 
+def test_a_demand_charge_of_a_few_days_is_that_of_twelve_months_a_year(tmp_path: Path) -> None:
+    def peaking_day(case: Case, given: DayInput, state: DayState) -> DayResult:
+        return made(case, given, state, cost_usd=0.0, grid_kw=100.0 if case.site.bess else 300.0)
+
+    of = study(2, "geems")
+    site = replace(of.sites[0].site, demand_charge_usd_per_kw=10.0)
+    charged = replace(of, sites=(replace(of.sites[0], site=site),))
+    points, _ = battery_size(charged, tmp_path, (400.0,), workers=InProcess(), simulate=peaking_day)
+    assert points[1].cost_usd == 1000.0
+    assert points[1].saved_usd_per_year == pytest.approx(12 * 10.0 * 200.0)
+
+
 def test_power_grows_with_capacity_as_the_sites_or_as_told(tmp_path: Path) -> None:
     seen: dict[float, Bes] = {}
 
@@ -280,6 +292,26 @@ def test_with_geems_a_bus_hosts_pv_until_a_share_of_its_energy_is_given_up(
     assert shares == sorted(shares, key=lambda s: s or 0.0)
 
 
+def test_an_export_limit_is_broken_by_five_minutes_that_the_mean_does_not_show(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _stubbed(monkeypatch)
+
+    def gusty_day(case: Case, given: DayInput, state: DayState) -> DayResult:
+        rated = sum(pv.rated_kw for pv in case.site.pvs)
+        over = max(rated - 950.0, 0.0)
+        return made(case, given, state, grid_kw=0.0, export_over_kw=over)
+
+    of = study(1).sites[0]
+    limited = replace(of, site=replace(of.site, export_limit_kw=500.0))
+    found = hosting_capacity(
+        limited, "B13", with_geems=False, period=DAYS, most_kw=8192.0, simulate=gusty_day
+    )
+    assert found.rated_kw == pytest.approx(950.0, abs=8.0)
+    assert "kW exported" in found.limited_by
+    assert "more than allowed" in found.limited_by
+
+
 def test_what_other_plants_give_up_anyway_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     _stubbed(monkeypatch)
 
@@ -331,7 +363,7 @@ def test_the_figures_of_sweeps_say_what_they_show_and_in_which_unit(tmp_path: Pa
             "'s", "&#x27;s"
         )
     battery_plot(tmp_path, [
-        BatteryPoint(capacity_kwh=c, rated_kw=c, saved_usd_per_year=c,
+        BatteryPoint(capacity_kwh=c, rated_kw=c, saved_usd_per_year=c, cost_usd_per_year=c,
                      marginal_usd_per_kwh_year=None if c == 0 else 1.0, cycles_per_year=1.0,
                      **common)
         for c in (0.0, 400.0, 800.0)

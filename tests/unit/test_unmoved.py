@@ -190,6 +190,18 @@ def test_a_first_write_that_was_not_confirmed_makes_no_device_ours() -> None:
     assert found.low.p_kw == 1000.0
 
 
+def test_one_that_does_what_somebody_else_asks_may_do_anything_it_can() -> None:
+    asked = Command(
+        der="bes", p_kw=20.0, q_kvar=0.0, cap_kw=None, reversion_kw=0.0, reversion_s=300
+    )
+    outcomes = {
+        name: Sent(command=TOLD, readback=READBACK) for name in ("pv", "dg")
+    } | {"bes": Partial(command=asked, reason="Response 14", contested=True)}  # fmt: skip
+    found = unconfirmed(SITE, snapshot(SITE), outcomes, {})["bes"]
+    rated_kw = SITE.bess[0].rated_kw
+    assert (found.low.p_kw, found.high.p_kw) == (-rated_kw, rated_kw)
+
+
 def test_a_device_without_a_timer_holds_its_last_command_however_long_it_is_silent() -> None:
     kept = refreshed(None, CAPPED, TOLD, NOW - timedelta(days=1), replace(READBACK, reverts=False))
     assert caps(silent(kept)) == (5000.0, 5000.0, 1000.0)

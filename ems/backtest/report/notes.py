@@ -1,9 +1,11 @@
 """What was assumed, and what the numbers do not say."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from ems.backtest.keeping import ChainKey
+from ems.backtest.period import parts_of_months
 from ems.backtest.report.kept import Kept
 from ems.backtest.study import CUT
 
@@ -134,8 +136,7 @@ def _costs(study: Mapping[str, Any], summed: Sequence[Mapping[str, Any]]) -> Ite
         "Wear of batteries is not counted. Cost of compliance is the EMS's own account: what an "
         "interval would have cost without limits, with the same batteries' charge; it does not add "
         "up to the difference between two policies. A new peak of the month is paid for once and "
-        "told apart from it, except in the sentences of single intervals, which spread it over the "
-        "quarter of an hour."
+        "told apart from it."
     )
     if any(row["unverified"] and row["compliance_usd"] is not None for row in summed):
         told = ", ".join(
@@ -145,7 +146,12 @@ def _costs(study: Mapping[str, Any], summed: Sequence[Mapping[str, Any]]) -> Ite
         )
         yield f"It leaves out intervals that were not verified as optimal ({told})."
     if any(row["demand_usd"] for row in summed):
-        yield "The demand charge takes each calendar month's highest import, also of a part of one."
+        parts = parts_of_months(date.fromisoformat(study["from"]), date.fromisoformat(study["to"]))
+        told = f", here of {' and '.join(parts)}" if parts else ""
+        yield (
+            "The demand charge is that of whole calendar months, by the highest import of the days "
+            f"there are{told}."
+        )
     if study["end_soc"] == "start":
         yield "Batteries end the period as they began, under every policy."
     elif any(row["soc_end_pct"] for row in summed):

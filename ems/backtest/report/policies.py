@@ -13,6 +13,7 @@ COST: tuple[Line, ...] = (
     ("grid energy and fuel [$]", "cost_usd", 1, 0),
     ("of it fuel [$]", "dg_cost_usd", 1, 0),
     ("demand charge [$]", "demand_usd", 1, 0),
+    ("total: energy, fuel and demand charge [$]", "total_usd", 1, 0),
     ("of both on days that all have [$]", "compared_usd", 1, 0),
     ("of it more than the oracle (regret) [$]", "regret_usd", 1, 0),
     ("cost of compliance, energy and fuel [$]", "compliance_usd", 1, 0),

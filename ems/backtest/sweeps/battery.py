@@ -15,6 +15,7 @@ from ems.domain import Bes, Site
 from ems.errors import BadInput
 
 DAYS_OF_YEAR = 365
+MONTHS_OF_YEAR = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,8 @@ class BatteryPoint:
     rated_kw: float
     cost_usd: float
     """Energy, fuel and demand charge of the days simulated [$]."""
+    cost_usd_per_year: float
+    """Energy and fuel of so many days, and the demand charge of so many months, a year [$]."""
     saved_usd_per_year: float
     """Against no battery [$]."""
     marginal_usd_per_kwh_year: float | None
@@ -136,13 +139,15 @@ def _point(
 ) -> BatteryPoint:
     """With what it saves against the first of its policy, and against the last."""
     told = {key: value for key, value in row.items() if isinstance(value, int | float)}
-    cost, days = told["cost_usd"] + told["demand_usd"], int(told["days"] / told["seeds"])
+    days = int(told["days"] / told["seeds"])
     smaller = [p for p in before if p.policy == row["policy"]]
     year = DAYS_OF_YEAR / days
+    # A demand charge is paid by the month, however few of its days there are.
+    yearly = year * told["cost_usd"] + MONTHS_OF_YEAR / told["months"] * told["demand_usd"]
 
     def saved(against: BatteryPoint) -> float:
-        """Of a year; day by day, in case one of them lacks a day [$]."""
-        return DAYS_OF_YEAR * against.cost_usd / against.days - year * cost
+        """Of a year; by years, in case one of them lacks a day [$]."""
+        return against.cost_usd_per_year - yearly
 
     cycles = told.get("cycles")
     return BatteryPoint(
@@ -150,7 +155,8 @@ def _point(
         policy=str(row["policy"]),
         capacity_kwh=size,
         rated_kw=power_kw,
-        cost_usd=cost,
+        cost_usd=told["total_usd"],
+        cost_usd_per_year=yearly,
         saved_usd_per_year=saved(smaller[0]) if smaller else 0.0,
         marginal_usd_per_kwh_year=saved(smaller[-1]) / (size - smaller[-1].capacity_kwh)
         if smaller

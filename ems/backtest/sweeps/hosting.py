@@ -23,6 +23,7 @@ from typing import Literal
 import numpy as np
 
 from ems.backtest.case import Case, DayState, Errors, Floats, ForecastName, Profiles
+from ems.backtest.connection import LIMITS, beyond_in_words, broken
 from ems.backtest.day import simulate_day
 from ems.backtest.forecasts import Foreseen, foresee
 from ems.backtest.metrics import HOURS
@@ -249,7 +250,7 @@ def _told(v_pu: float) -> float | None:
 
 _NEEDED = (
     "v_max_pu", "v_min_pu", "curtailed_kw", "pv_available_kw", "nodes_above", "nodes_below",
-    "elements_over", "converged", "model_violations", "grid_kw",
+    "elements_over", "converged", "model_violations", *LIMITS,
 )  # fmt: skip
 
 
@@ -264,8 +265,10 @@ def _broken(rows: Mapping[str, Floats], case: Case) -> str:
         return f"{np.nanmin(rows['v_min_pu']):.4f} pu below {site.limits.v_min_pu:g}"
     if rows["elements_over"].any():
         return "a line or transformer is overloaded"
-    if site.export_limit_kw is not None and rows["grid_kw"].min() < -site.export_limit_kw:
-        return f"{-rows['grid_kw'].min():.0f} kW exported, more than {site.export_limit_kw:g}"
+    # Worst steps, not means: a quarter of an hour may keep a limit that five minutes of it break.
+    over = {name: float(np.nan_to_num(rows[name]).max(initial=0.0)) for name in LIMITS}
+    if exceeded := broken(over):
+        return beyond_in_words(exceeded[0], over[exceeded[0]], site)
     if case.method != "none" and rows["model_violations"].any():
         return "a decision breaks a limit in the EMS's own load flow"
     return ""

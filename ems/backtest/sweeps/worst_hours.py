@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ems.backtest.connection import beyond, beyond_in_words, broken
 from ems.constrain.cases import violations
 from ems.domain import Injections, Site
 from ems.ports import Network
@@ -31,7 +32,8 @@ def worst_hours(site: Site, network: Network) -> WorstHours:
         return WorstHours(broken="the load flow has no solution", v_max_pu=None)
     found = violations(flow, site.limits, "worst hours")
     told = str(found[0]) if found else ""
-    limit = site.export_limit_kw
-    if not told and limit is not None and flow.head_kw < -limit:
-        told = f"{-flow.head_kw:.0f} kW exported, more than {limit:g}"
+    over = beyond(site, flow)
+    exceeded = broken(over)
+    if not told and exceeded:
+        told = beyond_in_words(exceeded[0], over[exceeded[0]], site)
     return WorstHours(broken=told, v_max_pu=flow.highest()[1])

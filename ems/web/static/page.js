@@ -72,6 +72,8 @@ function showDispatch(d) {
   put("reason", d.reason);
   put("cost", format.money(d.cost_usd_per_h));
   put("compliance", format.money(d.compliance_usd_per_h));
+  put("demand", format.money(d.demand_usd));
+  $("demand-figure").hidden = !d.demand_usd;
   put("price", format.price(d.price_usd_per_kwh));
   put("grid", format.power(d.grid_kw));
   put("load", format.power(d.load_kw));
@@ -234,6 +236,8 @@ const responses = {
   ignored: ["bad", "Does not follow"],
 };
 
+const links = { ieee2030_5: "IEEE 2030.5", utility: "Utility" };
+
 function showHealth(alarms) {
   put("site", health.site);
   put("mode", health.mode === "advisory" ? "Advisory: nothing is written" : "Automatic");
@@ -264,6 +268,7 @@ function showHealth(alarms) {
     ["Last cycle took", health.last_cycle_s === null ? "–" : `${health.last_cycle_s.toFixed(2)} s`],
     ["Writer", health.lease_held ? "this service" : "not this service"],
   ];
+  for (const [key, told] of Object.entries(health.links)) facts.push([links[key] ?? key, told]);
   if (health.last_missed) facts.push(["Last missed", health.last_missed]);
   if (health.last_error) facts.push(["Last error", health.last_error]);
   $("service").replaceChildren(...facts.flatMap(([k, v]) => [element("dt", k), element("dd", v)]));
