@@ -152,6 +152,16 @@ def test_a_device_with_half_a_scale_is_told_and_the_others_are_found(serve: Serv
     assert "[[bes]]" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [("127.0.0.1:5020", "write 127.0.0.1 --port 5020"), ("http://x", "without http://")],
+)
+def test_what_is_no_host_is_refused_before_anything_waits(written: str, told: str) -> None:
+    done = CliRunner().invoke(main, ["discover", written])
+    assert done.exit_code == 2
+    assert told in done.stderr
+
+
 def test_nobody_at_the_host_is_one_clear_message(free_port: int) -> None:
     done = CliRunner().invoke(
         main, ["discover", "127.0.0.1", "--port", str(free_port), "--unit", "1-3", "--json"]
