@@ -580,7 +580,13 @@ def test_readings_and_state_of_charge_are_mirrored(bes: Inverter) -> None:
     assert latest[29] == pytest.approx(480.0)
     assert latest[33] == pytest.approx(60.0)
     assert latest[63] == 0.0
-    status = bes.filed(sep.DERStatus, "status")
+    # Told on its own, before or after the readings.
+    status = bes.utility.heard(
+        lambda: bes.filed(sep.DERStatus, "status"),
+        lambda found: (
+            found.stateOfChargeStatus is not None and found.stateOfChargeStatus.value < 5000
+        ),
+    )
     assert status.stateOfChargeStatus is not None
     assert status.stateOfChargeStatus.value == pytest.approx(4980, abs=5)
     assert status.storageModeStatus is not None

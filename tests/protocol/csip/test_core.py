@@ -138,7 +138,7 @@ def test_core_003_every_polled_resource_says_how_often_and_may_say_otherwise_whi
     programs = assigned.all("FunctionSetAssignments")[0].find(f"{{{NAMESPACE}}}DERProgramListLink")
     polled = ["/dcap", "/edev", assigned.href, str(programs.get("href"))]
     assert client.get(device.link("RegistrationLink")).text("pIN") == str(PIN)
-    assert {client.get(path).xml.get("pollRate") for path in polled} == {"60"}
+    assert {client.get(path).xml.get("pollRate") for path in polled} == {"30"}
     utility.do(lambda: utility.board.set_rates(poll_s=17, post_s=23))
     assert {client.get(path).xml.get("pollRate") for path in polled} == {"17"}
     assert client.own().text("postRate") == "23"
