@@ -120,6 +120,9 @@ class _Stopwatch:
         self.spent_s.append(time.perf_counter() - started)
         return flow
 
+    def load_flows(self, points: Sequence[Injections]) -> list[LoadFlow]:
+        return [self.load_flow(at) for at in points]
+
     def linearise(self, at: Injections) -> Linearisation:
         return self.feeder.linearise(at)
 

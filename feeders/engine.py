@@ -189,6 +189,25 @@ class Feeder:
         with self._lock:
             return self._flow(self._state(at, settle=controls), at)
 
+    def load_flows(self, points: Sequence[Injections]) -> list[LoadFlow]:
+        """As `load_flow` of each, taps and capacitors frozen; quicker, of a small feeder.
+
+        Raises:
+            FeederFault: as `load_flow`.
+        """
+        with self._lock:
+            alike = len({(at.head_v_pu, id(at.regulation)) for at in points}) == 1
+            if not alike or any(at.curves for at in points):
+                return [self._flow(self._state(at, settle=False), at) for at in points]
+            self._check_open()
+            head = points[0].head_v_pu
+            states = self._solver.solve_all(
+                [self._powers_va(at) for at in points],
+                self.file_head_v_pu if head is None else head,
+                points[0].regulation,
+            )
+            return [self._flow(state, at) for state, at in zip(states, points, strict=True)]
+
     def linearise(self, at: Injections) -> Linear | SmallLinear:
         """Differentiate the feeder at one operating point, taps and capacitors frozen.
 
@@ -233,14 +252,18 @@ class Feeder:
         )
 
     def _state(self, at: Injections, *, settle: bool) -> State:
-        if self._closed:  # the engine would read memory that is no longer its own
-            raise FeederFault(f"feeder {self.source} is closed; open it again")
+        self._check_open()
         head = self.file_head_v_pu if at.head_v_pu is None else at.head_v_pu
         powers = self._powers_va(at)
         if not at.curves:
             return self._solver.solve(powers, head, at.regulation, settle=settle)
         curves = CurveSet(at.curves, self._ders)
         return solve_responding(self._solver, powers, head, at.regulation, curves, settle=settle)
+
+    def _check_open(self) -> None:
+        """Raise where the engine would read memory that is no longer its own."""
+        if self._closed:
+            raise FeederFault(f"feeder {self.source} is closed; open it again")
 
     def _with_a_voltage_of_their_own(self) -> NDArray[np.bool_]:
         """Nodes that limits speak of, shape (node,); all others show 0 pu.

@@ -116,7 +116,7 @@ class Law:
         self._floor = np.maximum(b.low, b.least)
         self._tiny_v = TINY_PU * b.rated_v
         more = self._impedance or self._current or self._odd.size or self._cut.size
-        self._constant = not more and bool(np.all(b.p == 1.0))
+        self.constant = not more and bool(np.all(b.p == 1.0))
         """Whether all branches draw constant power between floor and `most`."""
 
     def voltage(self, v: Complexes) -> Complexes:
@@ -133,6 +133,16 @@ class Law:
             magnitude = np.abs(across)
         return across, magnitude
 
+    def follows(self, magnitude: Floats) -> NDArray[np.bool_]:
+        """Points at which every branch has a voltage that its model is made for, shape (point,).
+
+        Args:
+            magnitude: voltage across each branch, shape (point, branch) [V].
+        """
+        u = magnitude / self.branches.rated_v
+        sound = (u > self._floor) & (u <= self.branches.most) & (magnitude >= self._tiny_v)
+        return np.asarray(sound.all(axis=1))
+
     def draw(self, v: Complexes, power_va: Complexes) -> Draw:
         """Currents and slopes.
 
@@ -145,7 +155,7 @@ class Law:
         u = magnitude / b.rated_v
         inside = bool(((u > self._floor) & (u <= b.most)).all())
         bend: Complexes | float = 0.0
-        if inside and self._constant:
+        if inside and self.constant:
             unit, s, power = b.p, power_va.conj(), power_va
         else:
             unit, (df, dg) = self._factors(u, inside=inside)

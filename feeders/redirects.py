@@ -3,7 +3,6 @@
 from functools import cache
 from pathlib import Path
 
-from feeders.compiling import command_names, option_names
 from feeders.statements import Statement
 
 
@@ -25,12 +24,16 @@ def candidates(target: str, files: list[Path]) -> list[Path]:
 @cache
 def commands_known() -> tuple[str, ...]:
     """Commands of the engine."""
+    from feeders.compiling import command_names  # loads the engine
+
     return command_names()
 
 
 @cache
 def options_known() -> tuple[str, ...]:
     """Options of the engine's `Set`."""
+    from feeders.compiling import option_names  # loads the engine
+
     return option_names()
 
 

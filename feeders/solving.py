@@ -2,6 +2,7 @@
 
 import math
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from feeders.curves import Answer
 from feeders.laws import Draw, Law
 from feeders.network import Network, read_frame
 from feeders.stands import Key, Stand, Stands, key_of, unload
+from feeders.together import judged
 from feeders.values import Floats, Regulation
 
 BALANCE_TOLERANCE = 1e-6
@@ -136,6 +138,80 @@ class Solver:
             _kept(self._known, point, state)
         return _noted(state, note)
 
+    def solve_all(
+        self, powers_va: Sequence[Complexes], head_v_pu: float, asked: Regulation | None
+    ) -> list[State]:
+        """As `solve` for each of some powers, taps and capacitors frozen.
+
+        Of a small feeder what the engine answered is judged for all of them at once.
+        """
+        regulation = self.controls.complete(asked)
+        key = key_of(regulation)
+        fresh = {p.tobytes(): p for p in powers_va if np.isfinite(p).all()}
+        fresh = {k: p for k, p in fresh.items() if (k, head_v_pu, key) not in self._known}
+        if 1 < len(fresh) <= STATES_KEPT and self.law.constant and math.isfinite(head_v_pu):
+            stand = self.stands.bring(regulation)
+            if stand.network.dense is not None:
+                for power, state in self._together(fresh, head_v_pu, regulation, stand):
+                    _kept(self._known, (power, head_v_pu, key), state)
+        return [self.solve(p, head_v_pu, asked, settle=False) for p in powers_va]
+
+    def _together(
+        self, powers_va: dict[bytes, Complexes], head_v_pu: float, regulation: Regulation,
+        stand: Stand,
+    ) -> Iterator[tuple[bytes, State]]:  # fmt: skip
+        """States of those points that the engine solves at the first go; of others nothing."""
+        # The sources' currents follow the voltage at the head: it is set before they are read.
+        self._set(next(iter(powers_va.values())), head_v_pu, regulation)
+        sources = self._source_currents(head_v_pu, key_of(regulation))
+        answers = []
+        for power, power_va in powers_va.items():
+            self._set(power_va, head_v_pu, regulation)
+            self._vectors.start_flat()
+            if self._engine_solves():
+                answers.append((power, power_va, self._vectors.voltages(), *self._totals()))
+        if not answers:
+            return
+        share, owner = self.branches.share, self.branches.owner
+        voltage = np.stack([answer[2] for answer in answers])
+        asked = np.stack([answer[1] for answer in answers]).take(owner, axis=1) * share
+        found = judged(
+            self.law, self.frame, stand.network, sources, voltage, asked, ABSURD * self._highest_v
+        )
+        for (power, power_va, at, head_kw, head_kvar, losses_kw), one in zip(
+            answers, found, strict=True
+        ):
+            if one is None:
+                continue
+            scale_va = max(1e3, float(np.abs(one.draw.power).sum()))
+            gap_kw = abs(head_kw - float(one.draw.power.real.sum()) / 1e3 - losses_kw)
+            residual = max(one.mismatch_va / 1e3, gap_kw)
+            if not residual <= BALANCE_TOLERANCE * scale_va / 1e3:
+                continue
+            yield (
+                power,
+                State(
+                    converged=True,
+                    residual_kw=residual,
+                    voltage=at,
+                    asked_va=power_va,
+                    draw=one.draw,
+                    stand=stand,
+                    regulation=regulation,
+                    note="",
+                    head_kw=head_kw,
+                    head_kvar=head_kvar,
+                    losses_kw=losses_kw,
+                    v_pu=one.v_pu,
+                    loading_pct=one.loading_pct,
+                ),
+            )
+
+    def _totals(self) -> tuple[float, float, float]:
+        """Power at the head and losses of the engine's solution [kW], [kvar], [kW]."""
+        head_kw, head_kvar = self._dss.Circuit.TotalPower()
+        return -float(head_kw), -float(head_kvar), float(self._dss.Circuit.Losses()[0] / 1e3)
+
     def _set(self, power_va: Complexes, head_v_pu: float, regulation: Regulation) -> Stand:
         """Bring the engine to a point; the wires there."""
         stand = self.stands.bring(regulation)
@@ -167,8 +243,7 @@ class Solver:
             # asked there is whether all currents add up.
             if done or self._adds_up(mismatch_va, size[1:], scale_va, stand.network):
                 break
-        head_kw, head_kvar = (-x for x in self._dss.Circuit.TotalPower())
-        losses_kw = self._dss.Circuit.Losses()[0] / 1e3
+        head_kw, head_kvar, losses_kw = self._totals()
         gap_kw = abs(head_kw - float(draw.power.real.sum()) / 1e3 - losses_kw)
         residual = max(float(mismatch_va.max(initial=0.0)) / 1e3, gap_kw)
         limit_kw = BALANCE_TOLERANCE * scale_va / 1e3
@@ -183,9 +258,9 @@ class Solver:
             stand=stand,
             regulation=regulation,
             note=note,
-            head_kw=float(head_kw),
-            head_kvar=float(head_kvar),
-            losses_kw=float(losses_kw),
+            head_kw=head_kw,
+            head_kvar=head_kvar,
+            losses_kw=losses_kw,
             v_pu=self._v_pu(size),
             loading_pct=stand.network.loading_pct(self.frame, voltage[1:]),
         )

@@ -101,7 +101,7 @@ def constrain(
 def _holds_in(more: Sequence[Case], at: Interval, found: Secured) -> bool:
     """Whether what is sent as safe holds in further cases; so does what is not sent as safe."""
     setpoints = found.dispatch.setpoints
-    if isinstance(found, Infeasible) or not any(at.judge(case, setpoints) for case in more):
+    if isinstance(found, Infeasible) or not at.breaks_any(more, setpoints):
         return True
     return isinstance(found, Degraded) and not at.trial(found.dispatch).safe
 

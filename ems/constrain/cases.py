@@ -198,9 +198,11 @@ def powers(
     """What a set of setpoints makes each DER do in a case: P [kW] and Q [kvar]."""
     p_kw, q_kvar = {}, {}
     skies = forecast.pv
+    # A device that is not commanded may not keep to a limit of others either.
+    free = replace(forecast, pv={**skies, **forecast.unlimited}) if forecast.unlimited else forecast
     for name, asked in setpoints.items():
-        held = getattr(pins[name], case.side) if name in pins else asked
-        p_kw[name] = pv_kw(case, held, forecast) if name in skies else held.p_kw
+        held, sky = (getattr(pins[name], case.side), free) if name in pins else (asked, forecast)
+        p_kw[name] = pv_kw(case, held, sky) if name in skies else held.p_kw
         q_kvar[name] = held.q_kvar
     for name, kw in case.dg_kw.items():
         if name in setpoints and name not in pins:
@@ -249,13 +251,14 @@ def moves(
 
 def violations(flow: LoadFlow, limits: Limits, case: str) -> tuple[Violation, ...]:
     """Every limit a load flow breaks, worst first; de-energised nodes are left out."""
-    v = flow.v_pu
-    above = v > limits.v_max_pu + TOLERANCE_PU
-    below = (v > 0.0) & (v < limits.v_min_pu - TOLERANCE_PU)
-    most_pct = limits.loading_max_pct
-    over = most_pct is not None and bool((flow.loading_pct > most_pct + 1e-6).any())
-    if not (over or above.any() or below.any()):
+    v, most_pct = flow.v_pu, limits.loading_max_pct
+    most, least = limits.v_max_pu + TOLERANCE_PU, limits.v_min_pu - TOLERANCE_PU
+    kept = bool(v.max(initial=0.0) <= most) and (
+        bool(v.min(initial=most) >= least) or not ((v > 0.0) & (v < least)).any()
+    )
+    if kept and (most_pct is None or flow.loading_pct.max(initial=0.0) <= most_pct + 1e-6):
         return ()
+    above, below = v > most, (v > 0.0) & (v < least)
     found = [
         Violation(kind=kind, place=flow.nodes[i], value=float(v[i]), limit=limit, case=case)
         for kind, limit, broken in (

@@ -1,6 +1,6 @@
 """One interval being decided, and a dispatch tried on it."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ems.constrain.cases import Case, cases_of, crossed, injections, ramping, severity, violations
@@ -145,10 +145,35 @@ class Interval:
         point = _point(at, controls=controls)
         found = self.known.get(point)
         if found is None:
-            found = self.known[point] = self.network.load_flow(at, controls=controls)
-            if len(self.known) > FLOWS_KEPT:
-                del self.known[next(iter(self.known))]
+            found = self.network.load_flow(at, controls=controls)
+            self._keep(point, found)
         return found
+
+    def _all_flows(
+        self, cases: Sequence[Case], setpoints: Mapping[str, Setpoint]
+    ) -> Iterable[tuple[Case, LoadFlow]]:
+        """`flows` of each case; where nothing moves by itself, in one go."""
+        if self.network.regulated:
+            return (pair for case in cases for pair in self.flows(case, setpoints))
+        return zip(cases, self._at_once(cases, setpoints), strict=True)
+
+    def _at_once(self, cases: Sequence[Case], setpoints: Mapping[str, Setpoint]) -> list[LoadFlow]:
+        """Load flow of each case as taps stand; those not known yet in one go."""
+        head = self.snapshot.head_v_pu
+        asked = [injections(c, setpoints, self.forecast, head, self.pins) for c in cases]
+        points = [_point(at, controls=False) for at in asked]
+        fresh = {p: at for p, at in zip(points, asked, strict=True) if p not in self.known}
+        made = self.network.load_flows(list(fresh.values())) if fresh else ()
+        found = dict(zip(fresh, made, strict=True))
+        flows = [self.known[p] if p in self.known else found[p] for p in points]
+        for point, flow in found.items():
+            self._keep(point, flow)
+        return flows
+
+    def _keep(self, point: Hashable, flow: LoadFlow) -> None:
+        self.known[point] = flow
+        if len(self.known) > FLOWS_KEPT:
+            del self.known[next(iter(self.known))]
 
     def flows(
         self, case: Case, setpoints: Mapping[str, Setpoint]
@@ -174,9 +199,14 @@ class Interval:
             for violation in _judged(flow, self.site, one)
         )
 
+    def breaks_any(self, cases: Sequence[Case], setpoints: Mapping[str, Setpoint]) -> bool:
+        """Whether setpoints break something in any of some cases."""
+        found = self._all_flows(cases, setpoints)
+        return any(_judged(flow, self.site, case) for case, flow in found)
+
     def trial(self, decided: Dispatch) -> Trial:
         """Load flows of every case."""
-        found = [pair for case in self.cases for pair in self.flows(case, decided.setpoints)]
+        found = list(self._all_flows(self.cases, decided.setpoints))
         broken = [v for case, flow in found for v in _judged(flow, self.site, case)]
         broken.sort(key=severity, reverse=True)
         return Trial(
@@ -188,7 +218,7 @@ class Interval:
 
     def safe_while_ramping(self, decided: Dispatch) -> bool:
         """Whether the limits hold while generators still stand where they were."""
-        return not any(self.judge(case, decided.setpoints) for case in self._ramping())
+        return not self.breaks_any(self._ramping(), decided.setpoints)
 
 
 def _point(at: Injections, *, controls: bool) -> Hashable:

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,6 +74,10 @@ class ByLoad:
     def load_flow(self, at: Injections, *, controls: bool = False) -> LoadFlow:
         """Solve the feeder at one operating point."""
         return self.feeder.load_flow(self._shared(at), controls=controls)
+
+    def load_flows(self, points: Sequence[Injections]) -> list[LoadFlow]:
+        """As `load_flow` of each."""
+        return self.feeder.load_flows([self._shared(at) for at in points])
 
     def linearise(self, at: Injections) -> Linearisation:
         """Differentiate the feeder at one operating point."""

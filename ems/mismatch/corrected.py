@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,10 @@ class Corrected:
         """The model's load flow, its voltages corrected."""
         return self._corrected(self.network.load_flow(at, controls=controls))
 
+    def load_flows(self, points: Sequence[Injections]) -> Sequence[LoadFlow]:
+        """As `load_flow` of each, taps and capacitors frozen."""
+        return [self._corrected(flow) for flow in self.network.load_flows(points)]
+
     def linearise(self, at: Injections) -> "CorrectedLinearisation":
         """The model's slopes at a point, around corrected voltages.
 
@@ -69,7 +73,7 @@ class Corrected:
         up = (v - limits.v_min_pu) / (limits.v_max_pu - limits.v_min_pu)
         share = np.minimum(np.maximum(5.0 * up - 2.0, 0.0), 1.0)
         lower, upper = self.shift.lower_pu, self.shift.upper_pu
-        found = replace(flow, v_pu=np.where(v > 0.0, v + lower + share * (upper - lower), 0.0))
+        found = flow.with_voltages(np.where(v > 0.0, v + lower + share * (upper - lower), 0.0))
         self.known.append((flow, found))
         return found
 

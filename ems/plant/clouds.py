@@ -26,11 +26,18 @@ class Regime:
     lasts_min: float
     """Mean time until the weather changes [min]."""
 
+    def by_minute(self) -> tuple[float, float, float]:
+        """Mean, what a minute leaves of a deviation, and the spread of what it adds."""
+        keep = np.exp(-1 / self.memory_min)
+        return self.mean, float(keep), float(self.spread * np.sqrt(1 - keep**2))
+
 
 SUNNY = Regime(mean=0.98, spread=0.015, memory_min=30, lasts_min=240)
 MIXED = Regime(mean=0.72, spread=0.22, memory_min=6, lasts_min=120)
 OVERCAST = Regime(mean=0.28, spread=0.07, memory_min=20, lasts_min=150)
 REGIMES = (SUNNY, MIXED, OVERCAST)
+BY_MINUTE = tuple(regime.by_minute() for regime in REGIMES)
+"""Of each regime, reckoned once."""
 STARTS = (0.45, 0.35, 0.20)
 """How often a day begins in each regime."""
 FOLLOWS = ((0.0, 0.85, 0.15), (0.6, 0.0, 0.4), (0.1, 0.9, 0.0))
@@ -53,25 +60,26 @@ def clear_sky_index(seed: int, day: date, *, sunny_start: bool = False) -> Float
         Shape (1441,), the last value closing the day.
     """
     rng = np.random.default_rng([seed, 0, day.toordinal()])
-    shocks = rng.standard_normal(MINUTES + 1)
+    # Python's own numbers: one minute follows from the last, three times as fast.
+    shocks = rng.standard_normal(MINUTES + 1).tolist()
     regime = int(rng.choice(3, p=STARTS))
-    index = np.empty(MINUTES + 1)
+    index = []
     deviation = 0.0
     left = _duration(rng, regime)
     if sunny_start:
         regime, left = 0, max(left, SUNNY_UNTIL_MIN)
     mean = REGIMES[regime].mean
-    for minute in range(MINUTES + 1):
+    for shock in shocks:
         if left <= 0:
             regime = int(rng.choice(3, p=FOLLOWS[regime]))
             left = _duration(rng, regime)
         left -= 1
-        kind = REGIMES[regime]
-        keep = np.exp(-1 / kind.memory_min)
-        deviation = keep * deviation + kind.spread * np.sqrt(1 - keep**2) * shocks[minute]
-        mean += (kind.mean - mean) / 5  # a front takes minutes to pass, not an instant
-        index[minute] = mean + deviation
-    return np.clip(index, LOWEST, HIGHEST)
+        lasting, keep, spread = BY_MINUTE[regime]
+        deviation = keep * deviation + spread * shock
+        mean += (lasting - mean) / 5  # a front takes minutes to pass, not an instant
+        index.append(mean + deviation)
+    found: Floats = np.clip(index, LOWEST, HIGHEST)
+    return found
 
 
 def _duration(rng: np.random.Generator, regime: int) -> float:

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
 from sqlalchemy import Connection, Engine, Select, func, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
@@ -21,7 +20,6 @@ from ems.domain import CycleRecord, Setpoint, Setup
 from ems.errors import LeaseHeld
 from ems.store import rows
 from ems.store.engine import faults_named, open_engine, writing
-from ems.store.history import interval_means, minutes_of, plant_record_of, plant_records_of
 from ems.store.lease import Holder, describe
 from ems.store.schema import (
     CycleRow,
@@ -34,7 +32,9 @@ from ems.store.schema import (
 )
 from ems.store.values import LOAD, KeptForecast, KeptSetpoint, Lease, MinuteMean, MissedRun
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # pandas is loaded where histories are read
+    import pandas as pd
+
     from forecasting.record import PlantRecord
 
 
@@ -234,6 +234,8 @@ class Store:
         Raises:
             BadInput: the index is not such an index; all faults at once.
         """
+        from ems.store.history import minutes_of
+
         means = minutes_of(der, series)
         if means:
             with self._writing() as connection:
@@ -260,6 +262,8 @@ class Store:
         An interval in which any cap was in force tells no available power, unless the device
         says it: what a capped plant makes does not tell what it could have.
         """
+        from ems.store.history import plant_record_of
+
         with self._reading() as connection:
             return plant_record_of(connection, der, interval_start(since), until)
 
@@ -267,6 +271,8 @@ class Store:
         self, ders: Sequence[str], since: datetime, until: datetime
     ) -> "Mapping[str, PlantRecord]":
         """`pv_record` of many plants, read at once (the FleetHistory port)."""
+        from ems.store.history import plant_records_of
+
         with self._reading() as connection:
             return plant_records_of(connection, ders, interval_start(since), until)
 
@@ -280,6 +286,8 @@ class Store:
         Index: UTC interval start, from the interval that holds `since` until just before
         `until`; NaN where nothing was measured.
         """
+        from ems.store.history import interval_means
+
         with self._reading() as connection:
             return interval_means(connection, device, interval_start(since), until)
 

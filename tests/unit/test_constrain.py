@@ -205,6 +205,9 @@ class _Lying:
     def load_flow(self, at: Injections, *, controls: bool = False) -> LoadFlow:
         return self.feeder.load_flow(at, controls=controls)
 
+    def load_flows(self, points: Sequence[Injections]) -> list[LoadFlow]:
+        return self.feeder.load_flows(points)
+
     def linearise(self, at: Injections) -> Linearisation:
         return _WrongSlopes(self.feeder.linearise(at), self.factor)
 

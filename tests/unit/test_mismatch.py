@@ -95,6 +95,9 @@ class Tree:
             elements=(), loading_pct=np.zeros(0), head_kw=0.0, head_kvar=0.0, losses_kw=0.0,
         )  # fmt: skip
 
+    def load_flows(self, points: Sequence[Injections]) -> list[LoadFlow]:
+        return [self.load_flow(at) for at in points]
+
     def linearise(self, at: Injections) -> Slopes:
         flow = self.load_flow(at, controls=self.regulated)
         return Slopes(flow=flow, ders=self.site.names, dv_dq=self._slopes())
@@ -502,6 +505,9 @@ class Regulated:
         if controls and at.regulation is None:
             stands = Regulation(taps={"transformer.reg": (1.0, 1.0125)})
         return replace(flow, regulation=stands)
+
+    def load_flows(self, points: Sequence[Injections]) -> list[LoadFlow]:
+        return [self.load_flow(at) for at in points]
 
     def linearise(self, at: Injections) -> Linearisation:
         return self.feeder.linearise(replace(at, regulation=None))
