@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from ems.derms import access
+from ems.derms.allowance import Registrations
 from ems.derms.asking import (
     Answer,
     Reason,
@@ -20,6 +21,7 @@ from ems.derms.asking import (
     refused,
 )
 from ems.derms.board import Board, Conflict, NotFound
+from ems.derms.recall import recalling
 from ems.derms.refused import RefusedLog
 from ems.derms.resources import (
     der,
@@ -35,6 +37,7 @@ from ems.derms.resources import (
 from ems.derms.settings import ServerSettings
 from ems.errors import BadInput
 from ems.protocols.ieee2030_5 import codec
+from ems.store import StoreFault
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -124,6 +127,10 @@ class Application:
         self.settings = settings
         self.own = own
         self.rendered = Rendered()
+        self.registrations = Registrations(
+            each=settings.registrations_each_per_minute,
+            together=settings.registrations_per_minute,
+        )
         self.refusals = refusals or RefusedLog(board.now)
         self.answered = 0
         """Requests so far."""
@@ -162,6 +169,8 @@ class Application:
             caught = Refusal(400, str(error))
         except NotFound as error:
             caught = Refusal(404, str(error))
+        except StoreFault as error:
+            caught = _unkept(str(error))
         except Exception:  # noqa: BLE001  see below
             # One broken handler must not end the connection, let alone the server.
             _log.exception("%s %s failed", scope["method"], scope["path"])
@@ -203,7 +212,7 @@ class Application:
         _check_headers(scope)
         route.rule(request, board)
         if method in {"GET", "HEAD"}:
-            return handler(request, board)
+            return await recalling(lambda: handler(request, board))
         if method != "DELETE":
             request.body = await self._body(scope, receive)
         answer = handler(request, board)
@@ -220,12 +229,7 @@ class Application:
             kept.result()
         except Exception as error:
             _log.exception("the change could not be kept")
-            raise Refusal(
-                503,
-                "the change could not be kept",
-                code=Reason.RESOURCES,
-                headers=((b"retry-after", _RETRY_S),),
-            ) from error
+            raise _unkept("the change could not be kept") from error
 
     def _elsewhere(self, scope: Scope) -> Refusal:
         """Nothing is at this path: it moved, or never was."""
@@ -256,6 +260,12 @@ class Application:
             parts.append(part)
             if not message.get("more_body"):
                 return b"".join(parts)
+
+
+def _unkept(reason: str) -> Refusal:
+    """The database does not do what it should; it may do so later."""
+    headers = ((b"retry-after", _RETRY_S),)
+    return Refusal(503, reason, code=Reason.RESOURCES, headers=headers)
 
 
 def too_long(most: int) -> Refusal:

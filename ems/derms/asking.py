@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol, TypeVar
 
+from ems.derms.allowance import Registrations
 from ems.derms.board import Board, Device
 from ems.derms.settings import ServerSettings
 from ems.errors import GeemsError
@@ -72,6 +73,8 @@ class Serves(Protocol):
     """LFDI and SFDI of its own certificate."""
     rendered: "Rendered"
     """What was rendered before."""
+    registrations: Registrations
+    """How often devices may register themselves."""
 
     def find(self, path: str) -> "tuple[Route, tuple[int, ...]] | None":
         """What is at a path, and the numbers in it."""

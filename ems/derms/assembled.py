@@ -165,6 +165,8 @@ def settings_of(file: ServerFile, known: Known) -> ServerSettings:
         http_port=table.http_port,
         trusted_proxy_header=table.trusted_proxy_header,
         registration=registration,
+        registrations_per_minute=table.registrations_per_minute,
+        registrations_each_per_minute=table.registrations_each_per_minute,
         listed=alone,
         aliases=known.fingerprints,
         administrators=frozenset(table.administrators),
@@ -187,18 +189,17 @@ def _path(file: ServerFile, name: str | None) -> Path:
 
 
 def _tls_notes(file: ServerFile) -> tuple[str, ...]:
-    """Which certificates expire; told at the start, when it can still be mended.
+    """What an operator should know of the files of TLS, while it can still be mended.
 
     Raises:
-        BadInput: a file holds no certificate.
+        BadInput: a file cannot be read, or holds no certificate.
     """
     table = file.table
-    named = [name for name in (table.cert_file, table.ca_file) if name is not None]
-    if table.trusted_proxy_header is not None:
-        return ()
     faults = []
     for key in ("cert_file", "key_file", "ca_file"):
         name = getattr(table, key)
+        if name is None:  # behind a proxy that ends TLS none is needed
+            continue
         try:
             file.beside(name).read_bytes()
         except OSError as fault:
@@ -207,9 +208,27 @@ def _tls_notes(file: ServerFile) -> tuple[str, ...]:
             faults.append(Fault(place=place, problem=problem))
     if faults:
         raise BadInput(faults)
-    _check_key(file)
+    if table.cert_file is not None:
+        _check_key(file)
+    named = [name for name in (table.cert_file, table.ca_file) if name is not None]
     soon = expiring([file.beside(name) for name in named], datetime.now(UTC))
-    return tuple(f"{one.file.name}: {one.name}: {one.problem}" for one in soon)
+    expire = tuple(f"{one.file.name}: {one.name}: {one.problem}" for one in soon)
+    return (*expire, *_notified_without(file))
+
+
+def _notified_without(file: ServerFile) -> Iterator[str]:
+    """What notifications go without behind a proxy: it ends TLS of what comes in alone."""
+    place = f"{file.file.name}: ieee2030_5"
+    if file.table.ca_file is None:
+        yield (
+            f"{place}.ca_file: missing: notifications reach only who shows a certificate of the "
+            "system's authorities; name the authorities of the devices"
+        )
+    if file.table.cert_file is None:
+        yield (
+            f"{place}.cert_file: missing: who is notified sees no certificate of the server; "
+            "name it and key_file where that is asked for"
+        )
 
 
 def _check_key(file: ServerFile) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from ems.derms.keeping import Change, Entry, Keeper
@@ -55,17 +56,26 @@ class Noted:
 
 
 class Audit:
-    """Owned by the server's loop, as the board is."""
+    """Entries are made on the server's loop, as the board's changes are.
+
+    Those that were kept are read from any other thread: that waits for the disk.
+    """
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
         self.durable: Future[None] = Future()
         """Done when the entry made last is, and all that came before it."""
         self.durable.set_result(None)
-        self._number, self._hash = 0, FIRST
+        self._head = (0, FIRST)
+        """Number and hash of the entry made last."""
         for head in keeper.documents(AUDIT):
             held = json.loads(head.body or "")
-            self._number, self._hash = held["number"], held["hash"]
+            self._head = (held["number"], held["hash"])
+
+    @property
+    def made_so_far(self) -> int:
+        """How many entries there are."""
+        return self._head[0]
 
     @contextmanager
     def change(self, who: str, what: str, now: int, *, always: bool = True) -> Iterator[Noted]:
@@ -109,17 +119,29 @@ class Audit:
             noted.after = _or_none(shown)
         return noted
 
-    def entries(self, since: int = 0) -> Iterator[Audited]:
-        """All of them, oldest first, made from `since` on."""
-        for entry in self._keeper.entries(AUDIT, since=since):
+    def entries(self, since: int = 0, newest: int | None = None) -> Iterator[Audited]:
+        """Those made from `since` on, oldest first; with `newest` hardly more than the last."""
+        for entry in self._keeper.entries(AUDIT, since=since, newest=newest):
             yield Audited(**json.loads(entry.body))
 
-    def last(self, limit: int, since: int = 0) -> list[Audited]:
-        """The newest ones, oldest first, made from `since` on."""
-        return list(deque(self.entries(since), maxlen=limit))
+    def last(self, most: int) -> list[Audited]:
+        """The newest ones, oldest first."""
+        return list(deque(self.entries(newest=most), maxlen=most))
+
+    def page(self, most: int, *, since: int = 0, after: int = 0) -> list[Audited]:
+        """The first ones of those made from `since` on, and behind the entry `after`.
+
+        Args:
+            most: so many at most.
+            since: [s since 1970, UTC].
+            after: number of an entry, of the last one of the page before.
+        """
+        return list(islice((one for one in self.entries(since) if one.number > after), most))
 
     def fault(self) -> str:
         """Where the chain is broken; empty: it is whole."""
+        # Others may be made while these are read: they are looked at, but need not be there.
+        head_number, head_hash = self._head
         number, last = 0, FIRST
         for entry in self.entries():
             number += 1
@@ -128,23 +150,24 @@ class Audit:
             if entry.hash != sealed(_plain(entry)):
                 return f"entry {number} was altered"
             last = entry.hash
-        if (number, last) != (self._number, self._hash):
-            return f"entries behind {number} are missing"
-        return ""
+            if number == head_number and last != head_hash:
+                return f"entry {number} was altered"
+        return f"entries behind {number} are missing" if number < head_number else ""
 
     def _together(self) -> AbstractContextManager[None]:
         together = getattr(self._keeper, "together", None)
         return nullcontext() if together is None else together()
 
     def _add(self, who: str, what: str, noted: Noted, now: int) -> None:
+        number, previous = self._head
         held = {
-            "number": self._number + 1,
+            "number": number + 1,
             "time": now,
             "who": who,
             "what": what,
             "before": noted.before,
             "after": noted.after,
-            "previous": self._hash,
+            "previous": previous,
         }
         seal = sealed(held)
         body = json.dumps(held | {"hash": seal}, ensure_ascii=False, separators=(",", ":"))
@@ -153,7 +176,7 @@ class Audit:
             Entry(kind=AUDIT, owner=who, key=what, body=body, time=now),
             Change(kind=AUDIT, key="head", owner="", body=head, time=now),
         )
-        self._number, self._hash = self._number + 1, seal
+        self._head = (number + 1, seal)
 
 
 def _or_none(shown: Callable[[], Any]) -> Any:

@@ -5,11 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ems.clock import Clock
 from ems.derms import elements
 from ems.derms.checks import mrid_faults, writable
-from ems.derms.keeping import Keeper
-from ems.derms.kept import PEN
+from ems.derms.curves import Curves
+from ems.derms.kept import Kept
 from ems.derms.programs import Programs, newer, plain
 from ems.derms.served import Conflict, Control, NotFound, Program
 from ems.errors import BadInput, Fault
@@ -38,26 +37,28 @@ class Standing:
     """Until when nothing of this changes by itself [s]."""
 
 
-class Controls(Programs):
+class Controls:
     """DERControls."""
 
-    def __init__(
-        self,
-        keeper: Keeper | None = None,
-        clock: Clock | None = None,
-        *,
-        pen: int = PEN,
-        retained_s: int = RETAINED_S,
-    ) -> None:
-        super().__init__(keeper, clock, pen=pen)
+    def __init__(self, kept: Kept, programs: Programs, curves: Curves, retained_s: int) -> None:
+        """Take up what was kept.
+
+        Args:
+            kept: what all parts share.
+            programs: whose controls they are.
+            curves: to which controls link.
+            retained_s: how long a control can still be read after it has ended [s].
+        """
+        self._kept, self._programs, self._curves = kept, programs, curves
         self._retained_s = retained_s
         self._controls: dict[str, dict[int, Control]] = {}
         self._by_mrid: dict[str, Control] = {}
         self._highest: dict[str, int] = {}
-        self._standing: dict[str, Standing] = {}
-        for kept in self.keeper.documents("control"):
-            control = _control(json.loads(kept.body or ""))
-            if control.program in self._programs:
+        self._standing: dict[str, tuple[Program, Standing]] = {}
+        """By program: as which the standing was worked out, and what it is."""
+        for document in kept.keeper.documents("control"):
+            control = _control(json.loads(document.body or ""))
+            if programs.has(control.program):
                 self._index_control(control)
 
     def controls(self, program: str) -> tuple[Control, ...]:
@@ -66,7 +67,7 @@ class Controls(Programs):
         Raises:
             NotFound: there is no such program.
         """
-        self.program(program)
+        self._programs.program(program)
         return tuple(self._controls.get(program, {}).values())
 
     def control(self, mrid: str) -> Control:
@@ -116,12 +117,12 @@ class Controls(Programs):
             BadInput: with every fault.
             Conflict: something else has this mRID.
         """
-        owner = self.program(program)
-        now = self.now()
+        owner = self._programs.program(program)
+        now = self._kept.now()
         control = Control(
             number=1 + self._highest.get(program, 0),
             program=program,
-            mrid=self._new_mrid(mrid),
+            mrid=self._kept.new_mrid(mrid),
             description=description,
             version=0,
             created=self._newest_of(program, start, start + duration, now),
@@ -136,9 +137,9 @@ class Controls(Programs):
             cancelled_randomly=False,
         )
         self._check_control(control, now)
-        curves = self._with_linked(owner, base)
+        curves = self._programs.with_linked(owner, base)
         if curves != owner.curves:
-            self._store_program(newer(replace(owner, curves=curves)))
+            self._programs.store(newer(replace(owner, curves=curves)))
         self._store_control(control)
         return control
 
@@ -154,9 +155,9 @@ class Controls(Programs):
             NotFound: there is no such program or control.
             Conflict: it has ended.
         """
-        self.program(program)
+        self._programs.program(program)
         control = self.control(mrid)
-        now = self.now()
+        now = self._kept.now()
         if control.program != program:
             raise NotFound(f"program {program!r} has no control {mrid}")
         if control.cancelled is not None:
@@ -175,12 +176,12 @@ class Controls(Programs):
         Raises:
             NotFound: there is no such program.
         """
-        now = self.now() if now is None else now
-        known = self._standing.get(program)
-        if known is None or now >= known.until:
-            self.program(program)
-            known = _standing(self._controls.get(program, {}).values(), now, self.primacy(program))
-            self._standing[program] = known
+        now = self._kept.now() if now is None else now
+        owner = self._programs.program(program)
+        known_of, known = self._standing.get(program, (None, None))
+        if known is None or known_of is not owner or now >= known.until:
+            known = _standing(self._controls.get(program, {}).values(), now, owner.primacy)
+            self._standing[program] = (owner, known)
         return known
 
     def state(self, mrid: str, now: int | None = None) -> events.EventState:
@@ -189,24 +190,17 @@ class Controls(Programs):
         Raises:
             NotFound: there is no such control.
         """
-        now = self.now() if now is None else now
+        now = self._kept.now() if now is None else now
         control = self.control(mrid)
-        primacy = self.primacy(control.program)
+        primacy = self._programs.program(control.program).primacy
         siblings = self._controls[control.program].values()
         return events.status_at(
             event_of(control, primacy), [event_of(c, primacy) for c in siblings], now
         )
 
-    def follow(self) -> bool:
-        """See `Kept.follow`."""
-        was_set = super().follow()
-        if was_set:
-            self._standing.clear()
-        return was_set
-
-    def primacy(self, program: str) -> int:
-        """Of a program; the lower one wins."""
-        return self.program(program).primacy
+    def work_out_anew(self) -> None:
+        """The clock was set: what stood by the time before does so no more."""
+        self._standing.clear()
 
     def prune(self, now: int) -> None:
         """Forget the controls that ended long ago; the keeper's entries of them stay."""
@@ -214,6 +208,27 @@ class Controls(Programs):
             over = [c for c in held.values() if c.ends + self._retained_s <= now]
             for control in over:
                 self._forget(control)
+
+    def check_over(self, program: str) -> None:
+        """A program has no control that devices would have to hear the end of.
+
+        Raises:
+            NotFound: there is no such program.
+            Conflict: a control has not ended; cancel it first.
+        """
+        left = [c for c in self.standing(program).controls if c.cancelled is None]
+        if left:
+            raise Conflict(
+                f"program {program!r} has {len(left)} control(s) that have not ended; cancel them "
+                "first, so that devices hear of it"
+            )
+
+    def forget_all(self, program: str) -> None:
+        """Drop all controls of a program."""
+        for control in self.controls(program):
+            self._forget(control)
+        self._highest.pop(program, None)
+        self._standing.pop(program, None)
 
     # What stands behind it
 
@@ -228,22 +243,6 @@ class Controls(Programs):
             if c.start < end and start < c.start + c.duration
         )
         return max(now, 1 + max(overlapped, default=0))
-
-    def _before_removal(self, program: str) -> None:
-        left = [c for c in self.standing(program).controls if c.cancelled is None]
-        if left:
-            raise Conflict(
-                f"program {program!r} has {len(left)} control(s) that have not ended; cancel them "
-                "first, so that devices hear of it"
-            )
-        for control in self.controls(program):
-            self._forget(control)
-        self._highest.pop(program, None)
-        self._standing.pop(program, None)
-
-    def _store_program(self, program: Program) -> Program:
-        self._standing.pop(program.name, None)
-        return super()._store_program(program)
 
     def _check_control(self, control: Control, now: int) -> None:
         place = f"control {control.mrid}"
@@ -264,31 +263,31 @@ class Controls(Programs):
         if len(control.description) > _MOST_DESCRIPTION:
             problem = f"more than {_MOST_DESCRIPTION} characters"
             faults.append(Fault(place=f"{place}: description", problem=problem))
-        number = self.program(control.program).number
+        number = self._programs.program(control.program).number
         faults = faults or elements.faults_of(place, lambda: elements.control(number, control))
         if faults:
             raise BadInput(faults)
-        self._check_base(control.base, place)
+        self._curves.check_base(control.base, place)
 
     def _store_control(self, control: Control) -> None:
         self._index_control(control)
-        number = self._programs[control.program].number
-        self._keep(self._put("control", control.mrid, plain(control)))
+        number = self._programs.program(control.program).number
+        self._kept.keep(self._kept.put("control", control.mrid, plain(control)))
         own = f"/derp/{number}"
-        self.tell(f"{own}/derc", f"{own}/actderc", f"{own}/derc/{control.number}")
+        self._kept.tell(f"{own}/derc", f"{own}/actderc", f"{own}/derc/{control.number}")
 
     def _index_control(self, control: Control) -> None:
         self._controls.setdefault(control.program, {})[control.number] = control
         self._by_mrid[control.mrid] = control
-        self._mrids.add(control.mrid)
+        self._kept.mrids.add(control.mrid)
         self._highest[control.program] = max(control.number, self._highest.get(control.program, 0))
         self._standing.pop(control.program, None)
 
     def _forget(self, control: Control) -> None:
         del self._controls[control.program][control.number]
         del self._by_mrid[control.mrid]
-        self._mrids.discard(control.mrid)
-        self._keep(self._drop("control", control.mrid))
+        self._kept.mrids.discard(control.mrid)
+        self._kept.keep(self._kept.drop("control", control.mrid))
 
 
 def event_of(control: Control, primacy: int) -> events.Event:

@@ -5,18 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from ems.clock import Clock
 from ems.derms import elements
 from ems.derms.checks import known_keys, mrid_faults, writable
-from ems.derms.keeping import Keeper
-from ems.derms.kept import PEN
-from ems.derms.registry import Registry
+from ems.derms.kept import Kept
 from ems.derms.served import Conflict, Curve, NotFound
 from ems.errors import BadInput, Fault
 from ems.protocols.ieee2030_5 import modes, sep
 
 _MOST_POINTS = 10
 """Points of a curve in the schema."""
+_PLAIN = 2
+"""Members of a point that has no excitation."""
 _MOST_DESCRIPTION = 32
 _CURVE_MAY_CHANGE = frozenset(
     {"description", "type", "x_multiplier", "y_multiplier", "y_ref_type", "points", "options"}
@@ -24,21 +23,24 @@ _CURVE_MAY_CHANGE = frozenset(
 Point = tuple[int, int] | tuple[int, int, bool]
 
 
-class Curves(Registry):
+class Curves:
     """DERCurves."""
 
-    def __init__(
-        self, keeper: Keeper | None = None, clock: Clock | None = None, *, pen: int = PEN
-    ) -> None:
-        super().__init__(keeper, clock, pen=pen)
+    def __init__(self, kept: Kept) -> None:
+        """Take up what was kept."""
+        self._kept = kept
         self._curves: dict[str, Curve] = {}
         self._curve_names: dict[int, str] = {}
-        for kept in self.keeper.documents("curve"):
-            self._index_curve(_curve(json.loads(kept.body or "")))
+        for document in kept.keeper.documents("curve"):
+            self._index_curve(_curve(json.loads(document.body or "")))
 
     def curves(self) -> tuple[Curve, ...]:
         """All of them, by number."""
         return tuple(self._curves.values())
+
+    def has(self, name: str) -> bool:
+        """Whether there is one of that name."""
+        return name in self._curves
 
     def curve(self, name: str) -> Curve:
         """The curve of that name.
@@ -77,12 +79,12 @@ class Curves(Registry):
         if name in self._curves:
             raise Conflict(f"a curve {name!r} exists")
         curve = Curve(
-            number=self._next("curve"),
+            number=self._kept.next("curve"),
             name=name,
-            mrid=self._new_mrid(mrid),
+            mrid=self._kept.new_mrid(mrid),
             description=description or name[:_MOST_DESCRIPTION],
             version=0,
-            created=self.now(),
+            created=self._kept.now(),
             type=type,
             x_multiplier=x_multiplier,
             y_multiplier=y_multiplier,
@@ -93,7 +95,7 @@ class Curves(Registry):
         return self._store_curve(curve)
 
     def change_curve(self, name: str, **changes: Any) -> Curve:
-        """Change a curve; programs that use it are told.
+        """Change a curve.
 
         Raises:
             NotFound: there is no such curve.
@@ -113,28 +115,24 @@ class Curves(Registry):
         )
 
     def remove_curve(self, name: str) -> Curve:
-        """Drop a curve that no program uses.
+        """Drop a curve.
 
         Raises:
             NotFound: there is no such curve.
-            Conflict: a program lists it.
         """
         curve = self.curve(name)
-        users = self._users_of(name)
-        if users:
-            raise Conflict(f"curve {name!r} is used by the program(s) {', '.join(users)}")
         del self._curves[name], self._curve_names[curve.number]
-        self._mrids.discard(curve.mrid)
-        self._keep(self._drop("curve", name))
-        self.tell("/dc", curve.href)
+        self._kept.mrids.discard(curve.mrid)
+        self._kept.keep(self._kept.drop("curve", name), *self._kept.retired("curve", curve.number))
+        self._kept.tell("/dc", curve.href)
         return curve
 
-    # What stands behind it
+    def check_base(self, base: sep.DERControlBase, place: str) -> None:
+        """The curves that a base links to are there, each of the type of its mode.
 
-    def _users_of(self, curve: str) -> list[str]:
-        raise NotImplementedError
-
-    def _check_base(self, base: sep.DERControlBase, place: str) -> None:
+        Raises:
+            BadInput: with every fault.
+        """
         faults = []
         linked = links(base)
         curves = {curve.href: curve for curve in self._curves.values()} if linked else {}
@@ -153,6 +151,8 @@ class Curves(Registry):
         if faults:
             raise BadInput(faults)
 
+    # What stands behind it
+
     def _store_curve(self, curve: Curve) -> Curve:
         place = f"curve {curve.name!r}"
         faults = mrid_faults(curve.mrid, place)
@@ -162,24 +162,20 @@ class Curves(Registry):
         if not 1 <= len(curve.points) <= _MOST_POINTS:
             problem = f"{len(curve.points)} points; a curve has 1 to {_MOST_POINTS}"
             faults.append(Fault(place=f"{place}: points", problem=problem))
+        faults += _point_faults(curve, f"{place}: points")
         faults = faults or elements.faults_of(place, lambda: elements.curve(curve))
         if faults:
             raise BadInput(faults)
         self._index_curve(curve)
-        self._keep(self._put("curve", curve.name, asdict(curve)))
-        self.tell("/dc", curve.href)
-        self._curve_changed(curve.name)
+        self._kept.keep(self._kept.put("curve", curve.name, asdict(curve)))
+        self._kept.tell("/dc", curve.href)
         return curve
 
-    def _curve_changed(self, curve: str) -> None:
-        """Tell whoever lists it."""
-        raise NotImplementedError
-
     def _index_curve(self, curve: Curve) -> None:
-        self._taken("curve", curve.number)
+        self._kept.taken("curve", curve.number)
         self._curves[curve.name] = curve
         self._curve_names[curve.number] = curve.name
-        self._mrids.add(curve.mrid)
+        self._kept.mrids.add(curve.mrid)
 
 
 def links(base: sep.DERControlBase | None) -> list[tuple[str, str]]:
@@ -188,6 +184,25 @@ def links(base: sep.DERControlBase | None) -> list[tuple[str, str]]:
         return []
     found = ((mode, getattr(base, mode)) for mode in modes.CURVE_TYPES)
     return [(mode, link.href) for mode, link in found if link is not None]
+
+
+def _point_faults(curve: Curve, place: str) -> list[Fault]:
+    """What single points are, and must not be beside the others."""
+    points = curve.points
+    faults = [
+        Fault(
+            place=f"{place}[{i}]",
+            problem=f"x {points[i][0]} is less than that of the point before; put them in order",
+        )
+        for i in range(1, len(points))
+        if points[i][0] < points[i - 1][0]
+    ]
+    sides = [len(point) > _PLAIN for point in points]
+    if any(sides) and curve.type != modes.curve_type("opModWattPF"):
+        faults.append(Fault(place=place, problem="an excitation belongs to watt_pf; leave it out"))
+    elif any(sides) and not all(sides):
+        faults.append(Fault(place=place, problem="give each point its excitation, or none of them"))
+    return faults
 
 
 def _curve(held: dict[str, Any]) -> Curve:

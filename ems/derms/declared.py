@@ -21,6 +21,7 @@ from ems.derms.keeping import Change
 from ems.errors import BadInput, Fault
 from ems.protocols.ieee2030_5 import codec, identity, sep
 from ems.settings.ieee2030_5 import (
+    ControlBaseTable,
     CurveTable,
     EndDeviceTable,
     EventTable,
@@ -219,12 +220,14 @@ def _program_itself(board: Board, table: ProgramTable, pen: int) -> None:
     else:
         mrid = table.mrid or identity.mrid("program", table.name, pen=pen)
         board.add_program(table.name, **wanted, mrid=mrid, curves=table.curves)
-    if table.default is not None:
-        base = worded.base_of(table.default, lambda name: board.curve(name).href)
-        grads = worded.default_settings(table.set_grad_w_pct_per_s, table.set_soft_grad_w_pct_per_s)
-        service = worded.enter_service_settings(table.enter_service)
+    settings = worded.default_settings(
+        table.set_grad_w_pct_per_s, table.set_soft_grad_w_pct_per_s, table.enter_service
+    )
+    if table.default is not None or settings:
+        asked = table.default or ControlBaseTable()
+        base = worded.base_of(asked, lambda name: board.curve(name).href)
         mrid = identity.mrid("default", table.name, pen=pen)
-        more: dict[str, Any] = {"mrid": mrid, **grads, **service}
+        more: dict[str, Any] = {"mrid": mrid, **settings}
         board.set_default(table.name, base, **more)
 
 

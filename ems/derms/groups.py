@@ -1,47 +1,45 @@
-"""The groups that devices are in, and how often devices shall ask and report."""
+"""The groups that devices are in."""
 
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
-from ems.clock import Clock
 from ems.derms import elements
 from ems.derms.checks import known_keys, mrid_faults, writable
-from ems.derms.keeping import Keeper
-from ems.derms.kept import PEN, Kept
-from ems.derms.served import Conflict, Device, Group, NotFound, Rates
+from ems.derms.kept import Kept
+from ems.derms.programs import Programs
+from ems.derms.registry import Registry
+from ems.derms.served import Conflict, Group, NotFound
 from ems.errors import BadInput, Fault
-from ems.protocols.ieee2030_5 import identity
 
 FIRST_GROUP = 2
 """Assignment 1 of every device holds the programs it is assigned to without a group."""
 _GROUP_MAY_CHANGE = frozenset({"description", "programs", "mrid"})
-MOST_RATE_S = 0xFFFF_FFFF
-"""Bits of pollRate and postRate."""
 _MOST_DESCRIPTION = 32
 """Characters of a description in the schema."""
 
 
-class Groups(Kept):
-    """Groups and rates."""
+class Groups:
+    """Groups."""
 
-    def __init__(
-        self, keeper: Keeper | None = None, clock: Clock | None = None, *, pen: int = PEN
-    ) -> None:
-        super().__init__(keeper, clock, pen=pen)
+    def __init__(self, kept: Kept, programs: Programs, registry: Registry, names: set[str]) -> None:
+        """Take up what was kept.
+
+        Args:
+            kept: what all parts share.
+            programs: that groups hold.
+            registry: of the devices that are in them.
+            names: of programs and groups.
+        """
+        self._kept, self._programs, self._registry, self._names = kept, programs, registry, names
         self._groups: dict[str, Group] = {}
-        self._mrids: set[str] = set()
-        self.rates = Rates(poll_s=30, post_s=60)
-        for kept in self.keeper.documents("group"):
-            held = json.loads(kept.body or "")
+        kept.taken("group", FIRST_GROUP - 1)
+        for document in kept.keeper.documents("group"):
+            held = json.loads(document.body or "")
             description = writable(held["description"])
             held |= {"programs": tuple(held["programs"]), "description": description}
-            group = Group(**held)
-            self._groups[group.name] = group
-            self._mrids.add(group.mrid)
-        for kept in self.keeper.documents("rates"):
-            self.rates = Rates(**json.loads(kept.body or ""))
+            self._index_group(Group(**held))
 
     def groups(self) -> tuple[Group, ...]:
         """All of them, by number."""
@@ -66,12 +64,12 @@ class Groups(Kept):
             BadInput: with every fault.
             Conflict: a group or a program has this name.
         """
-        if name in self._groups or self._is_program(name):
+        if name in self._names:
             raise Conflict(f"a group or a program {name!r} exists")
         group = Group(
-            number=1 + max((g.number for g in self._groups.values()), default=FIRST_GROUP - 1),
+            number=self._kept.next("group"),
             name=name,
-            mrid=self._new_mrid(mrid),
+            mrid=self._kept.new_mrid(mrid),
             description=description or name[:_MOST_DESCRIPTION],
             version=0,
             programs=tuple(programs),
@@ -101,63 +99,27 @@ class Groups(Kept):
             NotFound: there is no such group.
         """
         group = self.group(name)
-        self._leave(name)
+        self._registry.leave(name)
         del self._groups[name]
-        self._mrids.discard(group.mrid)
-        self.assigned += 1
-        self._keep(self._drop("group", name))
-        self.tell("/edev")
+        self._names.discard(name)
+        self._kept.mrids.discard(group.mrid)
+        self._kept.assigned += 1
+        self._kept.keep(self._kept.drop("group", name), *self._kept.retired("group", group.number))
+        self._kept.tell("/edev")
         return group
 
-    # Rates
+    def programs_of(self, name: str) -> tuple[str, ...]:
+        """Names of the programs of a group; a program is one by itself."""
+        return self._groups[name].programs if name in self._groups else (name,)
 
-    def set_rates(self, *, poll_s: int | None = None, post_s: int | None = None) -> Rates:
-        """How often devices shall ask and report from now on [s].
-
-        Raises:
-            BadInput: a rate that is no whole number of seconds above 0.
-        """
-        rates = Rates(
-            poll_s=self.rates.poll_s if poll_s is None else poll_s,
-            post_s=self.rates.post_s if post_s is None else post_s,
-        )
-        faults = [
-            Fault(
-                place=f"rates.{name}",
-                problem=f"{value} is no number of seconds from 1 to {MOST_RATE_S}",
-            )
-            for name, value in asdict(rates).items()
-            if not 0 < value <= MOST_RATE_S
-        ]
-        if faults:
-            raise BadInput(faults)
-        self.rates = rates
-        self._keep(self._put("rates", "rates", asdict(rates)))
-        self.tell("/dcap")
-        return rates
-
-    def mrid(self) -> str:
-        """A new one."""
-        return identity.mrid(pen=self.pen)
+    def leave_out(self, program: str) -> None:
+        """Take a program out of all groups."""
+        for group in self.groups():
+            if program in group.programs:
+                left = [name for name in group.programs if name != program]
+                self.change_group(group.name, programs=left)
 
     # What stands behind it
-
-    def _new_mrid(self, mrid: str) -> str:
-        wanted = (mrid or self.mrid()).upper()
-        if wanted in self._mrids:
-            raise Conflict(f"mRID {wanted} is taken")
-        return wanted
-
-    def _is_program(self, name: str) -> bool:
-        raise NotImplementedError
-
-    def _members_of(self, group: str) -> list[Device]:
-        """The devices that are in a group."""
-        raise NotImplementedError
-
-    def _leave(self, group: str) -> None:
-        """Take all devices out of a group."""
-        raise NotImplementedError
 
     def _store_group(self, group: Group) -> Group:
         place = f"group {group.name!r}"
@@ -165,15 +127,20 @@ class Groups(Kept):
         faults += [
             Fault(place=f"{place}: programs", problem=f"there is no program {name!r}")
             for name in group.programs
-            if not self._is_program(name)
+            if not self._programs.has(name)
         ]
         faults = faults or elements.faults_of(place, lambda: elements.group(group))
         if faults:
             raise BadInput(faults)
-        self._groups[group.name] = group
-        self._mrids.add(group.mrid)
-        self.assigned += 1
-        self._keep(self._put("group", group.name, asdict(group)))
-        members = self._members_of(group.name)
-        self.tell("/edev", *(f"/edev/{device.number}/fsa" for device in members))
+        self._index_group(group)
+        self._kept.assigned += 1
+        self._kept.keep(self._kept.put("group", group.name, asdict(group)))
+        members = self._registry.members_of(group.name)
+        self._kept.tell("/edev", *(f"/edev/{device.number}/fsa" for device in members))
         return group
+
+    def _index_group(self, group: Group) -> None:
+        self._kept.taken("group", group.number)
+        self._groups[group.name] = group
+        self._names.add(group.name)
+        self._kept.mrids.add(group.mrid)

@@ -1,4 +1,4 @@
-"""What all parts of the board share: the keeper, the clock, and who is told of changes."""
+"""What all parts of the board share: keeper, clock, numbers and mRIDs, who is told of changes."""
 
 import json
 from collections.abc import Callable
@@ -8,9 +8,13 @@ from datetime import timedelta
 from ems.clock import Clock, WallClock
 from ems.derms.keeping import Change, Entry, Keeper, MemoryKeeper
 from ems.derms.owed import Owed
+from ems.derms.served import Conflict
+from ems.protocols.ieee2030_5 import identity
 
 PEN = 0
 """Private enterprise number in the mRIDs that the server makes; 0: none is registered."""
+_NUMBER = "number"
+"""Kind of the documents that hold the highest numbers of what is gone."""
 _SET = timedelta(milliseconds=500)
 """Times here are whole seconds: what is less than half of one is none."""
 
@@ -39,8 +43,12 @@ class Kept:
         """One higher with each change of a device, or of which device has which programs."""
         self.described = 0
         """One higher with each change of how much there is below a device."""
+        self.mrids: set[str] = set()
+        """Those that are taken."""
         self.listeners: list[Touched] = []
-        self._numbers: dict[str, int] = {}
+        self._numbers: dict[str, int] = {
+            kept.key: int(kept.body or "0") for kept in self.keeper.documents(_NUMBER)
+        }
         """The highest number given so far, by kind: paths are not given twice."""
         self._durable = _done()
         self._told = False
@@ -77,27 +85,61 @@ class Kept:
         owed: Owed | None = getattr(self.keeper, "owed", None)
         return "" if owed is None else owed.why
 
+    @property
+    def given_up(self) -> int:
+        """How many changes are served that no disk would keep: with a restart they are gone."""
+        owed: Owed | None = getattr(self.keeper, "owed", None)
+        return 0 if owed is None else owed.given_up
+
     def keep_again(self) -> None:
         """Try what could not be kept; it stands in memory meanwhile."""
         owed: Owed | None = getattr(self.keeper, "owed", None)
         if owed is not None:
             owed.again()
 
-    def _taken(self, kind: str, number: int) -> None:
+    def mrid(self) -> str:
+        """A new one."""
+        return identity.mrid(pen=self.pen)
+
+    def new_mrid(self, mrid: str) -> str:
+        """The one that is wanted, where it is free, else one that is made.
+
+        Raises:
+            Conflict: something has it.
+        """
+        wanted = (mrid or self.mrid()).upper()
+        if wanted in self.mrids:
+            raise Conflict(f"mRID {wanted} is taken")
+        return wanted
+
+    def taken(self, kind: str, number: int) -> None:
+        """A number was given."""
         self._numbers[kind] = max(number, self._numbers.get(kind, 0))
 
-    def _next(self, kind: str) -> int:
+    def next(self, kind: str) -> int:
+        """The number that is given next."""
         return self._numbers.get(kind, 0) + 1
 
-    def _keep(self, *what: Change | Entry) -> None:
+    def retired(self, kind: str, number: int) -> tuple[Change, ...]:
+        """What has to be kept with a removal, so that no restart gives its number again.
+
+        A client that comes late must not meet another's resource at the path it knows.
+        """
+        if number < self._numbers.get(kind, 0):
+            return ()
+        return (self.put(_NUMBER, kind, number),)
+
+    def keep(self, *what: Change | Entry) -> None:
+        """Have all of it kept, or nothing; see `durable`."""
         self._durable, self._told = self.keeper.keep(*what), False
 
-    def _put(self, kind: str, key: str, body: object, owner: str = "") -> Change:
+    def put(self, kind: str, key: str, body: object, owner: str = "") -> Change:
         """A document with `body` as JSON."""
         text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
         return Change(kind=kind, key=key, owner=owner, body=text, time=self.now())
 
-    def _drop(self, kind: str, key: str, owner: str = "") -> Change:
+    def drop(self, kind: str, key: str, owner: str = "") -> Change:
+        """What drops a document."""
         return Change(kind=kind, key=key, owner=owner, body=None, time=self.now())
 
     def tell(self, *paths: str) -> None:

@@ -1,16 +1,16 @@
 """The dispatch's way to the server: programs of its own, controls, and what devices tell.
 
 It satisfies `ems.gateways.ieee2030_5.port.ControlServer`. Each DER has one program,
-`dispatch-<der>`, that only the dispatch writes. It goes before all others, which is why what they
-limit has to stand in it as well. A device gets it besides
-what it is assigned to; a file or an administrator that takes it away is corrected at the next
-publication.
+`dispatch-<der>`, that only the dispatch writes (`ems.derms.published`). It goes before all others,
+which is why what they limit has to stand in it as well.
 """
 
+import logging
+import math
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
 from typing import cast
 
 from ems.derms.board import (
@@ -19,39 +19,21 @@ from ems.derms.board import (
     Control,
     Device,
     Filed,
-    Latest,
     NotFound,
-    Responded,
 )
+from ems.derms.controls import event_of
+from ems.derms.published import Published, program_of
+from ems.derms.seen import Offer, Said, Seen, asks_of, is_there, said_of
 from ems.derms.server import DermsServer
-from ems.protocols.ieee2030_5 import codec, identity, sep
+from ems.errors import GeemsError
+from ems.protocols.ieee2030_5 import codec, sep
 
-PRIMACY = 0
-"""Of the dispatch's programs; no other program can go before it."""
+log = logging.getLogger(__name__)
+
 RESPONSES = "/rsps/1/r"
 """What changes when a Response comes."""
-WATT = 38
-"""UomType of active power."""
-LONGEST_NAME = 32
-"""Characters of a description in the schema."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What the server knows of one device (`ems.gateways.ieee2030_5.port.EndDevice`)."""
-
-    last_seen: int | None
-    poll_s: float
-    readings: Sequence[Latest]
-    capability: sep.DERCapability | None
-    settings: sep.DERSettings | None
-    status: sep.DERStatus | None
-    availability: sep.DERAvailability | None
-    received: Mapping[str, int]
-    default: sep.DERControlBase | None
-    orders: Sequence[Control]
-    others: Sequence[sep.DERControlBase]
-    told: Mapping[str, Sequence[Responded]]
+AGAIN_S = 1.0
+"""How soon a server that did not answer is asked again [s]."""
 
 
 class DispatchLink:
@@ -67,11 +49,13 @@ class DispatchLink:
         """
         self._server, self._board = server, board
         self._devices = dict(devices)
+        self._published = Published(board, devices)
         self._read: dict[tuple[str, str], tuple[Filed, sep.Resource]] = {}
         self._came = threading.Condition()
         self._count = self._news = 0
         """Responses, and changes of any kind, since the start."""
         self._ended = False
+        self._watching: list[Callable[[], None]] = []
         board.listeners.append(self._touched)
 
     # --- what is known ---------------------------------------------------------------
@@ -86,7 +70,13 @@ class DispatchLink:
 
         def seen() -> dict[str, Seen]:
             devices = {name: self._device(name) for name in names}
-            return {name: self._seen(name, d) for name, d in devices.items() if d is not None}
+            said = cache(lambda mrid: said_of(self._board.responses(mrid)))
+            offer = cache(self._offer)
+            return {
+                name: self._seen(name, device, offer, said)
+                for name, device in devices.items()
+                if device is not None
+            }
 
         return self._server.call(seen, durable=False)
 
@@ -106,18 +96,26 @@ class DispatchLink:
             timeout_s: how long at most [s].
             fresh_s: how old a reading may be [s].
 
-        Returns those that have not.
+        Returns those that have not; never raises: of a server that does not answer, all.
         """
         ends_s = time.monotonic() + timeout_s
         while True:
             with self._came:
                 before = self._news
-            known, now = self.look(ders), self.now()
-            missing = frozenset(d for d in ders if not _there(known.get(d), now, fresh_s))
+            known, most_s = self._looked(ders)
+            missing = frozenset(d for d in ders if not is_there(known.get(d), self.now(), fresh_s))
             left_s = ends_s - time.monotonic()
             if not missing or left_s <= 0.0 or self._ended:
                 return missing
-            self._wait_for_news(before, left_s)
+            self._wait_for_news(before, min(left_s, most_s))
+
+    def _looked(self, ders: Collection[str]) -> tuple[Mapping[str, Seen], float]:
+        """What is known of each, and how long that may be believed without any news [s]."""
+        try:
+            return self.look(ders), math.inf
+        except GeemsError as fault:
+            log.warning("devices cannot be looked for: %s", fault)
+            return {}, AGAIN_S
 
     def stop_waiting(self) -> None:
         """Let whoever waits for devices go on without them."""
@@ -129,7 +127,18 @@ class DispatchLink:
         with self._came:
             self._came.wait_for(lambda: self._news > after or self._ended, timeout_s)
 
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call `changed` whenever another program may ask something else of a device.
+
+        It is called on the server's own thread.
+        """
+        self._watching.append(changed)
+
     def _touched(self, path: str) -> None:
+        self._published.follow_settings(path)
+        if self._published.may_limit(path):
+            for changed in self._watching:
+                changed()
         with self._came:
             self._news += 1
             self._count += path == RESPONSES
@@ -141,9 +150,13 @@ class DispatchLink:
         except NotFound:
             return None
 
-    def _seen(self, der: str, device: Device) -> Seen:
+    def _seen(
+        self, der: str, device: Device, offer: Callable[[str], Offer], said: Callable[[str], Said]
+    ) -> Seen:
         board, lfdi = self._board, device.lfdi
-        default, controls = self._published(_program_of(der))
+        others = [offer(p.name) for p in self._published.others_of(device)]
+        asked = asks_of(others, lambda mrid: said(mrid).get(lfdi, ()), board.now())
+        default, controls = self._ordered(program_of(der))
         return Seen(
             last_seen=board.last_seen(lfdi),
             poll_s=float(device.poll_rate_s or board.rates.poll_s),
@@ -159,26 +172,20 @@ class DispatchLink:
             },
             default=default,
             orders=controls,
-            others=self._others(der, device),
+            others=asked.now,
+            coming=asked.coming,
             told={c.mrid: [r for r in board.responses(c.mrid) if r.lfdi == lfdi] for c in controls},
         )
 
-    def _others(self, der: str, device: Device) -> list[sep.DERControlBase]:
-        """What the other programs of a device ask now, the one that goes first first."""
-        board, now = self._board, self._board.now()
-        found: list[sep.DERControlBase] = []
-        programs = [board.program_by_number(number) for number in board.programs_of(device)]
-        for program in sorted(filter(None, programs), key=lambda p: (p.primacy, p.number)):
-            if program.name == _program_of(der):
-                continue
-            active = [c.base for c in board.controls(program.name) if _asks(c, now)]
-            found += active
-            if program.default is not None:
-                left = _unasked(program.default.DERControlBase_, active)
-                found += [left] if left != sep.DERControlBase() else []
-        return found
+    def _offer(self, name: str) -> Offer:
+        board, program = self._board, self._board.program(name)
+        return Offer(
+            default=None if program.default is None else program.default.DERControlBase_,
+            standing=board.standing(name),
+            events={c.mrid: event_of(c, program.primacy) for c in board.controls(name)},
+        )
 
-    def _published(self, program: str) -> tuple[sep.DERControlBase | None, Sequence[Control]]:
+    def _ordered(self, program: str) -> tuple[sep.DERControlBase | None, Sequence[Control]]:
         """Default and controls of a program, newest first; none where it is not made yet."""
         try:
             held = self._board.program(program).default
@@ -210,10 +217,7 @@ class DispatchLink:
 
         def keep() -> None:
             for der, base in defaults.items():
-                program = self._assigned(der)
-                held = self._board.program(program).default
-                if held is None or held.DERControlBase_ != base:
-                    self._board.set_default(program, base, description="safe state")
+                self._published.keep_default(der, base)
 
         if defaults:
             self._server.call(keep, durable=False)
@@ -223,65 +227,21 @@ class DispatchLink:
     ) -> Mapping[str, Control]:
         """Publish a control for each DER, from now on; the ones before are cancelled."""
 
-        def published() -> dict[str, Control]:
-            return {der: self._publish(der, base, durations_s[der]) for der, base in bases.items()}
+        def publish() -> dict[str, Control]:
+            return {
+                der: self._published.publish(der, base, durations_s[der])
+                for der, base in bases.items()
+            }
 
         # What is served is in force, whether it could be kept or not: control goes on.
-        return self._server.call(published, durable=False) if bases else {}
+        return self._server.call(publish, durable=False) if bases else {}
 
-    def _publish(self, der: str, base: sep.DERControlBase, duration_s: int) -> Control:
-        board, program = self._board, self._assigned(der)
-        now = board.now()
-        control = board.publish(
-            program, base=base, start=now, duration=duration_s, description="dispatch"
-        )
-        # Superseded ones would run again where the clock is set back. Cancelled after there is
-        # another, so that no device falls back between the two.
-        for other in board.controls(program):
-            if other.mrid != control.mrid and other.cancelled is None and other.ends > now:
-                board.cancel(program, other.mrid)
-        return control
+    # --- what is taken back ----------------------------------------------------------
 
-    def _assigned(self, der: str) -> str:
-        """The program of a DER, its device assigned to it; both made where they are missing."""
-        board, program = self._board, _program_of(der)
-        device = board.device(self._devices[der])
-        try:
-            if board.program(program).primacy != PRIMACY:
-                board.change_program(program, primacy=PRIMACY)
-        except NotFound:
-            board.add_program(
-                program,
-                primacy=PRIMACY,
-                description=program[:LONGEST_NAME],
-                mrid=identity.mrid("dispatch", program, pen=board.pen),
-            )
-        if program not in device.groups:
-            board.change_device(device.name, groups=(*device.groups, program))
-        return program
+    def drop_left_over(self) -> None:
+        """See `Published.drop_left_over`; before the server starts."""
+        self._server.call(self._published.drop_left_over)
 
-
-def _there(seen: Seen | None, now: int, fresh_s: float) -> bool:
-    """Whether a device is there, and tells what it does."""
-    if seen is None or seen.last_seen is None:
-        return False
-    return any(r.uom == WATT and now - r.time <= fresh_s for r in seen.readings)
-
-
-def _asks(control: Control, now: int) -> bool:
-    """Whether a control may hold: with its random start it may begin early, or last longer."""
-    early = min(0, control.random_start or 0)
-    return control.cancelled is None and control.start + early <= now < control.ends
-
-
-def _unasked(
-    default: sep.DERControlBase, active: Sequence[sep.DERControlBase]
-) -> sep.DERControlBase:
-    """A default control without the modes that active controls of its program ask for."""
-    modes = type(default).model_fields
-    asked = [m for m in modes if any(getattr(base, m) is not None for base in active)]
-    return default.model_copy(update=dict.fromkeys(asked))
-
-
-def _program_of(der: str) -> str:
-    return f"dispatch-{der}"
+    def hand_back(self, ders: Collection[str]) -> None:
+        """See `Published.hand_back`."""
+        self._server.call(lambda: self._published.hand_back(ders))

@@ -206,7 +206,7 @@ class Notifier:
         if alive is None:
             return False
         if now - alive.renewed > self._settings.subscription_s:
-            self._board.unsubscribe(subscribed.device, subscribed.number)
+            self._drop(subscribed)
             return False
         return True
 
@@ -222,11 +222,16 @@ class Notifier:
             _log.info("%s was not notified: %s", subscribed.uri, error)
             return False
         if over or status in _GONE:
-            self._board.unsubscribe(subscribed.device, subscribed.number)
+            self._drop(subscribed)
             return True
         taken = status in _TAKEN
         self.taken += taken
         return taken
+
+    def _drop(self, subscribed: Subscribed) -> None:
+        """End a subscription, unless somebody did while it was told."""
+        if self._board.subscription(subscribed.device, subscribed.number) is not None:
+            self._board.unsubscribe(subscribed.device, subscribed.number)
 
     def _whose(self, subscribed: Subscribed) -> frozenset[str]:
         """LFDIs of who may take what is told: the device, and who acts for it."""

@@ -5,13 +5,11 @@ from collections.abc import Iterable
 from dataclasses import fields, replace
 from typing import Any
 
-from ems.clock import Clock
 from ems.derms import elements
 from ems.derms.checks import known_keys, mrid_faults, writable
 from ems.derms.curves import Curves, links
-from ems.derms.keeping import Keeper
-from ems.derms.kept import PEN
-from ems.derms.served import Conflict, Device, NotFound, Program
+from ems.derms.kept import Kept
+from ems.derms.served import Conflict, NotFound, Program
 from ems.errors import BadInput, Fault
 from ems.protocols.ieee2030_5 import codec, sep
 
@@ -19,19 +17,26 @@ _MOST_DESCRIPTION = 32
 _PROGRAM_MAY_CHANGE = frozenset({"description", "primacy", "mrid", "curves"})
 
 
-class Programs(Curves):
+class Programs:
     """DERPrograms and DefaultDERControls."""
 
-    def __init__(
-        self, keeper: Keeper | None = None, clock: Clock | None = None, *, pen: int = PEN
-    ) -> None:
-        super().__init__(keeper, clock, pen=pen)
+    def __init__(self, kept: Kept, curves: Curves, names: set[str]) -> None:
+        """Take up what was kept.
+
+        Args:
+            kept: what all parts share.
+            curves: that programs list.
+            names: of programs and groups.
+        """
+        self._kept, self._curves, self._names = kept, curves, names
         self._programs: dict[str, Program] = {}
         self._program_names: dict[int, str] = {}
-        self._assigned: tuple[int, dict[int, frozenset[int]]] = (-1, {})
-        self._managed_programs: tuple[int, dict[str, frozenset[int]]] = (-1, {})
-        for kept in self.keeper.documents("program"):
-            self._index_program(_program(json.loads(kept.body or "")))
+        for document in kept.keeper.documents("program"):
+            self._index_program(_program(json.loads(document.body or "")))
+
+    def has(self, name: str) -> bool:
+        """Whether there is one of that name."""
+        return name in self._programs
 
     def programs(self) -> tuple[Program, ...]:
         """All of them, by number."""
@@ -52,42 +57,6 @@ class Programs(Curves):
         name = self._program_names.get(number)
         return None if name is None else self._programs[name]
 
-    def programs_of(self, device: Device) -> frozenset[int]:
-        """Numbers of the programs that a device is assigned to, by a group or without one."""
-        version, known = self._assigned
-        if version != self.assigned:
-            known = {}
-            self._assigned = (self.assigned, known)
-        found = known.get(device.number)
-        if found is None:
-            names: set[str] = set()
-            for name in device.groups:
-                names.update(self._groups[name].programs if name in self._groups else (name,))
-            found = frozenset(self._programs[name].number for name in names)
-            known[device.number] = found
-        return found
-
-    def programs_managed(self, lfdi: str) -> frozenset[int]:
-        """Numbers of the programs that the devices of an aggregator are assigned to."""
-        version, known = self._managed_programs
-        if version != self.assigned:
-            known = {}
-            self._managed_programs = (self.assigned, known)
-        found = known.get(lfdi)
-        if found is None:
-            found = frozenset().union(*(self.programs_of(d) for d in self.managed_by(lfdi)))
-            known[lfdi] = found
-        return found
-
-    def members(self, program: str) -> tuple[Device, ...]:
-        """The devices that are assigned to a program.
-
-        Raises:
-            NotFound: there is no such program.
-        """
-        number = self.program(program).number
-        return tuple(d for d in self.devices() if number in self.programs_of(d))
-
     def add_program(
         self,
         name: str,
@@ -103,20 +72,20 @@ class Programs(Curves):
             BadInput: with every fault.
             Conflict: a program or a group has the name, or something else the mRID.
         """
-        if name in self._programs or name in self._groups:
+        if name in self._names:
             raise Conflict(f"a program or a group {name!r} exists")
         program = Program(
-            number=self._next("program"),
+            number=self._kept.next("program"),
             name=name,
-            mrid=self._new_mrid(mrid),
+            mrid=self._kept.new_mrid(mrid),
             description=description or name[:_MOST_DESCRIPTION],
             primacy=primacy,
             version=0,
-            created=self.now(),
+            created=self._kept.now(),
             default=None,
             curves=tuple(curves),
         )
-        return self._store_program(program)
+        return self.store(program)
 
     def change_program(self, name: str, **changes: Any) -> Program:
         """Change the description, the primacy, the mRID or the curves of a program.
@@ -130,28 +99,23 @@ class Programs(Curves):
         if "curves" in changes:
             changes["curves"] = tuple(changes["curves"])
         program = replace(before, **changes)
-        return before if program == before else self._store_program(newer(program))
+        return before if program == before else self.store(newer(program))
 
     def remove_program(self, name: str) -> Program:
-        """Drop a program that has no control in force or to come; devices and groups leave it.
+        """Drop a program to which nobody is assigned any more.
 
         Raises:
             NotFound: there is no such program.
-            Conflict: a control has not ended; cancel it first, devices must hear of it.
         """
         program = self.program(name)
-        self._before_removal(name)
-        for device in self.devices():
-            if name in device.groups:
-                self.change_device(device.name, groups=[g for g in device.groups if g != name])
-        for group in self.groups():
-            if name in group.programs:
-                self.change_group(group.name, programs=[p for p in group.programs if p != name])
         del self._programs[name], self._program_names[program.number]
-        self._mrids.discard(program.mrid)
-        self.assigned += 1
-        self._keep(self._drop("program", name))
-        self.tell("/derp", f"/derp/{program.number}")
+        self._names.discard(name)
+        self._kept.mrids.discard(program.mrid)
+        self._kept.assigned += 1
+        self._kept.keep(
+            self._kept.drop("program", name), *self._kept.retired("program", program.number)
+        )
+        self._kept.tell("/derp", f"/derp/{program.number}")
         return program
 
     def set_default(
@@ -179,10 +143,10 @@ class Programs(Curves):
         before = self.program(name)
         default = None
         if base is not None:
-            self._check_base(base, f"program {name!r}: default")
+            self._curves.check_base(base, f"program {name!r}: default")
             old = before.default
             elements_of: dict[str, Any] = {
-                "mRID": mrid or (old.mRID if old else self.mrid()),
+                "mRID": mrid or (old.mRID if old else self._kept.mrid()),
                 "description": description or (old.description if old else None),
                 "version": (old.version or 0) if old else 0,
                 "DERControlBase_": base,
@@ -197,35 +161,33 @@ class Programs(Curves):
             if old and default == old:
                 return before
             default.version = elements.next_version(old.version or 0) if old else 0
-        program = replace(before, default=default, curves=self._with_linked(before, base))
-        stored = self._store_program(newer(program))
-        self.tell(f"/derp/{stored.number}/dderc")
+        program = replace(before, default=default, curves=self.with_linked(before, base))
+        stored = self.store(newer(program))
+        self._kept.tell(f"/derp/{stored.number}/dderc")
         return stored
 
-    # What stands behind it
+    def users_of(self, curve: str) -> list[Program]:
+        """The programs that list a curve."""
+        return [program for program in self.programs() if curve in program.curves]
 
-    def _is_program(self, name: str) -> bool:
-        return name in self._programs
-
-    def _users_of(self, curve: str) -> list[str]:
-        return [program.name for program in self.programs() if curve in program.curves]
-
-    def _curve_changed(self, curve: str) -> None:
-        self.tell(*(f"/derp/{p.number}/dc" for p in self.programs() if curve in p.curves))
-
-    def _before_removal(self, program: str) -> None:
-        """Refuse it, or clear what the program has."""
-        raise NotImplementedError
-
-    def _with_linked(self, program: Program, base: sep.DERControlBase | None) -> tuple[str, ...]:
+    def with_linked(self, program: Program, base: sep.DERControlBase | None) -> tuple[str, ...]:
         """The program's curves and those that the base links to."""
         linked = {href for _, href in links(base)}
         if not linked:
             return program.curves
-        more = (c.name for c in self.curves() if c.href in linked and c.name not in program.curves)
+        more = (
+            c.name
+            for c in self._curves.curves()
+            if c.href in linked and c.name not in program.curves
+        )
         return (*program.curves, *more)
 
-    def _store_program(self, program: Program) -> Program:
+    def store(self, program: Program) -> Program:
+        """Put a program in the place of what has its name.
+
+        Raises:
+            BadInput: with every fault.
+        """
         place = f"program {program.name!r}"
         faults = mrid_faults(program.mrid, place)
         if not program.name:
@@ -239,22 +201,25 @@ class Programs(Curves):
         faults += [
             Fault(place=f"{place}: curves", problem=f"there is no curve {name!r}")
             for name in program.curves
-            if name not in self._curves
+            if not self._curves.has(name)
         ]
         faults = faults or elements.faults_of(place, lambda: elements.program(program))
         if faults:
             raise BadInput(faults)
         self._index_program(program)
-        self._keep(self._put("program", program.name, plain(program)))
-        self.tell("/derp", f"/derp/{program.number}")
+        self._kept.keep(self._kept.put("program", program.name, plain(program)))
+        self._kept.tell("/derp", f"/derp/{program.number}")
         return program
 
+    # What stands behind it
+
     def _index_program(self, program: Program) -> None:
-        self.assigned += program.name not in self._programs
-        self._taken("program", program.number)
+        self._kept.assigned += program.name not in self._programs
+        self._kept.taken("program", program.number)
         self._programs[program.name] = program
+        self._names.add(program.name)
         self._program_names[program.number] = program.name
-        self._mrids.add(program.mrid)
+        self._kept.mrids.add(program.mrid)
 
 
 def newer(program: Program) -> Program:

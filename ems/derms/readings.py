@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from ems.clock import Clock
-from ems.derms.controls import RETAINED_S, Controls
-from ems.derms.keeping import Entry, Keeper
-from ems.derms.kept import PEN
-from ems.derms.served import Conflict, Device, Latest
+from ems.derms.keeping import Entry
+from ems.derms.kept import Kept
+from ems.derms.moves import Moves
+from ems.derms.recall import NotInMemory, Recall
+from ems.derms.served import Conflict, Latest
 
 REPORTS_HELD = 16
 """Reports in memory, per meter reading; the keeper has more."""
 _DAY_S = 86_400
+_Came = tuple[int, str]
+"""When a report came [s], and all that came, as XML."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,30 +53,31 @@ class Mirror:
     """Its roleFlags; 0 where an older version kept it."""
 
 
-class Readings(Controls):
+class Readings:
     """Mirrored usage points and their readings."""
 
-    def __init__(
-        self,
-        keeper: Keeper | None = None,
-        clock: Clock | None = None,
-        *,
-        pen: int = PEN,
-        retained_s: int = RETAINED_S,
-    ) -> None:
-        super().__init__(keeper, clock, pen=pen, retained_s=retained_s)
+    def __init__(self, kept: Kept, moves: Moves) -> None:
+        """Take up what was kept.
+
+        Args:
+            kept: what all parts share.
+            moves: of devices to new certificates.
+        """
+        self._kept, self._moves = kept, moves
         self._mirrors: dict[int, Mirror] = {}
         self._mirror_of: dict[str, int] = {}
         self._mirrors_of: dict[str, set[int]] = {}
         self._latest: dict[str, dict[str, Latest]] = {}
         self._reported: dict[tuple[str, str], deque[Reported]] = {}
-        for kept in self.keeper.documents("mup"):
-            held = json.loads(kept.body or "")
+        self._meanwhile: dict[tuple[str, str], deque[_Came]] = {}
+        """What came while the reports of a meter reading were read from the keeper."""
+        for document in kept.keeper.documents("mup"):
+            held = json.loads(document.body or "")
             meters = tuple((mrid, body) for mrid, body in held["meters"])
             self._index_mirror(Mirror(**held | {"meters": meters}))
-        for kept in self.keeper.documents("latest"):
-            latest = Latest(**json.loads(kept.body or ""))
-            self._latest.setdefault(kept.owner, {})[latest.mrid] = latest
+        for document in kept.keeper.documents("latest"):
+            latest = Latest(**json.loads(document.body or ""))
+            self._latest.setdefault(document.owner, {})[latest.mrid] = latest
 
     def mirrors(self) -> tuple[Mirror, ...]:
         """All MirrorUsagePoints, by number."""
@@ -106,7 +109,7 @@ class Readings(Controls):
             raise Conflict(f"usage point {mrid} is another device's")
         if known is None:
             mirror = Mirror(
-                number=self._next("mirror"),
+                number=self._kept.next("mirror"),
                 mrid=mrid.upper(),
                 lfdi=lfdi,
                 owner=owner,
@@ -128,11 +131,13 @@ class Readings(Controls):
         gone = [mrid for mrid, _ in mirror.meters if latest.pop(mrid, None)]
         for mrid, _ in mirror.meters:
             self._reported.pop((mirror.lfdi, mrid), None)
-        self._keep(
-            self._drop("mup", mirror.mrid, mirror.lfdi),
-            *(self._drop("latest", f"{mirror.lfdi}/{mrid}", mirror.lfdi) for mrid in gone),
+            self._meanwhile.pop((mirror.lfdi, mrid), None)
+        self._kept.keep(
+            self._kept.drop("mup", mirror.mrid, mirror.lfdi),
+            *self._kept.retired("mirror", number),
+            *(self._kept.drop("latest", f"{mirror.lfdi}/{mrid}", mirror.lfdi) for mrid in gone),
         )
-        self.tell("/mup", f"/mup/{number}", "/upt")
+        self._kept.tell("/mup", f"/mup/{number}", "/upt")
 
     def put_meter(self, mirror: Mirror, mrid: str, body: str) -> Mirror:
         """Declare a meter reading of a usage point, or change it."""
@@ -156,30 +161,64 @@ class Readings(Controls):
         entry = Entry(
             kind="reading", owner=mirror.lfdi, key=latest.mrid, body=body, time=latest.received
         )
-        if (mirror.lfdi, latest.mrid) in self._reported:
-            self._hold_report(mirror.lfdi, latest.mrid, latest.received, body)
+        self._hold_report((mirror.lfdi, latest.mrid), (latest.received, body))
         before = held.get(latest.mrid)
         if before is not None and latest.time < before.time <= latest.received:
             # Readings may come late or out of order: they are kept, and the newest stays it. One
             # that lies in the future by now, a clock was wrong, is not newer than any.
-            self._keep(entry)
+            self._kept.keep(entry)
             return
         held[latest.mrid] = latest
-        self._keep(entry, self._put("latest", key, asdict(latest), mirror.lfdi))
-        self.tell(f"/upt/{mirror.number}")
+        self._kept.keep(entry, self._kept.put("latest", key, asdict(latest), mirror.lfdi))
+        self._kept.tell(f"/upt/{mirror.number}")
 
     def reported(self, lfdi: str, mrid: str) -> Sequence["Reported"]:
-        """What was last reported for one meter reading, oldest first."""
-        if (lfdi, mrid) not in self._reported:
-            # Held from the first time that somebody asks for it.
-            self._reported[lfdi, mrid] = deque(maxlen=REPORTS_HELD)
-            since = self.now() - _DAY_S
-            for entry in self.keeper.entries("reading", owner=lfdi, key=mrid, since=since):
-                self._hold_report(lfdi, mrid, entry.time, entry.body)
-        return tuple(self._reported[lfdi, mrid])
+        """What was last reported for one meter reading, oldest first.
 
-    def _hold_report(self, lfdi: str, mrid: str, received: int, body: str) -> None:
-        held = self._reported[lfdi, mrid]
+        Raises:
+            NotInMemory: the first time that somebody asks for it; from then on it is held.
+        """
+        held = self._reported.get((lfdi, mrid))
+        if held is None:
+            raise NotInMemory(self._recall((lfdi, mrid)))
+        return tuple(held)
+
+    def _recall(self, of: tuple[str, str]) -> Recall[Any]:
+        since = self._kept.now() - _DAY_S
+        self._meanwhile.setdefault(of, deque(maxlen=REPORTS_HELD))
+
+        lfdi, mrid = of
+        # Who was first said it first: of one second nothing else tells.
+        owners = tuple(self._moves.before(lfdi))[::-1]
+
+        def read() -> list[_Came]:
+            found = (
+                entry
+                for owner in owners
+                for entry in self._kept.keeper.entries(
+                    "reading", owner=owner, key=mrid, since=since, newest=REPORTS_HELD
+                )
+            )
+            theirs = [e for e in found if self._moves.holder(e.owner, e.time) == lfdi]
+            return [(e.time, e.body) for e in sorted(theirs, key=lambda e: e.time)]
+
+        def take(kept: list[_Came]) -> None:
+            if of not in self._meanwhile:  # another has taken it, or it is gone
+                return
+            meanwhile = list(self._meanwhile.pop(of))
+            self._reported[of] = deque(maxlen=REPORTS_HELD)
+            for came in (*kept, *meanwhile[_known(kept, meanwhile) :]):
+                self._hold_report(of, came)
+
+        return Recall(read=read, take=take)
+
+    def _hold_report(self, of: tuple[str, str], came: _Came) -> None:
+        """Hold it where somebody asked for what it is of."""
+        if of in self._meanwhile:
+            self._meanwhile[of].append(came)
+        if (held := self._reported.get(of)) is None:
+            return
+        received, body = came
         number = held[-1].number + held[-1].sets if held else 1
         sets = max(1, body.count("<MirrorReadingSet>"))
         held.append(Reported(number=number, sets=sets, received=received, body=body))
@@ -188,23 +227,46 @@ class Readings(Controls):
         """The last values a device mirrored, by the mRID of the meter reading."""
         return self._latest.get(lfdi, {})
 
-    # What stands behind it
-
-    def remove_device(self, name: str) -> Device:
-        """See `Registry.remove_device`."""
-        device = super().remove_device(name)
-        for mirror in self.mirrors_of([device.lfdi]):
+    def forget(self, lfdi: str) -> None:
+        """Drop what a device reports here; its readings stay kept."""
+        for mirror in self.mirrors_of([lfdi]):
             self.remove_mirror(mirror.number)
-        return device
+
+    def move(self, old: str, new: str) -> None:
+        """A device has a new certificate: its own stays so, and what an aggregator made."""
+        for mirror in self.mirrors():
+            if old in {mirror.lfdi, mirror.owner}:
+                self._mirrors_of[mirror.lfdi].discard(mirror.number)
+                lfdi = new if mirror.lfdi == old else mirror.lfdi
+                owner = new if mirror.owner == old else mirror.owner
+                self._store_mirror(replace(mirror, lfdi=lfdi, owner=owner))
+        for mrid, latest in self._latest.pop(old, {}).items():
+            self._latest.setdefault(new, {})[mrid] = latest
+            self._kept.keep(
+                self._kept.drop("latest", f"{old}/{mrid}", old),
+                self._kept.put("latest", f"{new}/{mrid}", asdict(latest), new),
+            )
+        for of in [of for of in (*self._reported, *self._meanwhile) if of[0] == old]:
+            self._meanwhile.pop(of, None)
+            if (held := self._reported.pop(of, None)) is not None:
+                self._reported[new, of[1]] = held
+
+    # What stands behind it
 
     def _store_mirror(self, mirror: Mirror) -> None:
         self._index_mirror(mirror)
         held: dict[str, Any] = {f.name: getattr(mirror, f.name) for f in fields(mirror)}
-        self._keep(self._put("mup", mirror.mrid, held, mirror.lfdi))
-        self.tell("/mup", f"/mup/{mirror.number}", "/upt", f"/upt/{mirror.number}")
+        self._kept.keep(self._kept.put("mup", mirror.mrid, held, mirror.lfdi))
+        self._kept.tell("/mup", f"/mup/{mirror.number}", "/upt", f"/upt/{mirror.number}")
 
     def _index_mirror(self, mirror: Mirror) -> None:
-        self._taken("mirror", mirror.number)
+        self._kept.taken("mirror", mirror.number)
         self._mirrors[mirror.number] = mirror
         self._mirror_of[mirror.mrid] = mirror.number
         self._mirrors_of.setdefault(mirror.lfdi, set()).add(mirror.number)
+
+
+def _known(kept: Sequence[_Came], meanwhile: Sequence[_Came]) -> int:
+    """How many of those that came meanwhile stand at the end of what was read already."""
+    most = min(len(kept), len(meanwhile))
+    return next((n for n in range(most, 0, -1) if kept[-n:] == meanwhile[:n]), 0)

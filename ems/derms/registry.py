@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, replace
 from typing import Any
 
-from ems.clock import Clock
 from ems.derms import elements
 from ems.derms.checks import HEX_DIGITS, known_keys
-from ems.derms.groups import MOST_RATE_S, Groups
-from ems.derms.keeping import Keeper
-from ems.derms.kept import PEN
+from ems.derms.kept import Kept
+from ems.derms.rates import MOST_RATE_S
 from ems.derms.served import Conflict, Device, NotFound
 from ems.errors import BadInput, Fault
 from ems.protocols.ieee2030_5 import identity
@@ -25,19 +24,23 @@ _DEVICE_MAY_CHANGE = frozenset(
 )
 
 
-class Registry(Groups):
+class Registry:
     """Devices."""
 
-    def __init__(
-        self, keeper: Keeper | None = None, clock: Clock | None = None, *, pen: int = PEN
-    ) -> None:
-        super().__init__(keeper, clock, pen=pen)
+    def __init__(self, kept: Kept, names: AbstractSet[str]) -> None:
+        """Take up what was kept.
+
+        Args:
+            kept: what all parts share.
+            names: of programs and groups.
+        """
+        self._kept, self._names = kept, names
         self._devices: dict[int, Device] = {}
         self._by_name: dict[str, int] = {}
         self._by_lfdi: dict[str, int] = {}
         self._managed: dict[str, set[int]] = {}
-        for kept in self.keeper.documents("device"):
-            held = json.loads(kept.body or "")
+        for document in kept.keeper.documents("device"):
+            held = json.loads(document.body or "")
             self._index(Device(**held | {"groups": tuple(held["groups"])}))
 
     # Devices
@@ -105,12 +108,12 @@ class Registry(Groups):
             BadInput: with every fault.
             Conflict: another device has the name or the LFDI.
         """
-        now = self.now()
+        now = self._kept.now()
         lfdi = lfdi.upper()
         if len(lfdi) == _LFDI_DIGITS and set(lfdi) <= HEX_DIGITS and sfdi is None:
             sfdi = identity.sfdi_of(lfdi)
         device = Device(
-            number=self._next("device"),
+            number=self._kept.next("device"),
             name=name,
             lfdi=lfdi,
             sfdi=sfdi or 0,
@@ -152,14 +155,13 @@ class Registry(Groups):
         device = replace(before, **changes)
         if device == before:
             return before
-        device = replace(device, changed=self.now())
+        device = replace(device, changed=self._kept.now())
         self._check(device)
-        managed = self.managed_by(before.lfdi)
         self._unindex(before)
         self._store(device)
         if device.lfdi != before.lfdi:
             # A new certificate: those it acts for stay its own.
-            for other in managed:
+            for other in self.managed_by(before.lfdi):
                 self.change_device(other.name, aggregator=device.lfdi)
         return device
 
@@ -178,9 +180,19 @@ class Registry(Groups):
             )
         self._unindex(device)
         del self._devices[device.number]
-        self._keep(self._drop("device", str(device.number), device.lfdi))
-        self.tell("/edev", f"/edev/{device.number}", f"/edev/{device.number}/fsa")
+        dropped = self._kept.drop("device", str(device.number), device.lfdi)
+        self._kept.keep(dropped, *self._kept.retired("device", device.number))
+        self._kept.tell("/edev", f"/edev/{device.number}", f"/edev/{device.number}/fsa")
         return device
+
+    def members_of(self, group: str) -> list[Device]:
+        """The devices that are in a group, or have a program without one."""
+        return [device for device in self.devices() if group in device.groups]
+
+    def leave(self, group: str) -> None:
+        """Take all devices out of a group or a program."""
+        for device in self.members_of(group):
+            self.change_device(device.name, groups=[g for g in device.groups if g != group])
 
     # What stands behind it
 
@@ -206,7 +218,7 @@ class Registry(Groups):
         faults += [
             Fault(place=f"{where}: groups", problem=f"there is no group or program {name!r}")
             for name in device.groups
-            if name not in self._groups and not self._is_program(name)
+            if name not in self._names
         ]
         for key in ("poll_rate_s", "post_rate_s"):
             rate = getattr(device, key)
@@ -232,12 +244,12 @@ class Registry(Groups):
 
     def _store(self, device: Device) -> None:
         self._index(device)
-        self._keep(self._put("device", str(device.number), asdict(device), device.lfdi))
-        self.tell("/edev", f"/edev/{device.number}", f"/edev/{device.number}/fsa")
+        self._kept.keep(self._kept.put("device", str(device.number), asdict(device), device.lfdi))
+        self._kept.tell("/edev", f"/edev/{device.number}", f"/edev/{device.number}/fsa")
 
     def _index(self, device: Device) -> None:
-        self.assigned += 1
-        self._taken("device", device.number)
+        self._kept.assigned += 1
+        self._kept.taken("device", device.number)
         self._devices[device.number] = device
         self._by_name[device.name] = device.number
         self._by_lfdi[device.lfdi] = device.number
@@ -245,18 +257,11 @@ class Registry(Groups):
             self._managed.setdefault(device.aggregator, set()).add(device.number)
 
     def _unindex(self, device: Device) -> None:
-        self.assigned += 1
+        self._kept.assigned += 1
         del self._by_name[device.name]
         del self._by_lfdi[device.lfdi]
         if device.aggregator:
             self._managed[device.aggregator].discard(device.number)
-
-    def _members_of(self, group: str) -> list[Device]:
-        return [device for device in self.devices() if group in device.groups]
-
-    def _leave(self, group: str) -> None:
-        for device in self._members_of(group):
-            self.change_device(device.name, groups=[g for g in device.groups if g != group])
 
 
 def _some(names: list[str]) -> str:

@@ -3,14 +3,13 @@
 import json
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
-from ems.clock import Clock
-from ems.derms.controls import RETAINED_S
-from ems.derms.keeping import Change, Entry, Keeper
-from ems.derms.kept import PEN
-from ems.derms.readings import Readings
-from ems.derms.served import Device, Filed, Responded
+from ems.derms.keeping import Change, Entry
+from ems.derms.kept import Kept
+from ems.derms.moves import Moves
+from ems.derms.registry import Registry
+from ems.derms.served import Filed, Responded
 from ems.protocols.ieee2030_5 import codec, sep
 
 FILED: Mapping[str, type[sep.Resource]] = {
@@ -36,18 +35,18 @@ _RECALLED_S = 7 * _DAY_S
 """Responses and log events of so long are in memory again after a start [s]."""
 
 
-class Reports(Readings):
+class Reports:
     """Documents, responses and log events."""
 
-    def __init__(
-        self,
-        keeper: Keeper | None = None,
-        clock: Clock | None = None,
-        *,
-        pen: int = PEN,
-        retained_s: int = RETAINED_S,
-    ) -> None:
-        super().__init__(keeper, clock, pen=pen, retained_s=retained_s)
+    def __init__(self, kept: Kept, registry: Registry, moves: Moves) -> None:
+        """Take up what was kept.
+
+        Args:
+            kept: what all parts share.
+            registry: of the devices.
+            moves: of devices to new certificates.
+        """
+        self._kept, self._registry, self._moves = kept, registry, moves
         self._filed: dict[tuple[str, int, str], Filed] = {}
         self._ders: dict[str, set[int]] = {}
         self._responses: deque[Responded] = deque(maxlen=RESPONSES_HELD)
@@ -57,22 +56,25 @@ class Reports(Readings):
         self._logs: dict[str, deque[tuple[int, str]]] = {}
         self._logged: dict[str, int] = {}
         self._seen: dict[str, int] = {}
-        for kept in self.keeper.documents("filed"):
-            lfdi, der, kind = kept.key.split("/")
+        for document in self._kept.keeper.documents("filed"):
+            lfdi, der, kind = document.key.split("/")
             if int(der) > 1:
                 self._ders.setdefault(lfdi, {1}).add(int(der))
             self._filed[lfdi, int(der), kind] = Filed(
                 lfdi=lfdi,
                 kind=kind,
                 der=int(der),
-                body=(kept.body or "").encode(),
-                received=kept.time,
+                body=(document.body or "").encode(),
+                received=document.time,
             )
-        recalled = self.now() - _RECALLED_S
-        for entry in self.keeper.entries("response", since=recalled, newest=RESPONSES_HELD):
-            self._hold_response(Responded(**json.loads(entry.body)))
-        for entry in self.keeper.entries("log", since=recalled, newest=_LOGS_RECALLED):
-            self._hold_log(entry.owner, int(entry.key), entry.body)
+        recalled = self._kept.now() - _RECALLED_S
+        for entry in self._kept.keeper.entries("response", since=recalled, newest=RESPONSES_HELD):
+            response = Responded(**json.loads(entry.body))
+            lfdi = self._moves.holder(response.lfdi, entry.time)
+            self._hold_response(replace(response, lfdi=lfdi))
+        for entry in self._kept.keeper.entries("log", since=recalled, newest=_LOGS_RECALLED):
+            lfdi = self._moves.holder(entry.owner, entry.time)
+            self._hold_log(lfdi, int(entry.key), entry.body)
 
     # Who is there
 
@@ -95,14 +97,12 @@ class Reports(Readings):
             body: XML, as it shall be served.
             der: number of the DER; 0: it is of the device itself.
         """
-        filed = Filed(lfdi=lfdi, kind=kind, der=der, body=body, received=self.now())
+        filed = Filed(lfdi=lfdi, kind=kind, der=der, body=body, received=self._kept.now())
         if der and der not in self.ders(lfdi):
             self._ders.setdefault(lfdi, {1}).add(der)
-            self.described += 1
+            self._kept.described += 1
         self._filed[lfdi, der, kind] = filed
-        key = f"{lfdi}/{der}/{kind}"
-        change = Change(kind="filed", key=key, owner=lfdi, body=body.decode(), time=filed.received)
-        self._keep(change)
+        self._kept.keep(_kept(filed))
         return filed
 
     def document(self, lfdi: str, kind: str, der: int = 0) -> Filed | None:
@@ -134,14 +134,14 @@ class Reports(Readings):
             lfdi=lfdi,
             status=status,
             time=time,
-            received=self.now(),
+            received=self._kept.now(),
         )
         self._hold_response(response)
         body = json.dumps(asdict(response))
-        self._keep(
+        self._kept.keep(
             Entry(kind="response", owner=lfdi, key=subject, body=body, time=response.received)
         )
-        self.tell("/rsps/1/r")
+        self._kept.tell("/rsps/1/r")
         return response
 
     def responses(self, mrid: str) -> Sequence[Responded]:
@@ -164,28 +164,49 @@ class Reports(Readings):
         """Take a LogEvent, as XML; returns its number at /edev/{device}/lel/{number}."""
         number = 1 + self._logged.get(lfdi, 0)
         self._hold_log(lfdi, number, body)
-        self._keep(Entry(kind="log", owner=lfdi, key=str(number), body=body, time=self.now()))
-        self.described += 1
-        device = self.device_by_lfdi(lfdi)
+        self._kept.keep(
+            Entry(kind="log", owner=lfdi, key=str(number), body=body, time=self._kept.now())
+        )
+        self._kept.described += 1
+        device = self._registry.device_by_lfdi(lfdi)
         if device is not None:
-            self.tell(f"/edev/{device.number}/lel")
+            self._kept.tell(f"/edev/{device.number}/lel")
         return number
 
     def logs(self, lfdi: str) -> Sequence[tuple[int, str]]:
         """The last log events of a device: number and XML, oldest first."""
         return tuple(self._logs.get(lfdi, ()))
 
-    # What stands behind it
+    def forget(self, lfdi: str) -> None:
+        """Drop what a device put; what it said happened stays kept."""
+        for key in [key for key in self._filed if key[0] == lfdi]:
+            del self._filed[key]
+            _, der, kind = key
+            self._kept.keep(self._kept.drop("filed", f"{lfdi}/{der}/{kind}", lfdi))
+        self._ders.pop(lfdi, None)
+        self._logs.pop(lfdi, None)
 
-    def remove_device(self, name: str) -> Device:
-        """See `Registry.remove_device`."""
-        device = super().remove_device(name)
-        for lfdi, der, kind in [key for key in self._filed if key[0] == device.lfdi]:
-            del self._filed[lfdi, der, kind]
-            self._keep(self._drop("filed", f"{lfdi}/{der}/{kind}", lfdi))
-        self._ders.pop(device.lfdi, None)
-        self._logs.pop(device.lfdi, None)
-        return device
+    def move(self, old: str, new: str) -> None:
+        """A device has a new certificate: what it told stays its own."""
+        for key in [key for key in self._filed if key[0] == old]:
+            _, der, kind = key
+            filed = self._filed[new, der, kind] = replace(self._filed.pop(key), lfdi=new)
+            dropped = self._kept.drop("filed", f"{old}/{der}/{kind}", old)
+            self._kept.keep(dropped, _kept(filed))
+        if old in self._ders:
+            self._ders.setdefault(new, {1}).update(self._ders.pop(old))
+        said = [replace(r, lfdi=new) if r.lfdi == old else r for r in self._responses]
+        for held in (self._responses, self._by_subject, self._by_sayer):
+            held.clear()
+        for response in said:
+            self._hold_response(response)
+        for number, body in self._logs.pop(old, ()):
+            self._hold_log(new, number, body)
+        self._logged[new] = max(self._logged.pop(old, 0), self._logged.get(new, 0))
+        if old in self._seen:
+            self._seen[new] = self._seen.pop(old)
+
+    # What stands behind it
 
     def _hold_response(self, response: Responded) -> None:
         if len(self._responses) == self._responses.maxlen:
@@ -201,6 +222,17 @@ class Reports(Readings):
     def _hold_log(self, lfdi: str, number: int, body: str) -> None:
         self._logged[lfdi] = max(number, self._logged.get(lfdi, 0))
         self._logs.setdefault(lfdi, deque(maxlen=LOGS_HELD)).append((number, body))
+
+
+def _kept(filed: Filed) -> Change:
+    """A document as the keeper has it."""
+    return Change(
+        kind="filed",
+        key=f"{filed.lfdi}/{filed.der}/{filed.kind}",
+        owner=filed.lfdi,
+        body=filed.body.decode(),
+        time=filed.received,
+    )
 
 
 def _shorten(held: dict[str, deque[Responded]], key: str) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import signal
 import socket
 import ssl
 import threading
@@ -60,7 +59,7 @@ class Health:
 
 
 class DermsServer:
-    """Serves a board to devices; in a thread of its own, or in the foreground."""
+    """Serves a board to devices, in a thread of its own."""
 
     def __init__(
         self,
@@ -153,19 +152,6 @@ class DermsServer:
             self._thread.join()
             self._thread = None
 
-    def run(self, ready: Callable[[], None] = lambda: None) -> None:
-        """Serve in the foreground until SIGTERM or SIGINT; call from the main thread.
-
-        Args:
-            ready: called once, when it listens.
-
-        Raises:
-            PortInUse: another program listens there.
-            BadInput: the address cannot be listened on.
-        """
-        self._bind()
-        asyncio.run(self._foreground(ready))
-
     def call(self, do: Callable[[], T], *, durable: bool = True) -> T:
         """Run something on the server's loop, and wait until what it changed is durable.
 
@@ -256,20 +242,6 @@ class DermsServer:
             except GeemsError:
                 self._listeners.pop().close()
                 raise
-
-    async def _foreground(self, ready: Callable[[], None]) -> None:
-        listening: Future[None] = Future()
-        listening.add_done_callback(lambda done: None if done.exception() else ready())
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._end)
-        await self._serve(listening)
-        # Where it could not begin, nobody else has been told.
-        listening.result()
-
-    def _end(self) -> None:
-        if self._stop is not None:
-            self._stop.set()
 
     async def _serve(self, ready: "Future[None]") -> None:
         loop = self._loop = asyncio.get_running_loop()

@@ -28,6 +28,10 @@ class ServerSettings:
     """A proxy ends TLS and names the device in this header; the port then speaks plain HTTP."""
     registration: Literal["closed", "open", "listed"] = "closed"
     """Who may POST itself to /edev: nobody, anybody with a certificate, those in `listed`."""
+    registrations_per_minute: int = 6000
+    """By all certificates together."""
+    registrations_each_per_minute: int = 120
+    """By one certificate; an aggregator registers the devices that it acts for."""
     listed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By LFDI: arguments of `Board.add_device`, for when this device registers."""
     aliases: Mapping[str, str] = field(default_factory=dict)

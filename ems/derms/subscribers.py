@@ -145,8 +145,13 @@ def _context(settings: ServerSettings) -> ssl.SSLContext:
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.minimum_version = made.maximum_version = ssl.TLSVersion.TLSv1_2
     made.set_ciphers(CIPHERS[settings.cipher])
-    if settings.ca_file != Path():
+    # As towards devices: it may be one manufacturer's authority, and not the root above it.
+    made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if settings.ca_file == Path():  # behind a proxy that ends TLS
+        made.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    else:
         made.load_verify_locations(settings.ca_file)
+    if settings.cert_file != Path():
         made.load_cert_chain(settings.cert_file, settings.key_file)
     # Certificates of devices name hardware, not hosts: who it is is told by the LFDI.
     made.check_hostname = False

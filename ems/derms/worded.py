@@ -48,6 +48,16 @@ _FACTORS = {"fixed_pf_inject": "opModFixedPFInjectW", "fixed_pf_absorb": "opModF
 _HUNDREDTHS = {
     "fixed_w_pct": "opModFixedW", "max_lim_w_pct": "opModMaxLimW", "ramp_tms_s": "rampTms",
 }  # fmt: skip
+_GRADIENTS = {"set_grad_w_pct_per_s": "setGradW", "set_soft_grad_w_pct_per_s": "setSoftGradW"}
+_ENTER_SERVICE = {
+    "delay_s": "setESDelay",
+    "high_hz": "setESHighFreq",
+    "low_hz": "setESLowFreq",
+    "high_v_pct": "setESHighVolt",
+    "low_v_pct": "setESLowVolt",
+    "ramp_tms_s": "setESRampTms",
+    "random_delay_s": "setESRandomDelay",
+}
 _RESPONSES = {"received": 1, "events": 2, "customer": 4}
 
 
@@ -240,26 +250,39 @@ def responses_of(names: list[str] | list[Any]) -> int:
     return sum(_RESPONSES[name] for name in set(names))
 
 
-def default_settings(grad: float | None, soft_grad: float | None) -> Mapping[str, int]:
-    """Ramp rates of a default control [%/s], as `Board.set_default` takes them."""
+def default_settings(
+    grad: float | None, soft_grad: float | None, enter_service: EnterServiceTable | None
+) -> Mapping[str, int]:
+    """What a default control has beside what it asks, as `Board.set_default` takes it.
+
+    Args:
+        grad: ramp rate [%/s].
+        soft_grad: ramp rate after a start [%/s].
+        enter_service: when and how a DER begins.
+    """
     found = {"setGradW": _hundredths(grad), "setSoftGradW": _hundredths(soft_grad)}
+    for key, element in _ENTER_SERVICE.items():
+        found[element] = _hundredths(getattr(enter_service, key, None))
     return {key: value for key, value in found.items() if value is not None}
 
 
-def enter_service_settings(table: EnterServiceTable | None) -> Mapping[str, int]:
-    """When and how a DER begins, as `Board.set_default` takes it."""
-    if table is None:
-        return {}
-    found = {
-        "setESDelay": _hundredths(table.delay_s),
-        "setESHighFreq": _hundredths(table.high_hz),
-        "setESLowFreq": _hundredths(table.low_hz),
-        "setESHighVolt": _hundredths(table.high_v_pct),
-        "setESLowVolt": _hundredths(table.low_v_pct),
-        "setESRampTms": _hundredths(table.ramp_tms_s),
-        "setESRandomDelay": _hundredths(table.random_delay_s),
-    }
-    return {key: value for key, value in found.items() if value is not None}
+def worded_default(default: sep.DefaultDERControl, name: Callable[[str], str]) -> dict[str, Any]:
+    """A default control as a person would write it, whole.
+
+    Args:
+        default: what is served.
+        name: of a curve, by its path.
+    """
+    said: dict[str, Any] = {"base": worded(default.DERControlBase_, name)}
+    if default.description:
+        said["description"] = default.description
+    service = _found(default, _ENTER_SERVICE)
+    return said | _found(default, _GRADIENTS) | ({"enter_service": service} if service else {})
+
+
+def _found(default: sep.DefaultDERControl, named: Mapping[str, str]) -> dict[str, float]:
+    counts = {key: getattr(default, element) for key, element in named.items()}
+    return {key: count / 100 for key, count in counts.items() if count is not None}
 
 
 def _optional(kind: Any, number: float | None, scale: int = 1) -> Any:

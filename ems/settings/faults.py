@@ -73,6 +73,7 @@ def key_faults(
         if detail["type"] == "extra_forbidden"
         and (near := nearest_key(str(detail["loc"][-1]), _keys_at(detail["loc"][:-1], form)))
         is not None
+        and not _beside(detail["loc"], form)
     }
     faults = []
     bad = set(mended)
@@ -142,6 +143,15 @@ def _keys_at(location: Location, form: type[BaseModel] = Settings) -> list[str]:
     return list(table.model_fields) if table is not None else []
 
 
+def _beside(location: Location, form: type[BaseModel]) -> str:
+    """What is said of a key that a table around its own has; empty where none has it."""
+    *around, name = (key for key in location if isinstance(key, str))
+    for depth in range(len(around) - 1, -1, -1):
+        if name in _keys_at(tuple(around[:depth]), form):
+            return f"unknown key here; it belongs beside {around[depth]}"
+    return ""
+
+
 def _table_at(location: Location, form: type[BaseModel]) -> type[BaseModel] | None:
     """The model of the table at a location."""
     table = form
@@ -163,7 +173,7 @@ def _problem(detail: ErrorDetails, form: type[BaseModel]) -> str:
     context: Mapping[str, Any] = detail.get("ctx", {})
     name = str(location[-1]) if location else ""
     if kind == "extra_forbidden":
-        return unknown_key(name, _keys_at(location[:-1], form))
+        return _beside(location, form) or unknown_key(name, _keys_at(location[:-1], form))
     if kind == "missing":
         return f"missing: {_meaning(location, form)}"
     if kind == "list_type" and len(location) == 1:

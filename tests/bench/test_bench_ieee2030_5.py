@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -47,17 +46,6 @@ primacy = 2
 default = { max_lim_w_pct = 100.0 }
 """
 
-SERVER = textwrap.dedent("""
-    import gc, logging, sys
-    from pathlib import Path
-    from ems.derms.assembled import opened
-    from ems.settings.ieee2030_5.file import load_server
-
-    logging.disable(logging.WARNING)
-    with opened(load_server(Path(sys.argv[1]))) as served:
-        served.server.run(lambda: print(served.server.address[1], flush=True))
-""")
-
 
 def fleet(folder: Path) -> Path:
     """Certificates of all devices, and the server's file; returns the latter."""
@@ -91,13 +79,15 @@ def fleet(folder: Path) -> Path:
 @contextmanager
 def served(file: Path) -> Iterator[tuple[int, int]]:
     """The server in a process of its own; yields its process id and its port."""
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(file)], stdout=subprocess.PIPE, text=True
-    ) as process:
+    log = file.with_suffix(".log").open("w", encoding="utf-8")
+    with log, subprocess.Popen(
+        [sys.executable, "-m", "ems.cli", "ieee2030-5", "serve", str(file), "--json"],
+        stdout=subprocess.PIPE, stderr=log, text=True,
+    ) as process:  # fmt: skip
         assert process.stdout
-        line = process.stdout.readline()
+        told = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")
         try:
-            yield process.pid, int(line)
+            yield process.pid, int(told["port"])
         finally:
             process.terminate()
 

@@ -126,7 +126,7 @@ def test_after_a_kill_registrations_events_subscriptions_readings_and_responses_
             points = admin.get("/admin/v1/points/one").json
             assert points["b113_W"] == 4321.0
             assert admin.get("/admin/v1/audit/check").json["whole"]
-            entries = admin.get("/admin/v1/audit").json
+            entries = admin.get("/admin/v1/audit").json["entries"]
             assert sum("/admin/" in entry["what"] for entry in entries) == 2
             declared = [entry["what"] for entry in entries if entry["who"] == "file"]
             assert len(declared) == len(set(declared))  # the restart declared nothing again

@@ -68,7 +68,7 @@ def test_with_open_registration_whoever_has_a_certificate_of_ours_registers(
         assert device.get(own).texts("sFDI") == [str(pki.device["other"].sfdi)]
         assert device.get("/derp").attribute("all") == "0"  # an administrator assigns programs
         with server.caller(pki.administrator["operator"]) as admin:
-            [made, registered] = admin.get("/admin/v1/audit").json
+            [made, registered] = admin.get("/admin/v1/audit").json["entries"]
         assert (made["who"], made["what"]) == ("file", f"{file.name}: program feeder")
         assert (registered["who"], registered["what"]) == (pki.device["other"].lfdi, "POST /edev")
         assert registered["before"] is None

@@ -20,7 +20,7 @@ from ems.derms.server import DermsServer
 from ems.derms.settings import ServerSettings
 from ems.errors import BadInput, PortInUse
 from ems.protocols.ieee2030_5 import sep
-from tests.protocol.csip.utility import ANSWER_S, MEDIA, NAMESPACE, START, Utility, tls
+from tests.protocol.csip.utility import ANSWER_S, MEDIA, NAMESPACE, START, Listener, Utility, tls
 
 SOON_S = 0.3
 """A limit that a test waits for [s]."""
@@ -408,6 +408,31 @@ def test_what_a_subscriber_may_no_longer_see_is_told_as_deleted(start: Start) ->
     assert (told.text("status"), told.all("Resource")) == ("4", [])
 
 
+@pytest.mark.parametrize("shown", [True, False])
+def test_behind_a_proxy_without_ca_file_the_system_s_authorities_tell_who_takes_notifications(
+    start: Start, monkeypatch: pytest.MonkeyPatch, pki: Pki, *, shown: bool
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(pki.ca_file))
+    own = {} if shown else {"cert_file": Path(), "key_file": Path()}
+    utility = start(trusted_proxy_header="x-lfdi", ca_file=Path(), **own)
+    context = tls(pki, pki.device["alice"], server=True)
+    if not shown:
+        context.verify_mode = ssl.CERT_NONE
+    listener = Listener(context)
+    utility.open.callback(listener.close)
+    wanted: dict[str, Any] = {
+        "path": "/derp/1/derc",
+        "uri": listener.uri,
+        "limit": 9,
+        "level": "+S1",
+    }
+    utility.do(lambda: utility.board.subscribe(1, **wanted))
+
+    mrid = _control(utility)
+
+    assert listener.next().texts("Resource/DERControl/mRID") == [mrid]
+
+
 # ---- threads, and its end
 
 
@@ -446,9 +471,7 @@ def test_a_server_ends_while_connections_are_open_and_another_takes_over(start: 
     assert utility.client("alice").get("/derp/1/derc").text("DERControl/mRID") == mrid
 
 
-def test_a_server_that_cannot_begin_says_so_in_the_foreground(
-    pki: Pki, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_cannot_begin_says_so(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = ServerSettings(
         port=0,
         cert_file=pki.server.cert_file,
@@ -461,7 +484,5 @@ def test_a_server_that_cannot_begin_says_so_in_the_foreground(
         raise OSError("no more sockets")
 
     monkeypatch.setattr(server, "_listen", fails)
-    begun: list[bool] = []
     with pytest.raises(OSError, match="no more sockets"):
-        server.run(lambda: begun.append(True))
-    assert begun == []
+        server.start()

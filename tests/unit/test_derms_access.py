@@ -2,6 +2,7 @@
 
 import pytest
 
+from ems.derms.allowance import Allowance, Registrations
 from ems.derms.board import Conflict
 from ems.derms.settings import ServerSettings
 from ems.errors import BadInput
@@ -117,21 +118,33 @@ def test_a_curve_is_seen_by_those_whose_program_has_it(asked: Asked) -> None:
 def test_nobody_responds_for_another_or_to_anothers_event(asked: Asked) -> None:
     mine, other = asked.publish("alices"), asked.publish("bobs")
 
-    def respond(who: str, lfdi: str, subject: str) -> int:
-        body = (
-            f'<DERControlResponse xmlns="{NAMESPACE}"><createdDateTime>1</createdDateTime>'
-            f"<endDeviceLFDI>{lfdi}</endDeviceLFDI><status>1</status>"
-            f"<subject>{subject}</subject></DERControlResponse>"
-        )
-        return asked.ask(who, "POST", "/rsps/1/r", body, content_type=MEDIA).status
-
-    assert respond(ALICE, ALICE, mine) == 201
-    assert respond(ALICE, BOB, mine) == 403
-    assert respond(ALICE, ALICE, other) == 403
-    assert respond(ALICE, ALICE, "ABCD") == 400
+    assert _respond(asked, ALICE, ALICE, mine) == 201
+    assert _respond(asked, ALICE, BOB, mine) == 403
+    assert _respond(asked, ALICE, ALICE, other) == 403
+    assert _respond(asked, ALICE, ALICE, "ABCD") == 400
     assert [said.status for said in asked.board.responses(mine)] == [1]
     assert asked.board.responses(other) == ()
     assert asked.get(BOB, "/rsps/1/r").counts == (0, 0)
+
+
+def test_who_answered_to_an_event_says_how_it_ended_when_it_is_taken_away(asked: Asked) -> None:
+    answered, unheard = asked.publish("alices"), asked.publish("alices")
+    assert _respond(asked, ALICE, ALICE, answered) == 201
+    asked.board.change_device("alice", groups=())
+
+    assert _respond(asked, ALICE, ALICE, answered, status=6) == 201
+    assert _respond(asked, ALICE, ALICE, unheard, status=6) == 403
+    assert _respond(asked, BOB, BOB, answered, status=6) == 403
+    assert [said.status for said in asked.board.responses(answered)] == [1, 6]
+
+
+def _respond(asked: Asked, who: str, lfdi: str, subject: str, *, status: int = 1) -> int:
+    body = (
+        f'<DERControlResponse xmlns="{NAMESPACE}"><createdDateTime>1</createdDateTime>'
+        f"<endDeviceLFDI>{lfdi}</endDeviceLFDI><status>{status}</status>"
+        f"<subject>{subject}</subject></DERControlResponse>"
+    )
+    return asked.ask(who, "POST", "/rsps/1/r", body, content_type=MEDIA).status
 
 
 def _end_device(lfdi: str, sfdi: int | None = None) -> str:
@@ -171,6 +184,47 @@ def test_an_aggregator_registers_those_it_acts_for() -> None:
     assert _register(asked, AGGREGATOR, _end_device(AGGREGATOR)) == (201, "/edev/1")
     assert _register(asked, AGGREGATOR, _end_device(ALICE)) == (201, "/edev/2")
     assert asked.board.device_by_number(2).aggregator == AGGREGATOR  # type: ignore[union-attr]
+
+
+def _why(asked: Asked, who: str, lfdi: str) -> str:
+    """Why it may not register that one."""
+    assert _register(asked, who, _end_device(lfdi))[0] == 403
+    assert asked.application.refusals.last[-1].who == who
+    return asked.application.refusals.last[-1].why
+
+
+def test_an_aggregator_registers_of_those_listed_only_its_own() -> None:
+    listed = {
+        ALICE: {"name": "alice", "aggregator": AGGREGATOR},
+        BOB: {"name": "bob", "aggregator": STRANGER},
+        BOSS: {"name": "boss"},
+    }
+    settings = ServerSettings(
+        registration="listed", listed=listed, aggregators=frozenset({AGGREGATOR, STRANGER})
+    )
+    asked = Asked(settings)
+    for name, lfdi in (("aggregator", AGGREGATOR), ("stranger", STRANGER)):
+        asked.board.add_device(name, lfdi=lfdi)
+
+    assert _register(asked, AGGREGATOR, _end_device(ALICE))[0] == 201
+    assert "aggregator of that device" in _why(asked, AGGREGATOR, BOB)
+    assert "aggregator of that device" in _why(asked, AGGREGATOR, BOSS)
+    assert "cannot register" in _why(asked, STRANGER, ALICE)
+    assert _register(asked, BOSS, _end_device(BOSS))[0] == 201
+    assert asked.board.device("boss").aggregator is None
+    assert asked.application.refusals.counts["403"] == 3
+
+
+def test_where_registration_is_open_only_aggregators_of_the_file_register_others() -> None:
+    settings = ServerSettings(registration="open", aggregators=frozenset({AGGREGATOR}))
+    asked = Asked(settings)
+    asked.board.add_device("stranger", lfdi=STRANGER)
+    asked.board.add_device("alice", lfdi=ALICE, aggregator=STRANGER)
+
+    assert "not registered itself" in _why(asked, AGGREGATOR, BOB)
+    assert "as an aggregator" in _why(asked, STRANGER, BOB)
+    assert asked.board.device_by_lfdi(BOB) is None
+    assert _register(asked, BOB, _end_device(BOB))[0] == 201
 
 
 def test_an_aggregator_cannot_be_removed_while_it_has_devices(asked: Asked) -> None:
@@ -225,3 +279,67 @@ def test_those_who_are_listed_register_as_what_they_are_listed() -> None:
     assert _register(asked, BOB, _end_device(BOB))[0] == 403
     assert _register(asked, ALICE, _end_device(ALICE))[0] == 201
     assert asked.board.device("alice").pin == 111115
+
+
+# ---- how often
+
+
+def _registering(each: int, together: int) -> Asked:
+    return Asked(
+        ServerSettings(
+            registration="open",
+            registrations_each_per_minute=each,
+            registrations_per_minute=together,
+        )
+    )
+
+
+def _attempt(asked: Asked, who: str, body: str) -> tuple[int, str]:
+    got = asked.ask(who, "POST", "/edev", body)
+    return got.status, got.headers.get("retry-after", "")
+
+
+def test_who_registers_too_often_is_told_when_to_come_again_and_others_are_not_held_up() -> None:
+    asked = _registering(each=2, together=100)
+    nonsense = _end_device(BOB)
+    assert [_attempt(asked, ALICE, nonsense) for _ in range(3)] == [
+        (403, ""), (403, ""), (429, "30"),
+    ]  # fmt: skip
+    assert _attempt(asked, BOB, _end_device(BOB)) == (201, "")
+    asked.pass_s(29)
+    assert _attempt(asked, ALICE, _end_device(ALICE)) == (429, "1")
+    asked.pass_s(1)
+    assert _attempt(asked, ALICE, _end_device(ALICE)) == (201, "")
+    assert asked.application.refusals.counts["429"] == 2
+    assert asked.application.refusals.last[-1].who == ALICE
+
+
+def test_more_registrations_than_the_server_takes_in_all_are_answered_with_503() -> None:
+    asked = _registering(each=100, together=2)
+    lfdis = [f"{n:040X}" for n in range(1, 4)]
+    told = [_attempt(asked, lfdi, _end_device(lfdi)) for lfdi in lfdis]
+    assert told == [(201, ""), (201, ""), (503, "30")]
+    asked.pass_s(30)
+    assert _attempt(asked, lfdis[2], _end_device(lfdis[2])) == (201, "")
+    assert asked.application.refusals.counts["503"] == 1
+
+
+def test_a_device_that_is_registered_may_say_so_as_often_as_it_likes() -> None:
+    asked = _registering(each=1, together=100)
+    assert _attempt(asked, ALICE, _end_device(ALICE)) == (201, "")
+    assert [_attempt(asked, ALICE, _end_device(ALICE))[0] for _ in range(5)] == [204] * 5
+
+
+def test_a_clock_that_is_set_back_gives_nobody_more() -> None:
+    one = Allowance(1)
+    assert one.wait_s(1000) == 0
+    one.take()
+    assert [one.wait_s(now) for now in (1000, 500, 1001)] == [60, 60, 59]
+
+
+def test_certificates_that_were_quiet_are_not_remembered_for_ever() -> None:
+    registrations = Registrations(each=1, together=10**6)
+    for n in range(20_000):
+        assert registrations.take(f"{n:X}", now=n) == (0, 0)
+    assert len(registrations._of) <= 10_001
+    assert registrations.take("4E1F", now=20_000)[0] > 0

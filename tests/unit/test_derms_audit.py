@@ -34,7 +34,8 @@ def test_entries_tell_who_changed_what_when_and_from_what_to_what(audit: Audit) 
         (n, 1000 + n, "A", f"PUT /{n}", {"x": n - 1}, {"x": n}) for n in (1, 2, 3)
     ]
     assert [e.number for e in audit.last(2)] == [2, 3]
-    assert [e.number for e in audit.last(9, since=1003)] == [3]
+    assert [e.number for e in audit.page(9, since=1003)] == [3]
+    assert [e.number for e in audit.page(1, after=1)] == [2]
 
 
 def test_a_chain_goes_on_over_a_restart(keeper: MemoryKeeper, audit: Audit) -> None:

@@ -1,11 +1,14 @@
 """What is served: checked whole, kept, and told."""
 
+import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from ems.clock import SteppedClock
 from ems.derms.board import Board, Conflict, Latest, NotFound
+from ems.derms.curves import Point
 from ems.derms.keeping import MemoryKeeper
 from ems.errors import BadInput
 from ems.protocols.ieee2030_5 import codec, sep
@@ -309,7 +312,7 @@ def test_settings_of_a_default_and_categories_of_a_device_fit_their_elements(boa
 
 def test_after_the_highest_version_the_first_one_comes_again(board: Board) -> None:
     curve = board.add_curve("vv", type=11, points=CURVE)
-    board._curves["vv"] = replace(curve, version=0xFFFF)
+    board._curves._curves["vv"] = replace(curve, version=0xFFFF)
     assert board.change_curve("vv", description="new").version == 0
 
 
@@ -343,3 +346,61 @@ def test_lists_of_programs_are_found_by_device_until_nobody_subscribes(board: Bo
         board.unsubscribe(subscribed.device, subscribed.number)
     assert dict(board.subscribed_lists()) == {}
     assert board.subscribed_paths() == ()
+
+
+def test_the_number_of_what_is_gone_is_never_given_again_not_even_after_a_restart() -> None:
+    keeper = MemoryKeeper()
+
+    def make(board: Board, name: str) -> tuple[int, ...]:
+        device = board.add_device(name, lfdi=ALICE)
+        uri = f"https://{name}/"
+        return (
+            device.number,
+            board.add_program(f"p-{name}", primacy=5).number,
+            board.add_group(f"g-{name}", programs=[f"p-{name}"]).number,
+            board.add_curve(f"c-{name}", type=11, points=CURVE).number,
+            board.put_mirror(mrid="A1", lfdi=ALICE, owner=ALICE, body="").number,
+            board.subscribe(device.number, path="/edev", uri=uri, limit=1, level="+S1").number,
+        )
+
+    def drop(board: Board, name: str) -> None:
+        board.remove_device(name)
+        board.remove_group(f"g-{name}")
+        board.remove_program(f"p-{name}")
+        board.remove_curve(f"c-{name}")
+
+    first = Board(keeper, SteppedClock(START))
+    before = make(first, "one")
+    drop(first, "one")
+    again = Board(keeper, SteppedClock(START))
+    after = make(again, "two")
+    assert [new - old for new, old in zip(after, before, strict=True)] == [1] * 6
+
+
+def test_a_subscription_has_a_number_that_no_other_device_s_has(board: Board) -> None:
+    board.add_device("one", lfdi=ALICE)
+    board.add_device("two", lfdi=BOB)
+    wanted: dict[str, Any] = {"path": "/edev", "uri": "https://a/", "limit": 1, "level": "+S1"}
+    numbers = [board.subscribe(device, **wanted).number for device in (1, 2)]
+    board.unsubscribe(1, numbers[0])
+    numbers.append(board.subscribe(1, **wanted).number)
+    assert sorted(numbers) == sorted(set(numbers))
+
+
+@pytest.mark.parametrize(
+    ("kind", "points", "fault"),
+    [
+        (11, ((10500, 1), (9500, 0)), "points[1]: x 9500 is less than that of the point before"),
+        (11, ((9500, 1, True), (10500, 0, True)), "points: an excitation belongs to watt_pf"),
+        (13, ((0, 1, True), (100, 0)), "points: give each point its excitation, or none of them"),
+    ],
+)
+def test_a_curve_is_checked_whoever_makes_it(
+    board: Board, kind: int, points: tuple[Point, ...], fault: str
+) -> None:
+    with pytest.raises(BadInput, match=re.escape(f"curve 'bent': {fault}")):
+        board.add_curve("bent", type=kind, points=points)
+    straight = board.add_curve("bent", type=kind, points=[(0, 0), (0, 1), (1, 1)])
+    with pytest.raises(BadInput, match=re.escape(f"curve 'bent': {fault}")):
+        board.change_curve("bent", points=points)
+    assert board.curves() == (straight,)

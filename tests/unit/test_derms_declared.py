@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from ems.cli import main
 from ems.cli.outcome import Exit
 from ems.clock import SteppedClock
-from ems.derms.assembled import settings_of
+from ems.derms.assembled import checked, settings_of
 from ems.derms.board import Board
 from ems.derms.certificates import Pki, make_pki
 from ems.derms.declared import declare, known_devices
@@ -90,6 +90,15 @@ def test_everything_a_file_declares_is_served(start: Declared) -> None:
     capability = board.filed(ONE, "capability")
     assert capability is not None
     assert capability[0].href == "/edev/1/der/1/dercap"
+
+
+def test_settings_of_a_default_are_served_though_it_asks_for_nothing(start: Declared) -> None:
+    program = '[[ieee2030_5.program]]\nname = "feeder"\n'
+    service = "enter_service = { delay_s = 300, high_hz = 60.1 }\n"
+    default = start(f"{program}set_grad_w_pct_per_s = 2\n{service}").program("feeder").default
+    assert default is not None
+    assert (default.setGradW, default.setESDelay, default.setESHighFreq) == (200, 30000, 6010)
+    assert default.DERControlBase_ == sep.DERControlBase()
 
 
 def test_a_restart_with_the_same_file_changes_nothing_and_publishes_nothing_again(
@@ -298,3 +307,40 @@ def test_a_file_that_was_changed_is_audited_with_before_and_after(start: Declare
     [added] = list(board.audit.entries())[len(entries) :]
     assert added.what == "derms.toml: program feeder"
     assert (added.before["primacy"], added.after["primacy"]) == (5, 6)
+
+
+# --- behind a proxy that ends TLS ---------------------------------------------------------
+
+
+def proxied(folder: Path, *lines: str) -> ServerFile:
+    file = folder / "derms.toml"
+    head = '[ieee2030_5]\ntrusted_proxy_header = "X-Client-Cert"\n'
+    file.write_text(head + "\n".join(lines) + "\n")
+    return load_server(file, {})
+
+
+def test_behind_a_proxy_it_is_told_what_notifications_go_without(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    told = checked(proxied(tmp_path)).notes
+    assert [note.partition(": missing")[0] for note in told] == [
+        "derms.toml: ieee2030_5.ca_file",
+        "derms.toml: ieee2030_5.cert_file",
+    ]
+    pki = make_pki(tmp_path_factory.mktemp("pki"), [])
+    whole = proxied(
+        tmp_path,
+        f'cert_file = "{pki.server.cert_file}"',
+        f'key_file = "{pki.server.key_file}"',
+        f'ca_file = "{pki.ca_file}"',
+    )
+    assert checked(whole).notes == ()
+
+
+def test_behind_a_proxy_files_of_notifications_that_cannot_be_used_are_told_at_once(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(BadInput, match=r"ca_file: .*nowhere.pem cannot be read"):
+        checked(proxied(tmp_path, 'ca_file = "nowhere.pem"'))
+    with pytest.raises(BadInput, match=r"key_file: missing: cert_file is of no use alone"):
+        proxied(tmp_path, 'cert_file = "server.pem"')

@@ -3,18 +3,21 @@
 import logging
 import sqlite3
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from ems.assembly.links import Clients
 from ems.derms import owed
 from ems.derms.board import Board
 from ems.derms.keeping import Change, Entry
 from ems.derms.owed import Items, Owed
 from ems.derms.stored import StoreKeeper
 from ems.store import DermsStore, StoreFault
+from tests.derms_admin import Administered
 
 LFDI = "3E4F45AB31EDFE5B67E343E5E4562E31984E23E5"
 
@@ -175,3 +178,141 @@ def test_readings_and_logs_make_room_and_are_counted_but_nothing_else_goes(
         disk.keeps()
     assert disk.entries == ["audit", "response", "2", "3"]
     assert "lost: 3" in caplog.text
+
+
+def test_all_that_comes_while_a_batch_is_written_is_written_together() -> None:
+    disk = Disk()
+    owing = Owed(disk.keep)
+    asked = [owing.hand_over([entry("reading", str(n))]) for n in range(1000)]
+    batches = 0
+    while disk.under_way:
+        disk.keeps()
+        batches += 1
+    assert batches == 2
+    assert disk.entries == [str(n) for n in range(1000)]
+    assert all(one.done() for one in asked)
+
+
+class Choosy(Disk):
+    """Keeps at once, but nothing in which there is poison."""
+
+    def keep(self, what: Items) -> "Future[None]":
+        done = super().keep(what)
+        if any(one.body == "poison" for one in what):
+            self.under_way.pop()[1].set_exception(ValueError("no disk would keep it"))
+        return done
+
+    def drain(self) -> None:
+        while self.under_way:
+            self.keeps()
+
+
+def test_a_change_that_no_disk_would_keep_takes_nobody_else_s_with_it() -> None:
+    disk = Choosy()
+    owing = Owed(disk.keep)
+    first = owing.hand_over([entry("audit", "0")])
+    wanted = ["1", "2", "poison", "3", "4", "5"]
+    asked = [owing.hand_over([entry("audit", body), change(body, body)]) for body in wanted]
+    disk.drain()
+    assert first.exception() is None
+    assert [isinstance(one.exception(), ValueError) for one in asked] == [
+        body == "poison" for body in wanted
+    ]
+    assert disk.entries == ["0", "1", "2", "3", "4", "5"]
+    assert "poison" not in disk.documents
+    assert (owing.given_up, owing.why) == (1, "")
+
+
+def test_what_is_owed_is_kept_without_what_no_disk_would_keep() -> None:
+    disk = Choosy()
+    owing = Owed(disk.keep)
+    owing.hand_over([entry("audit", "0")])
+    asked = [owing.hand_over([entry("audit", body)]) for body in ("1", "2")]
+    disk.fails()
+    disk.fails()
+    assert all(isinstance(one.exception(), StoreFault) for one in asked)
+    poisoned = owing.hand_over([entry("audit", "poison"), entry("audit", "with it")])
+    disk.drain()
+    assert isinstance(poisoned.exception(), ValueError)
+    assert (disk.entries, owing.why) == (["0", "1", "2"], "")
+
+
+def test_what_no_disk_would_keep_is_told_to_its_owner_counted_and_a_concern_of_the_site(
+    store: DermsStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    board = Board(StoreKeeper(store))
+    clients = Clients(
+        served=SimpleNamespace(board=board),  # type: ignore[arg-type]  # as far as it is asked
+        link=None,  # type: ignore[arg-type]  # likewise
+        ders=frozenset(),
+        wait_s=0.0,
+        answer_s=0.0,
+        fresh_s=0.0,
+    )
+    assert (clients.unkept(), Administered(board).ask("GET", "/status").json["given_up"]) == ("", 0)
+    with pytest.raises(UnicodeEncodeError):
+        board.keeper.keep(entry("log", "\ud800")).result()
+    assert (board.given_up, board.unkept) == (1, "")
+    assert "serves what no disk would keep: 1 changes" in clients.unkept()
+    assert Administered(board).ask("GET", "/status").json["given_up"] == 1
+    assert "is not tried again" in caplog.text
+
+
+def test_what_was_handed_over_together_stays_together_while_it_is_owed() -> None:
+    disk = Choosy()
+    owing = Owed(disk.keep)
+    under_way = owing.hand_over([entry("audit", "0")])
+    wanted = ["1", "poison", "2"]
+    asked = [owing.hand_over([entry("audit", body), change(body, "X")]) for body in wanted]
+    disk.fails()
+    while disk.under_way:  # none of it: the halves of the batch, too
+        disk.fails()
+    assert isinstance(under_way.exception(), StoreFault)
+    assert [one.done() for one in asked] == [True] * 3
+    owing.again()
+    disk.drain()
+    assert (disk.entries, sorted(disk.documents)) == (["0", "1", "2"], ["1", "2"])
+    assert (owing.given_up, owing.why) == (1, "")
+
+
+def test_a_document_that_is_owed_twice_is_written_as_it_was_last() -> None:
+    disk = Disk()
+    owing = Owed(disk.keep)
+    for body in ("a", "b"):
+        owing.hand_over([change("X", body), entry("audit", body)])
+        disk.fails()
+    owing.again()
+    [(what, _)] = disk.under_way
+    assert [one.body for one in what] == ["a", "b", "b"]
+    assert [one.body for one in what if isinstance(one, Change)] == ["b"]
+
+
+def test_a_keeper_that_raises_holds_nobody_up() -> None:
+    def raises(what: Items) -> "Future[None]":
+        raise RuntimeError(f"{len(what)} too many")
+
+    owing = Owed(raises)
+    for body in ("1", "2"):
+        assert isinstance(owing.hand_over([entry("audit", body)]).exception(), RuntimeError)
+    owing.settle()
+
+
+def test_many_threads_hand_over_try_again_and_settle_and_none_waits_for_ever(
+    store: DermsStore,
+) -> None:
+    keeper = StoreKeeper(store)
+
+    def work(thread: int) -> None:
+        for n in range(50):
+            kept = keeper.keep(entry("audit", f"{thread}/{n}"))
+            keeper.owed.why = keeper.owed.why or "as after a fault"
+            keeper.owed.again()
+            keeper.owed.settle()
+            assert kept.exception() is None
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(work, thread) for thread in range(8)]:
+            done.result()
+    found = [one.body for one in keeper.entries("audit")]
+    assert sorted(found) == sorted(f"{thread}/{n}" for thread in range(8) for n in range(50))
+    assert keeper.owed.why == ""

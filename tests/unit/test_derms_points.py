@@ -110,7 +110,7 @@ def test_a_reading_is_known_by_its_name_else_by_its_unit_over_all_phases(board: 
             reading("voltage of a", 231.0, 29, phase=128, time=9),
         )
     }
-    board._latest[LFDI] = held
+    board._readings._latest[LFDI] = held
     told = points.scrape_all(board, bes(board))
     assert told["b113_A"] == 24.0
     assert told["b113_W"] == -1500.0

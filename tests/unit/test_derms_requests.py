@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from ems.derms.board import Board
 from ems.derms.settings import ServerSettings
 from ems.protocols.ieee2030_5 import sep
 from tests.derms_asked import ALICE, BOB, NAMESPACE, Asked, Got
@@ -130,11 +129,11 @@ def test_a_refusal_says_why_and_is_counted(asked: Asked) -> None:
 def test_a_handler_that_fails_is_a_500_and_the_next_request_is_answered(
     asked: Asked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(self: Board, lfdi: str) -> None:  # noqa: ARG001  its signature
+    def broken(lfdi: str) -> None:  # noqa: ARG001  its signature
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched, caplog.at_level(logging.ERROR):
-        patched.setattr(Board, "device_by_lfdi", broken)
+        patched.setattr(asked.board, "device_by_lfdi", broken)
         got = asked.ask(ALICE, "GET", "/mup")
 
     assert got.status == 500

@@ -116,7 +116,7 @@ def test_a_machine_whose_clock_was_set_back_has_a_control_to_come_again() -> Non
     shown = [START]
     asked = Asked()
     board = asked.board = Board()
-    board.clock = WallClock(machine=lambda: shown[0], passed_s=lambda: 0.0)
+    board._kept.clock = WallClock(machine=lambda: shown[0], passed_s=lambda: 0.0)
     asked.application = Application(board, ServerSettings())
     asked.neighbours()
     mrid = asked.publish("both", start=20)

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,44 @@ def test_without_a_server_mode_that_servers_own_default_is_taken() -> None:
     made = imported("server: 127.0.0.1\n", "x.yml")
     assert made.document["ieee2030_5"]["mode"] == "register_access_only"
     assert any("server_mode is not named" in finding.problem for finding in made.findings)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ((0, 5), (1, 5)),
+        ((1, 0, 2, 7), (2, 1, 3, 7)),
+        ((0, 0, 1), (1, 1, 2)),
+        ((*range(10), None, 12), (*range(1, 11), 11, 12)),
+        ((3, None), (3, None)),
+        (range(256), (*range(1, 256), 255)),
+    ],
+)
+def test_a_primacy_of_0_becomes_1_and_the_order_of_all_programs_stays(
+    theirs: Sequence[int | None], ours: Sequence[int | None]
+) -> None:
+    text = "programs:\n" + "".join(
+        f"- {{description: p{n}" + (f", primacy: {p}" if p is not None else "") + "}\n"
+        for n, p in enumerate(theirs)
+    )
+    made = imported(text, "x.yml")
+    programs = made.document["ieee2030_5"]["program"]
+    assert tuple(program.get("primacy") for program in programs) == tuple(ours)
+    told = [finding for finding in made.findings if "primacy" in finding.problem]
+    assert {finding.kind for finding in told} <= {Kind.CHANGED}
+    assert len(told) == sum(a != b for a, b in zip(theirs, ours, strict=True))
+
+
+def test_a_primacy_that_moves_is_told_with_its_line() -> None:
+    text = "programs:\n- description: a\n  primacy: 0\n- description: b\n  primacy: 1\n"
+    first, second = (str(f) for f in imported(text, "x.yml").findings if "primacy" in str(f))
+    assert first == (
+        "x.yml:3: programs[0].primacy: changed: the primacy 0 is 1 here: 0 is the dispatch's own"
+    )
+    assert second == (
+        "x.yml:5: programs[1].primacy: changed: the primacy 1 is 2 here: so it still goes behind "
+        "the one before"
+    )
 
 
 def test_every_unknown_key_is_told_and_a_near_one_is_named() -> None:

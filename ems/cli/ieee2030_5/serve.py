@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ems.cli.fleet import keep_for_good
 from ems.cli.outcome import json_option, print_json
 
 if TYPE_CHECKING:  # heavy imports live inside commands
@@ -35,6 +36,7 @@ def serve(config: Path, *, as_json: bool) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         served.start()
+        keep_for_good()
         _announce(served, as_json=as_json)
         stop.wait()
     click.echo("ended in order", err=True)

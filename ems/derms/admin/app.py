@@ -182,7 +182,7 @@ def _state(board: Board, changes: Changes, refused: RefusedLog) -> APIRouter:
 
     @api.get("/status")
     async def status() -> dict[str, Any]:
-        """How much is served, and how much was refused."""
+        """How much is served and refused, and why a change is not on the disk (null: all are)."""
         now = board.now()
         return {
             "now": utc(now),
@@ -191,6 +191,8 @@ def _state(board: Board, changes: Changes, refused: RefusedLog) -> APIRouter:
             "controls": sum(len(board.standing(p.name, now).controls) for p in board.programs()),
             "subscriptions": len(board.subscriptions()),
             "refused": dict(refused.counts),
+            "unkept": board.unkept or None,
+            "given_up": board.given_up,
         }
 
     @api.get("/rates")
@@ -212,16 +214,25 @@ def _state(board: Board, changes: Changes, refused: RefusedLog) -> APIRouter:
         last = [asdict(one) | {"time": utc(one.time)} for one in refused.last]
         return {"counts": dict(refused.counts), "last": last}
 
-    @api.get("/audit")
-    async def audited(
-        since: Annotated[int, Query(ge=0, description="[s since 1970, UTC]")] = 0,
-        limit: Annotated[int, Query(ge=1, le=10_000, description="The last so many.")] = 1000,
-    ) -> list[dict[str, Any]]:
-        """Who changed what, oldest first."""
-        return [asdict(one) | {"time": utc(one.time)} for one in board.audit.last(limit, since)]
+    # No coroutines: what reads the database runs in a thread of its own, and holds nobody up.
+
+    @api.get("/audit", response_model=dict[str, Any])
+    def audited(
+        since: Annotated[int | None, Query(ge=0, description="[s since 1970, UTC]")] = None,
+        after: Annotated[int | None, Query(ge=0, description="Number of an entry.")] = None,
+        most: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+    ) -> Response:
+        """Who changed what, oldest first: the newest, or the first from `since` or `after` on."""
+        audit = board.audit
+        if since is None and after is None:
+            found = audit.last(most)
+        else:
+            found = audit.page(most, since=since or 0, after=after or 0)
+        entries = [asdict(one) | {"time": utc(one.time)} for one in found]
+        return JSONResponse({"all": audit.made_so_far, "entries": entries})
 
     @api.get("/audit/check")
-    async def check() -> dict[str, Any]:
+    def check() -> dict[str, Any]:
         """Whether the chain of hashes is whole."""
         fault = board.audit.fault()
         return {"whole": not fault, "fault": fault or None}

@@ -1,13 +1,16 @@
 """Devices and what they told."""
 
-from typing import Annotated, Any
+from functools import partial
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 
 from ems.derms import worded
 from ems.derms.admin import views
 from ems.derms.admin.changes import Changes
+from ems.derms.admin.dispatched import check_assigned
 from ems.derms.admin.forms import DeviceChange, GroupChange, NewDevice
+from ems.derms.admin.listing import Page
 from ems.derms.board import FILED, Board
 from ems.settings.ieee2030_5 import GroupTable
 
@@ -27,17 +30,14 @@ def _devices(api: APIRouter, board: Board, changes: Changes) -> None:
         return views.device(board, board.device(name))
 
     @api.get("/devices", tags=["devices"])
-    async def devices(
-        offset: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100
-    ) -> dict[str, Any]:
+    async def devices(page: Page) -> dict[str, Any]:
         """The devices, by number."""
-        known = board.devices()
-        some = known[offset : offset + limit]
-        return {"all": len(known), "devices": [views.device(board, d) for d in some]}
+        return page.of("devices", board.devices(), partial(views.device, board))
 
     @api.post("/devices", status_code=201, tags=["devices"])
     async def register(request: Request, new: NewDevice) -> Any:
         """Register a device (out of band)."""
+        check_assigned("groups", new.groups)
         wanted = _device_arguments(board, new.model_dump())
         return await changes.make(
             request, lambda: board.add_device(**wanted), lambda: show(new.name)
@@ -52,7 +52,7 @@ def _devices(api: APIRouter, board: Board, changes: Changes) -> None:
     async def change(request: Request, name: str, asked: DeviceChange) -> Any:
         """Change what is named; the rest stays."""
         wanted = _device_arguments(board, asked.model_dump(exclude_unset=True))
-        board.device(name)
+        check_assigned("groups", asked.groups or (), board.device(name).groups)
         return await changes.make(
             request, lambda: board.change_device(name, **wanted), lambda: show(name)
         )
@@ -81,10 +81,10 @@ def _devices(api: APIRouter, board: Board, changes: Changes) -> None:
         return told
 
     @api.get("/devices/{name}/responses", tags=["devices"])
-    async def responses(name: str) -> list[dict[str, Any]]:
+    async def responses(name: str, page: Page) -> dict[str, Any]:
         """The device's last responses to events, oldest first."""
-        lfdi = board.device(name).lfdi
-        return [views.response(one) for one in board.responses_of([lfdi])]
+        said = board.responses_of([board.device(name).lfdi])
+        return page.of("responses", said, views.response)
 
 
 def _groups(api: APIRouter, board: Board, changes: Changes) -> None:
@@ -92,13 +92,14 @@ def _groups(api: APIRouter, board: Board, changes: Changes) -> None:
         return views.group(board.group(name))
 
     @api.get("/groups", tags=["groups"])
-    async def groups() -> list[dict[str, Any]]:
+    async def groups(page: Page) -> dict[str, Any]:
         """Groups of several programs; a program by itself is a group, too."""
-        return [views.group(one) for one in board.groups()]
+        return page.of("groups", board.groups(), views.group)
 
     @api.post("/groups", status_code=201, tags=["groups"])
     async def make(request: Request, new: GroupTable) -> Any:
         """Make a group."""
+        check_assigned("programs", new.programs)
         wanted = new.model_dump() | {"mrid": new.mrid or ""}
         return await changes.make(
             request, lambda: board.add_group(**wanted), lambda: show(new.name)
@@ -107,6 +108,7 @@ def _groups(api: APIRouter, board: Board, changes: Changes) -> None:
     @api.patch("/groups/{name}", tags=["groups"])
     async def change(request: Request, name: str, asked: GroupChange) -> Any:
         """Change what is named; the rest stays."""
+        check_assigned("programs", asked.programs or (), board.group(name).programs)
         wanted = asked.model_dump(exclude_none=True)
         return await changes.make(
             request, lambda: board.change_group(name, **wanted), lambda: show(name)

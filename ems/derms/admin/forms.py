@@ -5,8 +5,8 @@ from typing import Annotated
 from pydantic import Field
 
 from ems.settings.devices import Table
-from ems.settings.ieee2030_5 import ControlBaseTable, EventTable
-from ems.settings.ieee2030_5.controls import Description, Lfdi, Mrid
+from ems.settings.ieee2030_5 import ControlBaseTable, EnterServiceTable, EventTable
+from ems.settings.ieee2030_5.controls import Description, Lfdi, Mrid, ProgramName
 from ems.settings.ieee2030_5.devices import Category, Pin
 from ems.settings.tables import Name
 
@@ -52,7 +52,7 @@ class DeviceChange(Table):
 class NewProgram(Table):
     """A program to make."""
 
-    name: Name
+    name: ProgramName
     description: Description = ""
     primacy: int = Field(default=10, ge=1, le=255)
     mrid: Mrid | None = None
@@ -66,12 +66,13 @@ class ProgramChange(Table):
 
 
 class Default(Table):
-    """What holds in a program while no control does."""
+    """What holds in a program while no control does: the whole; what is left out goes."""
 
     base: ControlBaseTable
     description: Description = ""
     set_grad_w_pct_per_s: float | None = Field(default=None, ge=0, le=655.35)
     set_soft_grad_w_pct_per_s: float | None = Field(default=None, ge=0, le=655.35)
+    enter_service: EnterServiceTable | None = None
 
 
 class NewControl(EventTable):

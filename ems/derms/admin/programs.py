@@ -1,5 +1,6 @@
 """Programs, their defaults and controls; curves."""
 
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -7,7 +8,9 @@ from fastapi import APIRouter, Request
 from ems.derms import worded
 from ems.derms.admin import views
 from ems.derms.admin.changes import Changes
+from ems.derms.admin.dispatched import check_not_dispatched, check_removable
 from ems.derms.admin.forms import Cancellation, Default, NewControl, NewProgram, ProgramChange
+from ems.derms.admin.listing import Page
 from ems.derms.board import Board, NotFound
 from ems.errors import BadInput
 from ems.settings.ieee2030_5 import CurveTable
@@ -26,9 +29,9 @@ def _programs(api: APIRouter, board: Board, changes: Changes) -> None:
         return views.program(board, board.program(name))
 
     @api.get("/programs", tags=["programs"])
-    async def programs() -> list[dict[str, Any]]:
-        """All programs, by number."""
-        return [views.program(board, one) for one in board.programs()]
+    async def programs(page: Page) -> dict[str, Any]:
+        """The programs, by number."""
+        return page.of("programs", board.programs(), partial(views.program, board))
 
     @api.post("/programs", status_code=201, tags=["programs"])
     async def make(request: Request, new: NewProgram) -> Any:
@@ -46,6 +49,7 @@ def _programs(api: APIRouter, board: Board, changes: Changes) -> None:
     @api.patch("/programs/{name}", tags=["programs"])
     async def change(request: Request, name: str, asked: ProgramChange) -> Any:
         """Change what is named; the rest stays."""
+        check_not_dispatched(name)
         wanted = asked.model_dump(exclude_none=True)
         return await changes.make(
             request, lambda: board.change_program(name, **wanted), lambda: show(name)
@@ -54,15 +58,24 @@ def _programs(api: APIRouter, board: Board, changes: Changes) -> None:
     @api.delete("/programs/{name}", status_code=204, tags=["programs"])
     async def remove(request: Request, name: str) -> None:
         """Drop a program none of whose controls is in force or to come."""
+        check_removable(board, name)
         await changes.make(request, lambda: board.remove_program(name), lambda: show(name))
+
+    @api.get("/programs/{name}/default", tags=["programs"])
+    async def default(name: str) -> Any:
+        """What holds while no control does, whole, as PUT takes it."""
+        return views.default(board, board.program(name))
 
     @api.put("/programs/{name}/default", tags=["programs"])
     async def set_default(request: Request, name: str, asked: Default) -> Any:
-        """What holds while no control does."""
+        """What holds while no control does; what is left out of it goes."""
+        check_not_dispatched(name)
         base = worded.base_of(asked.base, _href(board))
         more: dict[str, Any] = {
             "description": asked.description,
-            **worded.default_settings(asked.set_grad_w_pct_per_s, asked.set_soft_grad_w_pct_per_s),
+            **worded.default_settings(
+                asked.set_grad_w_pct_per_s, asked.set_soft_grad_w_pct_per_s, asked.enter_service
+            ),
         }
         return await changes.make(
             request, lambda: board.set_default(name, base, **more), lambda: show(name)
@@ -71,6 +84,7 @@ def _programs(api: APIRouter, board: Board, changes: Changes) -> None:
     @api.delete("/programs/{name}/default", tags=["programs"])
     async def drop_default(request: Request, name: str) -> Any:
         """Take the default away."""
+        check_not_dispatched(name)
         return await changes.make(
             request, lambda: board.set_default(name, None), lambda: show(name)
         )
@@ -81,13 +95,14 @@ def _controls(api: APIRouter, board: Board, changes: Changes) -> None:
         return views.control(board, board.control(mrid))
 
     @api.get("/programs/{name}/controls", tags=["controls"])
-    async def controls(name: str) -> list[dict[str, Any]]:
+    async def controls(name: str, page: Page) -> dict[str, Any]:
         """Controls to come, in force, and ended a while ago."""
-        return [views.control(board, one) for one in board.controls(name)]
+        return page.of("controls", board.controls(name), partial(views.control, board))
 
     @api.post("/programs/{name}/controls", status_code=201, tags=["controls"])
     async def publish(request: Request, name: str, new: NewControl) -> Any:
         """Publish a control."""
+        check_not_dispatched(name)
         if new.start is not None and new.start_in_s is not None:
             raise BadInput.at("start", "give one of start and start_in_s, or neither: at once")
         if not new.base.model_dump(exclude_none=True):
@@ -105,6 +120,7 @@ def _controls(api: APIRouter, board: Board, changes: Changes) -> None:
     @api.post("/programs/{name}/controls/{mrid}/cancel", tags=["controls"])
     async def cancel(request: Request, name: str, mrid: str, how: Cancellation) -> Any:
         """Cancel a control; it stays listed, so that devices hear of it."""
+        check_not_dispatched(name)
         return await changes.make(
             request,
             lambda: board.cancel(name, mrid, randomly=how.randomly),
@@ -126,9 +142,9 @@ def curves_of(board: Board, changes: Changes) -> APIRouter:
         return views.curve(board.curve(name))
 
     @api.get("/curves")
-    async def curves() -> list[dict[str, Any]]:
-        """All curves, by number."""
-        return [views.curve(one) for one in board.curves()]
+    async def curves(page: Page) -> dict[str, Any]:
+        """The curves, by number."""
+        return page.of("curves", board.curves(), views.curve)
 
     @api.post("/curves", status_code=201)
     async def make(request: Request, new: CurveTable) -> Any:

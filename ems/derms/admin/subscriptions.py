@@ -1,12 +1,14 @@
 """Subscriptions: who is told of changes, and the end of that."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from functools import partial
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 
 from ems.derms.admin import views
 from ems.derms.admin.changes import Changes
+from ems.derms.admin.listing import Page
 from ems.derms.board import Board, NotFound, Subscribed
 
 
@@ -19,21 +21,18 @@ def subscriptions_of(board: Board, changes: Changes, end: Callable[[int, int], N
         end: ends a subscription, by the numbers of its device and of itself.
     """
     api = APIRouter(tags=["subscriptions"])
+    show = partial(views.subscription, board)
 
     @api.get("/subscriptions")
-    async def every(
-        offset: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100
-    ) -> dict[str, Any]:
+    async def every(page: Page) -> dict[str, Any]:
         """Those of all devices."""
-        known = board.subscriptions()
-        some = known[offset : offset + limit]
-        return {"all": len(known), "subscriptions": [views.subscription(board, s) for s in some]}
+        return page.of("subscriptions", board.subscriptions(), show)
 
     @api.get("/devices/{name}/subscriptions")
-    async def of_one(name: str) -> list[dict[str, Any]]:
+    async def of_one(name: str, page: Page) -> dict[str, Any]:
         """Those of one device, by number."""
         held = board.subscriptions(board.device(name).number)
-        return [views.subscription(board, one) for one in held]
+        return page.of("subscriptions", held, show)
 
     @api.delete("/devices/{name}/subscriptions/{number}", status_code=204)
     async def remove(request: Request, name: str, number: int) -> None:
@@ -46,8 +45,6 @@ def subscriptions_of(board: Board, changes: Changes, end: Callable[[int, int], N
                 raise NotFound(f"device {name!r} has no subscription {number}")
             return held
 
-        await changes.make(
-            request, lambda: end(device, number), lambda: views.subscription(board, found())
-        )
+        await changes.make(request, lambda: end(device, number), lambda: show(found()))
 
     return api

@@ -1,11 +1,22 @@
 """What the administration tells, in a person's words."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from ems.derms import worded
-from ems.derms.board import Board, Control, Curve, Device, Group, Program, Responded, Subscribed
+from ems.derms.board import (
+    Board,
+    Control,
+    Curve,
+    Device,
+    Group,
+    NotFound,
+    Program,
+    Responded,
+    Subscribed,
+)
 from ems.settings.ieee2030_5 import CATEGORIES, CURVE_MODES
 
 STATES = ("scheduled", "active", "cancelled", "cancelled_randomly", "superseded")
@@ -38,7 +49,6 @@ def device(board: Board, one: Device) -> dict[str, Any]:
 
 def program(board: Board, one: Program) -> dict[str, Any]:
     """A program, its default in words, and who is in it."""
-    default = one.default
     return {
         "name": one.name,
         "number": one.number,
@@ -48,10 +58,21 @@ def program(board: Board, one: Program) -> dict[str, Any]:
         "primacy": one.primacy,
         "version": one.version,
         "created": utc(one.created),
-        "default": None if default is None else base(board, default.DERControlBase_),
+        "default": None if one.default is None else default(board, one),
         "curves": list(one.curves),
         "devices": len(board.members(one.name)),
     }
+
+
+def default(board: Board, one: Program) -> dict[str, Any]:
+    """The default of a program, whole, as it may be put back.
+
+    Raises:
+        NotFound: it has none.
+    """
+    if one.default is None:
+        raise NotFound(f"program {one.name!r} has no default")
+    return worded.worded_default(one.default, _curve_names(board))
 
 
 def control(board: Board, one: Control) -> dict[str, Any]:
@@ -79,8 +100,12 @@ def control(board: Board, one: Control) -> dict[str, Any]:
 
 def base(board: Board, asked: Any) -> dict[str, Any]:
     """What is asked, curves by their names."""
+    return worded.worded(asked, _curve_names(board))
+
+
+def _curve_names(board: Board) -> Callable[[str], str]:
     names = {curve.href: curve.name for curve in board.curves()}
-    return worded.worded(asked, lambda href: names.get(href, href))
+    return lambda href: names.get(href, href)
 
 
 def curve(one: Curve) -> dict[str, Any]:

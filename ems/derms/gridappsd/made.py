@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ems.derms.gridappsd.reading import Path, Told
+from ems.settings.ieee2030_5 import DISPATCH
 
 _LONGEST = 31
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
@@ -41,7 +42,7 @@ class Names:
     def add(self, theirs: str, at: Path, told: Told) -> str:
         """A name of ours, told of where it reads differently."""
         plain = re.sub(r"[^A-Za-z0-9_-]+", "-", theirs).strip("-_")
-        if not plain[:1].isalpha():
+        if not plain[:1].isalpha() or plain.startswith(DISPATCH):
             plain = f"{self._first}-{plain}".rstrip("-")
         ours, n = plain[:_LONGEST].rstrip("-"), 1
         while ours in self._of.values():

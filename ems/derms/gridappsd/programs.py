@@ -4,7 +4,11 @@ from collections.abc import Iterator, Mapping
 
 from ems.derms.gridappsd.controls import ControlRead, CurveNames, control, event
 from ems.derms.gridappsd.made import Made, Names
-from ems.derms.gridappsd.reading import Path, Section
+from ems.derms.gridappsd.reading import Path, Section, Told
+from ems.settings.ieee2030_5 import ProgramTable
+
+_LAST = 255
+"""IEEE 2030.5-2018, PrimacyType."""
 
 
 class Controls:
@@ -74,9 +78,29 @@ def programs(root: Section, names: Names, controls: Controls, curves: CurveNames
         section.take("version")  # it counts changes, and begins anew
         section.tell_the_rest()
         made.append(program)
+    _give_way(made, root.told)
     _timed(root, made, controls)
     controls.tell_the_rest()
     return made
+
+
+def _give_way(made: list[Made], told: Told) -> None:
+    """Move primacies from 1 on, in their order: 0 is the dispatch's own here."""
+    usual: int = ProgramTable.model_fields["primacy"].default
+    ours: dict[int, int] = {}
+    for theirs in sorted({program.get("primacy", usual) for program in made}):
+        # What is out of all bounds is told of where the whole is checked.
+        if 0 <= theirs <= _LAST:
+            least = max(ours.values(), default=0) + 1
+            ours[theirs] = min(max(theirs, least), _LAST)
+    for program in made:
+        theirs = program.get("primacy", usual)
+        if ours.get(theirs, theirs) == theirs:
+            continue
+        at = program.source("primacy")
+        program.put("primacy", ours[theirs], at)
+        why = "0 is the dispatch's own" if theirs == 0 else "so it still goes behind the one before"
+        told.changed(at, f"the primacy {theirs} is {ours[theirs]} here: {why}")
 
 
 def _default(section: Section, program: Made, controls: Controls) -> None:

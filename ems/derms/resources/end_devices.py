@@ -5,7 +5,7 @@ from typing import Any
 
 from ems.derms import access, elements
 from ems.derms.admin import views
-from ems.derms.asking import Answer, Refusal, Request, Route, created, done, resource
+from ems.derms.asking import Answer, Reason, Refusal, Request, Route, created, done, resource
 from ems.derms.board import Board, Conflict, Device, Program
 from ems.derms.resources import programs
 from ems.derms.resources.paging import page
@@ -51,11 +51,11 @@ def register(request: Request, board: Board) -> Answer:
     settings = request.settings
     if settings.registration == "closed":
         raise Refusal(403, "devices are registered out of band here")
-    # One that was taken away by an administrator registers nobody any more.
-    aggregates = peer.device is not None and (peer.aggregator or peer.lfdi in settings.aggregators)
-    if known is not None or (lfdi != peer.lfdi and not aggregates):
-        raise Refusal(403, f"{peer.lfdi} cannot register {lfdi}")
+    _take_turn(request)
     listed = dict(settings.listed.get(lfdi, {}))
+    if lfdi != peer.lfdi:
+        theirs = known is not None or (listed and listed.get("aggregator") != peer.lfdi)
+        _check_acts_for(request, lfdi, another_s=bool(theirs))
     if settings.registration == "listed" and not listed:
         raise Refusal(403, f"{lfdi} is not listed for registration")
     named = listed.pop("name", _name_of(lfdi))
@@ -72,6 +72,37 @@ def register(request: Request, board: Board) -> Answer:
     except Conflict as error:
         raise Refusal(400, str(error)) from error
     return created(f"/edev/{board.device(named).number}")
+
+
+def _check_acts_for(request: Request, lfdi: str, *, another_s: bool) -> None:
+    """Refuse a device that is not the peer's to register: with that goes every right to it.
+
+    Only aggregators of the file learn which devices it knows.
+    """
+    peer = request.peer
+    who = f"{peer.lfdi} cannot register {lfdi}"
+    # One that was taken away by an administrator registers nobody any more.
+    if peer.device is None:
+        raise Refusal(403, f"{who}: it is not registered itself")
+    if peer.lfdi not in request.settings.aggregators:
+        raise Refusal(403, f"{who}: the file does not name it as an aggregator")
+    if another_s:
+        raise Refusal(403, f"{who}: it is not the aggregator of that device")
+
+
+def _take_turn(request: Request) -> None:
+    """Count an attempt to register; one too many is refused."""
+    own_s, all_s = request.serves.registrations.take(request.peer.lfdi, request.now)
+    wait_s = max(own_s, all_s)
+    if not wait_s:
+        return
+    who = "this certificate registers" if own_s else "devices register"
+    raise Refusal(
+        429 if own_s else 503,
+        f"{who} too often; try again in {wait_s} s",
+        code=Reason.FREQUENCY,
+        headers=((b"retry-after", str(wait_s).encode()),),
+    )
 
 
 def _name_of(lfdi: str) -> str:

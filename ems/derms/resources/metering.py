@@ -171,7 +171,7 @@ def _point(held: Mirror) -> sep.UsagePoint:
         roleFlags=told.roleFlags,
         serviceCategoryKind=told.serviceCategoryKind,
         status=told.status,
-        deviceLFDI=told.deviceLFDI,
+        deviceLFDI=held.lfdi,
         MeterReadingListLink=sep.ListLink(href=f"{href}/mr", all_=len(held.meters)),
     )
 

@@ -207,6 +207,7 @@ def _latest(
 def _mirror(board: Board, point: Mirror) -> sep.MirrorUsagePoint:
     made = codec.decode(point.body.encode(), sep.MirrorUsagePoint)
     made.href = f"/mup/{point.number}"
+    made.deviceLFDI = point.lfdi
     made.postRate = _post_rate(board, point)
     made.MirrorMeterReading_ = [
         codec.decode(body.encode(), sep.MirrorMeterReading) for _, body in point.meters

@@ -2,7 +2,7 @@
 
 from ems.derms import access
 from ems.derms.asking import Answer, Refusal, Request, Route, created, resource
-from ems.derms.board import Board, NotFound, Responded
+from ems.derms.board import Board, Control, NotFound, Responded
 from ems.derms.resources.paging import page
 from ems.protocols.ieee2030_5 import codec, identity, sep
 
@@ -54,8 +54,7 @@ def respond(request: Request, board: Board) -> Answer:
         control = board.control(told.subject)
     except NotFound as error:
         raise Refusal(400, f"Response/subject: {error}") from error
-    program = board.program(control.program)
-    if program.number not in _programs(request, board, lfdi):
+    if not _concerns(request, board, control, lfdi):
         raise Refusal(403, f"Response/subject: {told.subject} is no event of {lfdi}")
     made = board.respond(
         subject=control.mrid, lfdi=lfdi, status=told.status or 0, time=told.createdDateTime
@@ -71,6 +70,13 @@ def response(request: Request, board: Board) -> Answer:
     if found is None:
         raise Refusal(404, f"there is no response {number}")
     return resource(_response(found, sep.DERControlResponse))
+
+
+def _concerns(request: Request, board: Board, control: Control, lfdi: str) -> bool:
+    """Whether an event is of this device, or was: it says how one ended that was taken from it."""
+    if board.program(control.program).number in _programs(request, board, lfdi):
+        return True
+    return any(said.lfdi == lfdi for said in board.responses(control.mrid))
 
 
 def _programs(request: Request, board: Board, lfdi: str) -> frozenset[int]:

@@ -2,6 +2,7 @@
 
 from ems.settings.ieee2030_5.controls import (
     CURVE_MODES,
+    DISPATCH,
     ControlBaseTable,
     CurveTable,
     EnterServiceTable,
@@ -22,6 +23,7 @@ __all__ = [
     "CATEGORIES",
     "CURVE_MODES",
     "DER_TYPES",
+    "DISPATCH",
     "MODES",
     "ControlBaseTable",
     "CurveTable",

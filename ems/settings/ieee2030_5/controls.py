@@ -45,6 +45,9 @@ CurveType = Literal[
     "lvrt_momentary_cessation", "lvrt_must_trip", "volt_var", "volt_watt", "watt_pf", "watt_var",
 ]  # fmt: skip
 
+DISPATCH = "dispatch-"
+"""What the names of the dispatch's own programs begin with."""
+
 UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """XML 1.0, section 2.2: whatever is no Char."""
 
@@ -77,12 +80,22 @@ def _points(points: list[list[float]]) -> list[list[float]]:
     return points
 
 
+def _own(name: str) -> str:
+    if name.startswith(DISPATCH):
+        raise ValueError(
+            f'"{name}" is kept for the dispatch\'s own programs; let it not begin with "{DISPATCH}"'
+        )
+    return name
+
+
 def _text(text: str) -> str:
     if bad := UNWRITABLE.search(text):
         raise ValueError(f"has the character {bad[0]!r}, which XML cannot hold; leave it out")
     return text
 
 
+ProgramName = Annotated[Name, AfterValidator(_own)]
+"""Of a program or a group: these share their names."""
 Mrid = Annotated[str, AfterValidator(_mrid)]
 """Master resource identifier: up to 128 bits in hexadecimal digits."""
 Lfdi = Annotated[str, AfterValidator(_lfdi)]
@@ -284,7 +297,7 @@ class EnterServiceTable(Table):
 class ProgramTable(Table):
     """`[[ieee2030_5.program]]`: a DERProgram, and the group of devices it is assigned to."""
 
-    name: Name
+    name: ProgramName
     """Name; `groups` of a device name it."""
     description: Description = ""
     """Text shown to clients; default: the name."""
@@ -309,7 +322,7 @@ class ProgramTable(Table):
 class GroupTable(Table):
     """`[[ieee2030_5.group]]`: programs that devices are assigned to together."""
 
-    name: Name
+    name: ProgramName
     """Name, unique among groups and programs; `groups` of a device name it."""
     programs: list[str] = Field(min_length=1)
     """Names of its programs."""

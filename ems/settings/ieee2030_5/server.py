@@ -51,6 +51,10 @@ class Ieee20305Table(Table):
     """Header in which a proxy that ends TLS hands on the client's certificate; default: none."""
     registration: Literal["closed", "open"] = "closed"
     """`open`: a device with a certificate of ours may register itself (in band)."""
+    registrations_per_minute: int = Field(default=6000, ge=1, le=10**6)
+    """How many registrations in band are taken in a minute; more are answered with 503."""
+    registrations_each_per_minute: int = Field(default=120, ge=1, le=10**6)
+    """How many of them of one certificate, an aggregator's, too; more are answered with 429."""
     mode: Literal["enddevices_create_on_start", "register_access_only"] = (
         "enddevices_create_on_start"
     )
@@ -175,6 +179,11 @@ def _listening(read: _Read) -> Iterator[Found]:
         # One that is written otherwise has been told of, with this one as its mend.
         if not proxied and key.replace("_", "") not in written:
             yield (key,), f"missing: {Ieee20305Table.model_fields[key].description}"
+    if proxied and ("cert_file" in read.raw()) != ("key_file" in read.raw()):
+        lacks, has = (
+            ("key_file", "cert_file") if "cert_file" in read.raw() else ("cert_file", "key_file")
+        )
+        yield (lacks,), f"missing: {has} is of no use alone; give both or neither"
     host = read.get("host") or "127.0.0.1"
     if proxied and not is_loopback(host):
         yield (
