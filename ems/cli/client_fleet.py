@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ from ems.cli.outcome import print_json
 if TYPE_CHECKING:  # heavy imports live inside commands
     from ems.plant.events import EventList
     from ems.plant.ieee2030_5.fleet import ClientFleet
+
+_AGAIN_S = 10
+"""How often it is said who is still waited for [s]."""
 
 
 def serve_clients(
@@ -69,7 +73,7 @@ def serve_clients(
 
 
 class _Registered:
-    """Says who has found its server; until all have, who has not and why."""
+    """Says who has found its server; until all have, again and again how many and why not all."""
 
     def __init__(
         self, fleet: "ClientFleet", events: "EventList", server: str, *, as_json: bool
@@ -79,7 +83,8 @@ class _Registered:
         self._server = server
         self._as_json = as_json
         self._done = False
-        self._told = ""
+        self._next_s = _AGAIN_S
+        self._troubled = False
 
     def look(self) -> None:
         """Once a second."""
@@ -91,12 +96,14 @@ class _Registered:
             self._announce()
             return
         trouble = fleet.trouble
-        told = next(iter(trouble.values()), "")
-        if told != self._told:
-            self._told = told
-            if told:
-                of = f"{fleet.registered} of {len(fleet.names)} registered"
-                click.echo(f"{of}; {next(iter(trouble))}: {told}", err=True)
+        first = bool(trouble) and not self._troubled
+        self._troubled = bool(trouble)
+        if fleet.t_s < self._next_s and not first:
+            return
+        self._next_s = fleet.t_s + _AGAIN_S
+        of = f"{fleet.registered} of {len(fleet.names)} registered"
+        why = "".join(f"; {name}: {told}" for name, told in islice(trouble.items(), 1))
+        click.echo(f"{of}{why}", err=True)
 
     def _announce(self) -> None:
         fleet = self._fleet

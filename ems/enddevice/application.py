@@ -47,7 +47,7 @@ class ControlInForce:
     ordered: Mapping[str, Ordered]
     """By mode (`opModMaxLimW`); no two of them ask for the same function."""
     default: sep.DefaultDERControl | None = None
-    """Of the program that goes first: gradients and when to enter service."""
+    """Gradients and when to enter service: each of the first program that says something of it."""
 
     def value(self, mode: str) -> Value | None:
         """What a mode is set to; None: nobody asks for it."""

@@ -10,51 +10,29 @@ server's or of its own.
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable
 
 from ems.clock import Clock
-from ems.enddevice.application import NOTHING, ControlInForce, DerApplication, Measured
-from ems.enddevice.mirror import Mirror
+from ems.enddevice.answering import Answers
+from ems.enddevice.application import NOTHING, ControlInForce, DerApplication
+from ems.enddevice.duties import Duty
 from ems.enddevice.reading_programs import read_programs
 from ems.enddevice.registration import NotRegistered, Registered, WrongServer, register
-from ems.enddevice.reports import Reports
-from ems.enddevice.responses import Answer
 from ems.enddevice.schedule import Schedule
 from ems.enddevice.session import Lost, Refused, Session
-from ems.enddevice.timing import ServerTime, backoff_s
+from ems.enddevice.telling import Telling
+from ems.enddevice.timing import MOST_S, ServerTime, backoff_s, sooner
 from ems.protocols.ieee2030_5 import sep
 
 log = logging.getLogger(__name__)
 
 EXAMPLE_PEN = 32473
 """Private enterprise number that is kept for examples (RFC 5612)."""
-TIME_S, POST_S = 900, 300
-"""How often to read the clock, and to report, where the server does not say [s]."""
-MOST_S = 86_400
-"""A rate that a server tells is a day at most: whoever asks for less often is not heard of [s]."""
+TIME_S = 900
+"""How often to read the clock where the server does not say [s]."""
 AGAIN_S = 10
 """After a fault of its own: how soon to follow anew [s]."""
-LOOK_S = 1
-"""How often to look whether there is an alarm [s]."""
-MOST_ANSWERS = 10_000
-"""Responses kept while no server takes them; the oldest are given up then."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Duty:
-    """Something to do again and again."""
-
-    do: Callable[[], Awaitable[float]]
-    """Does it, and returns how long until the next time [s]."""
-    due: float = 0.0
-    """Next time by the own clock, which no server moves [s since 1970]."""
-    trouble: str = ""
-    """Why it fails at present; empty: it does not."""
-    pauses: Iterator[float] | None = None
-    """After each failure in a row [s]; None: it did not fail."""
 
 
 class EndDeviceClient:
@@ -96,28 +74,28 @@ class EndDeviceClient:
         self.read = asyncio.Event()
         """Set once all programs have been read for the first time."""
         self.trouble = ""
-        """Why there is no server at present, or what it does not take; empty: neither."""
+        """Why there is no server at present, or what it does not take, or what of it cannot be
+        believed or read; empty: all is well."""
+        self.unread: tuple[str, ...] = ()
+        """What the server asks and nobody can read; the rest is followed."""
         self.fault = ""
         """Why what is known is not followed at present; empty: it is."""
         self._session = session
         self._der = application
+        self._tells = Telling(session, lfdi, application, self.time, post_s=post_s, pen=pen)
         self._pin = pin
-        self._poll_s, self._post_s = poll_s, post_s
-        self._pen = pen
+        self._poll_s = poll_s
         self._heard = heard
-        self._answers: deque[Answer] = deque(maxlen=MOST_ANSWERS)
+        self._answers = Answers(session, lfdi)
         self._learnt, self._wanted, self._rested = (asyncio.Event() for _ in range(3))
         self._known: Registered | None = None
         self._known_lost = False
         """Whether it has been logged that there is no server."""
-        self._reports = Reports(session, lfdi, application, pen)
-        self._mirror: Mirror | None = None
-        self._poll_duty = _Duty(do=self._poll)
-        self._following = (self._poll_duty, _Duty(do=self._read_clock))
+        self._poll_duty = Duty(do=self._poll)
+        self._following = (self._poll_duty, Duty(do=self._read_clock))
         """What nothing can be followed without."""
-        self._answer_duty = _Duty(do=self._answer)
-        tell = (self._describe, self._report, self._look, self._mirror_readings)
-        self._telling = (self._answer_duty, *(_Duty(do=do) for do in tell))
+        self._answer_duty = Duty(do=self._answer)
+        self._telling = (self._answer_duty, *self._tells.duties)
         """What the server wants to know; each may fail without the others."""
 
     async def run(self) -> None:
@@ -161,10 +139,10 @@ class EndDeviceClient:
     def _turn(self, now: int) -> int | None:
         """Do and answer what there is to do; returns until when that holds."""
         turn = self.schedule.advance(now)
-        self._answers.extend(turn.answers)
+        self._answers.add(*turn.answers)
         if turn.control != self.control:
             self._apply(turn.control, now)
-        if self._answers:
+        if turn.answers:
             self._wanted.set()
         return turn.until
 
@@ -195,7 +173,7 @@ class EndDeviceClient:
                 if self._known_lost:
                     log.info("%s: the server is back", self.lfdi)
                     self._known_lost = False
-                self.trouble = next((d.trouble for d in self._telling if d.trouble), "")
+                self.trouble = self._troubles()
                 pauses = backoff_s(self.lfdi)
                 await self._rest()
             except (Lost, Refused, NotRegistered, WrongServer) as error:
@@ -218,11 +196,7 @@ class EndDeviceClient:
         category = known.device.deviceCategory
         self.schedule.category = (int(category, 16) if category else 0) or None
         await self._read_clock()
-        self._reports.found(known.device)
-        points = known.capability.MirrorUsagePointListLink
-        self._mirror = None
-        if points is not None:
-            self._mirror = Mirror(self._session, points.href, self.lfdi, self._pen)
+        self._tells.found(known)
         for duty in (*self._following, *self._telling):
             duty.due = 0.0
         self.registered.set()
@@ -230,36 +204,21 @@ class EndDeviceClient:
     async def _do_what_is_due(self) -> None:
         for duty in self._following:
             if duty.due <= self.time.own():
-                pause_s = await duty.do()
-                duty.due = self.time.own() + pause_s
+                await duty.done(self.time)
         self._answer_soon()
         for duty in self._telling:
-            if duty.due <= self.time.own():
-                await self._tell(duty)
+            if duty.due <= self.time.own() and not await duty.tried(self.lfdi, self.time):
+                # Reading tells whether the server is there; one that restarted knows nothing.
+                self._poll_duty.due = 0.0
+                self._tells.forget()
             if self._poll_duty.due <= self.time.own():
                 return  # what is asked for goes before what is told
 
-    async def _tell(self, duty: _Duty) -> None:
-        try:
-            pause_s = await duty.do()
-        except (Lost, Refused) as error:
-            why = str(error)
-            if not error.status:
-                # Reading tells whether the server is there; one that restarted knows nothing.
-                self._poll_duty.due = 0.0
-                self._reports.forget()
-        except Exception as error:
-            log.exception("%s: a fault of the client; it tries again", self.lfdi)
-            why = f"a fault of the client: {error!r}"
-        else:
-            duty.trouble, duty.pauses = "", None
-            duty.due = self.time.own() + pause_s
-            return
-        if not duty.trouble:
-            log.warning("%s: %s", self.lfdi, why)
-        duty.trouble = why
-        duty.pauses = duty.pauses or backoff_s(self.lfdi)
-        duty.due = self.time.own() + next(duty.pauses)
+    def _troubles(self) -> str:
+        """What the server does not take, and what of it cannot be believed or read."""
+        failing = (duty.trouble for duty in self._telling if duty.trouble)
+        unread = f"passed over: {'; '.join(self.unread)}" if self.unread else ""
+        return next(failing, "") or self._answers.trouble or self.time.doubt or unread
 
     async def _rest(self) -> None:
         self._wanted.clear()
@@ -271,34 +230,12 @@ class EndDeviceClient:
         await self.time.until_own(due, self._wanted)
 
     def _answer_soon(self) -> None:
-        if self._answers and not self._answer_duty.trouble:
-            self._answer_duty.due = 0.0
+        if not self._answer_duty.trouble:  # else the server was not there, and is waited for
+            due = self._answers.due()
+            self._answer_duty.due = math.inf if due is None else due
 
     async def _answer(self) -> float:
-        """Post the Responses that are due; what an address cannot take now is kept, in order."""
-        failed: dict[str, Lost] = {}
-        for answer in tuple(self._answers):
-            if answer.reply_to in failed:
-                continue
-            response = sep.DERControlResponse(
-                createdDateTime=answer.time,
-                endDeviceLFDI=self.lfdi,
-                status=answer.status,
-                subject=answer.subject,
-            )
-            try:
-                await self._session.post(answer.reply_to, response)
-            except Refused as error:
-                log.warning("%s: response %d: %s", self.lfdi, answer.status, error)
-            except Lost as error:
-                if not error.status:
-                    raise
-                failed[answer.reply_to] = error
-                continue
-            with suppress(ValueError):  # it was given up meanwhile
-                self._answers.remove(answer)
-        for first in failed.values():
-            raise first
+        await self._answers.post(self.time.own())
         return MOST_S
 
     # --- duties: each returns how long until the next time ---------------------------------
@@ -311,54 +248,20 @@ class EndDeviceClient:
         self._known = known = Registered(
             capability=known.capability, device=device, poll_s=known.poll_s
         )
-        self._reports.device = device
+        self._tells.is_told_of(device)
         found = await read_programs(self._session, device)
-        self.schedule.learn(found.programs, int(self.time.now()))
+        for unread in found.unread:
+            if unread not in self.unread:
+                log.warning("%s: passed over: %s", self.lfdi, unread)
+        self.unread = found.unread
+        self.schedule.learn(found.programs, int(self.time.now()), whole=found.whole)
         self.read.set()
         self._learnt.set()
         # The events that have just come are followed, and answered, before anything else.
         await asyncio.sleep(0)
         if not self.fault:
             self._heard()
-        return _sooner(found.poll_s or known.poll_s, self._poll_s)
-
-    async def _describe(self) -> float:
-        await self._reports.describe(int(self.time.now()))
-        return self._every_s()
-
-    async def _report(self) -> float:
-        await self._reports.report(int(self.time.now()))
-        return self._every_s()
-
-    async def _mirror_readings(self) -> float:
-        every_s = self._every_s()
-        if self._mirror is not None:
-            try:
-                await self._mirror.post(self._readings(), int(self.time.now()), every_s)
-            except Refused as error:
-                log.warning("%s: readings: %s", self.lfdi, error)
-        return every_s
-
-    def _every_s(self) -> int:
-        """How often to report [s]."""
-        told = None if self._known is None else self._known.device.postRate
-        return _sooner(told or POST_S, self._post_s)
-
-    def _readings(self) -> Sequence[Measured]:
-        """Of the DER, in the server's time."""
-        return [
-            measured
-            if measured.time is None
-            else replace(measured, time=measured.time + self.time.offset_s)
-            for measured in self._der.readings()
-        ]
-
-    async def _look(self) -> float:
-        """An alarm is told at once, without waiting for the next report."""
-        now = int(self.time.now())
-        if self._reports.changed(now):
-            await self._reports.report(now)
-        return LOOK_S
+        return sooner(found.poll_s or known.poll_s, self._poll_s)
 
     async def _read_clock(self) -> float:
         known = self._known
@@ -366,10 +269,9 @@ class EndDeviceClient:
             return TIME_S
         asked_at = self.time.own()
         told = await self._session.get(known.capability.TimeLink.href, sep.Time)
+        doubted = self.time.doubt
         if self.time.read(told.currentTime, asked_at, self.time.own()):
             self._learnt.set()  # what was to begin may have begun
-        return _sooner(told.pollRate or TIME_S, None)
-
-
-def _sooner(server_s: int, own_s: int | None) -> int:
-    return min(server_s, MOST_S if own_s is None else own_s)
+        if self.time.doubt and not doubted:
+            log.warning("%s: %s", self.lfdi, self.time.doubt)
+        return sooner(told.pollRate or TIME_S, None)

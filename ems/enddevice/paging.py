@@ -1,7 +1,8 @@
 """Lists read whole, page by page (query parameters s and l)."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from ems.enddevice.session import Lost
 from ems.protocols.ieee2030_5 import sep
@@ -25,10 +26,21 @@ class Reader(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole(Generic[L, I]):
+    """A list, read whole."""
+
+    items: list[I]
+    page: L
+    """Its first page."""
+    unread: tuple[sep.Unread, ...]
+    """Members that are no such resource; the others stand."""
+
+
 async def whole(
     reader: Reader, href: str, kind: type[L], items_of: Callable[[L], Sequence[I] | None]
-) -> tuple[list[I], L]:
-    """All items of a list, and its first page.
+) -> Whole[L, I]:
+    """All items of a list that can be read.
 
     Args:
         reader: a session.
@@ -40,16 +52,18 @@ async def whole(
         Lost, Refused: as the reader; Lost also where it does not stand still for three times.
     """
     for _ in range(TRIES):
-        first = await reader.get(href, kind, s=0, l=PAGE)
-        items = list(items_of(first) or ())
-        page = first
-        while len(items) < min(first.all_, MOST_ITEMS) and page.all_ == first.all_:
-            page = await reader.get(href, kind, s=len(items), l=PAGE)
-            more = items_of(page) or ()
-            items += more
-            if not more:
+        first = page = await reader.get(href, kind, s=0, l=PAGE)
+        items, unread = list(items_of(first) or ()), [*first.unread]
+        while (count := len(items) + len(unread)) < min(first.all_, MOST_ITEMS):
+            if page.all_ != first.all_:
                 break
-        hrefs = [item.href for item in items if item.href is not None]
-        if len(items) == first.all_ == page.all_ and len(set(hrefs)) == len(hrefs):
-            return items, first
+            page = await reader.get(href, kind, s=count, l=PAGE)
+            items += items_of(page) or ()
+            unread += page.unread
+            if len(items) + len(unread) == count:
+                break
+        hrefs = [i.href for i in items if i.href] + [u.href for u in unread if u.href]
+        found = len(items) + len(unread)
+        if found == first.all_ == page.all_ and len(set(hrefs)) == len(hrefs):
+            return Whole(items=items, page=first, unread=tuple(unread))
     raise Lost(f"{href} changes faster than it can be read")

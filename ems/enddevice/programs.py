@@ -39,6 +39,28 @@ class ReadProgram:
     default: ReadDefault | None
     default_withheld: bool = False
     """Whether the program has a default control that could not be read."""
+    unread: tuple[sep.Unread, ...] = ()
+    """Controls that could not be read."""
+    faults: tuple[str, ...] = ()
+    """What of the program could not be read, for people."""
+
+
+EARLIEST_S, LATEST_S = 0, 253_402_300_799
+"""Times that events may have: from 1970 to the end of the year 9999, which dates can tell, and
+whose sums the schema's 64 bits hold; durations for ever end long before [s since 1970]."""
+
+
+def is_sane(event: events.Event) -> bool:
+    """Whether the times of an event are times at all."""
+    times = (event.start, event.end, event.created)
+    return all(EARLIEST_S <= time <= LATEST_S for time in times)
+
+
+def concerns(control: sep.DERControl, category: int | None) -> bool:
+    """Whether a control is for devices of a category; None: for one that takes all."""
+    if category is None or control.deviceCategory is None:
+        return True
+    return bool(int(control.deviceCategory, 16) & category)
 
 
 def ramp_s(base: sep.DERControlBase) -> float | None:

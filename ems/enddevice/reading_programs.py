@@ -25,6 +25,10 @@ class ReadPrograms:
     programs: Sequence[ReadProgram]
     poll_s: int | None
     """How often the server wants to be asked for them; None: it does not say [s]."""
+    unread: tuple[str, ...] = ()
+    """What could not be read, for people; the rest stands."""
+    whole: bool = True
+    """False: there may be programs that could not be read."""
 
 
 async def read_programs(session: Session, device: sep.EndDevice) -> ReadPrograms:
@@ -36,31 +40,41 @@ async def read_programs(session: Session, device: sep.EndDevice) -> ReadPrograms
     link = device.FunctionSetAssignmentsListLink
     if link is None:
         return ReadPrograms(programs=(), poll_s=None)
-    assignments, page = await whole(
+    assignments = await whole(
         session, link.href, sep.FunctionSetAssignmentsList, lambda p: p.FunctionSetAssignments_
     )
-    rates = [page.pollRate]
+    rates, unread = [assignments.page.pollRate], [*assignments.unread]
     found: dict[str, ReadProgram] = {}
     for href in dict.fromkeys(
-        a.DERProgramListLink.href for a in assignments if a.DERProgramListLink is not None
+        a.DERProgramListLink.href for a in assignments.items if a.DERProgramListLink is not None
     ):
-        programs, listed = await whole(session, href, sep.DERProgramList, lambda p: p.DERProgram_)
-        rates.append(listed.pollRate)
-        for program in programs:
+        listed = await whole(session, href, sep.DERProgramList, lambda p: p.DERProgram_)
+        rates.append(listed.page.pollRate)
+        unread += listed.unread
+        for program in listed.items:
             known = found.get(program.mRID)
             if known is None or program.primacy < known.primacy:  # of two, the one that goes first
                 found[program.mRID] = await _program(session, program)
     told = [rate for rate in rates if rate]
-    return ReadPrograms(programs=tuple(found.values()), poll_s=min(told, default=None))
+    faults = [fault for program in found.values() for fault in program.faults]
+    return ReadPrograms(
+        programs=tuple(found.values()),
+        poll_s=min(told, default=None),
+        unread=(*map(str, unread), *faults),
+        whole=not unread,
+    )
 
 
 async def _program(session: Session, program: sep.DERProgram) -> ReadProgram:
     controls: list[sep.DERControl] = []
+    unread: tuple[sep.Unread, ...] = ()
     if program.DERControlListLink is not None:
-        controls, _ = await whole(
+        listed = await whole(
             session, program.DERControlListLink.href, sep.DERControlList, lambda p: p.DERControl_
         )
-    default = await _default(session, program.DefaultDERControlLink)
+        controls, unread = listed.items, listed.unread
+    faults = [f"program {program.mRID}: {one}" for one in unread]
+    default = await _default(session, program, faults)
     bases = [control.DERControlBase_ for control in controls]
     if default is not None:
         bases.append(default.DERControlBase_)
@@ -79,19 +93,29 @@ async def _program(session: Session, program: sep.DERProgram) -> ReadProgram:
         if default is None
         else ReadDefault(control=default, values=values_of(default.DERControlBase_, curves)),
         default_withheld=default is None and program.DefaultDERControlLink is not None,
+        unread=unread,
+        faults=tuple(faults),
     )
 
 
-async def _default(session: Session, link: sep.Link | None) -> sep.DefaultDERControl | None:
-    """None: there is none, or the server withholds what its program still links to."""
+async def _default(
+    session: Session, program: sep.DERProgram, faults: list[str]
+) -> sep.DefaultDERControl | None:
+    """None: there is none, or the server withholds what its program still links to.
+
+    One that makes no sense is noted in `faults`, and counts as withheld.
+    """
+    link = program.DefaultDERControlLink
     if link is None:
         return None
     try:
         return await session.get(link.href, sep.DefaultDERControl)
     except Refused as error:
-        if error.status in GONE:
-            return None
-        raise
+        if not error.status:
+            faults.append(f"program {program.mRID}: {error}")
+        elif error.status not in GONE:
+            raise
+        return None
 
 
 async def _curve(session: Session, href: str) -> sep.DERCurve | None:

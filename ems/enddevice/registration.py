@@ -59,8 +59,10 @@ async def register(session: Session, lfdi: str, pin: int | None) -> Registered:
 
 
 async def _found(session: Session, href: str, lfdi: str) -> sep.EndDevice | None:
-    listed, _ = await whole(session, href, sep.EndDeviceList, lambda page: page.EndDevice_)
-    return next((d for d in listed if (d.lFDI or "").upper() == lfdi), None)
+    listed = await whole(session, href, sep.EndDeviceList, lambda page: page.EndDevice_)
+    for unread in listed.unread:
+        log.warning("%s: passed over: %s", lfdi, unread)
+    return next((d for d in listed.items if (d.lFDI or "").upper() == lfdi), None)
 
 
 async def _created(session: Session, href: str, lfdi: str) -> sep.EndDevice:

@@ -86,13 +86,15 @@ class Reports:
 
     async def _find(self, href: str) -> None:
         try:
-            ders, _ = await whole(self._session, href, sep.DERList, lambda page: page.DER_)
+            ders = await whole(self._session, href, sep.DERList, lambda page: page.DER_)
         except Refused as error:
             log.warning("%s: %s", self._lfdi, error)
         except Lost as error:
             self._note(error)
         else:
-            self._links = ders[0] if ders else None
+            for unread in ders.unread:
+                log.warning("%s: passed over: %s", self._lfdi, unread)
+            self._links = ders.items[0] if ders.items else None
 
     def _note(self, error: Lost) -> None:
         """Go on with the next resource, unless there is no server to go on with."""

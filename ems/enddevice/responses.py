@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
-from ems.protocols.ieee2030_5 import sep
-
 RECEIVED_BIT, SPECIFIC_BIT = 1 << 0, 1 << 1
 """responseRequired: that it was received; what became of it."""
 
@@ -44,9 +42,9 @@ class Answer:
     """Where Responses to this event go."""
 
 
-def required(control: sep.DERControl, status: Status) -> bool:
-    """Whether an event asks for this Response; a refusal answers either question."""
+def asks_for(bits: int, status: Status) -> bool:
+    """Whether responseRequired asks for a Response; a refusal answers either question."""
     bit = RECEIVED_BIT if status is Status.RECEIVED else SPECIFIC_BIT
     if status in REJECTED:
         bit = RECEIVED_BIT | SPECIFIC_BIT
-    return bool(int(control.responseRequired or "0", 16) & bit)
+    return bool(bits & bit)

@@ -127,7 +127,8 @@ class Session:
         """
         answer = await self._send("GET", href, query=query)
         try:
-            return codec.decode(answer.content, kind)
+            # One member that is nonsense must not hide the others.
+            return codec.decode(answer.content, kind, lenient=True)
         except codec.Misread as error:
             raise Refused(f"{href}: {error}") from error
 

@@ -14,13 +14,16 @@ import pytest
 
 from ems.clock import WallClock
 from ems.derms.certificates import Pki, make_pki
-from ems.enddevice.application import ControlInForce
+from ems.domain import Pv
+from ems.enddevice.application import ControlInForce, DerApplication
 from ems.enddevice.client import EndDeviceClient
 from ems.enddevice.session import Lost, Session
-from ems.gateways.ieee2030_5.utility import SiteAsDer, Utility, UtilityAddress
+from ems.gateways.ieee2030_5.site_as_der import SiteAsDer
+from ems.gateways.ieee2030_5.utility import Utility, UtilityAddress
 from ems.plant.fleet import ders_of
+from ems.plant.ieee2030_5 import SimulatedDer
 from ems.plant.ieee2030_5.fleet import ClientFleet, credentials_of
-from ems.protocols.ieee2030_5 import codec, sep
+from ems.protocols.ieee2030_5 import codec, modes, sep
 from ems.protocols.loop_thread import LoopThread
 from tests.ieee2030_5 import serving
 from tests.sites import segment
@@ -65,6 +68,8 @@ class Scripted:
     poll_s: int = 1
     ahead_s: int = 0
     controls: list[sep.DERControl] = field(default_factory=list)
+    curves: dict[str, sep.DERCurve] = field(default_factory=dict)
+    """By address."""
     programs: str = "/fsa"
     headers: dict[str, str] = field(default_factory=dict)
     dribbles: bool = False
@@ -72,6 +77,8 @@ class Scripted:
     """By address, the status that every request to it gets."""
     asked: list[str] = field(default_factory=list)
     """Addresses of all that was written to them, taken or not."""
+    spoilt: tuple[bytes, bytes] = (b"", b"")
+    """What is written in its list of controls, and what in its place."""
     told: bool = False
     """Whether the device has resources to tell of itself."""
     default: bool = False
@@ -160,7 +167,7 @@ class Scripted:
                 tzOffset=0,
             ),
         }
-        return found[path]() if path in found else None
+        return found[path]() if path in found else self.curves.get(path)
 
     def device(self) -> sep.EndDevice:
         found = device(self.programs)
@@ -222,7 +229,10 @@ def listening(scripted: Scripted) -> Iterator[Scripted]:
             else:
                 special = scripted.headers if path == "/derp/1/derc" else {}
                 special = {"content_type": codec.MEDIA, **special}
-                self._answer(200, codec.encode(found), **special)
+                body = codec.encode(found)
+                if path == "/derp/1/derc" and scripted.spoilt[0]:
+                    body = body.replace(*scripted.spoilt)
+                self._answer(200, body, **special)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
@@ -253,7 +263,7 @@ def awaited(what: Callable[[], T], holds: Callable[[T], object] = bool) -> T:
 
 
 @contextmanager
-def following(server: Scripted, der: SiteAsDer, **more: Any) -> Iterator[EndDeviceClient]:
+def following(server: Scripted, der: DerApplication, **more: Any) -> Iterator[EndDeviceClient]:
     loop = LoopThread("client")
 
     async def start() -> tuple[EndDeviceClient, "asyncio.Task[None]", Session]:
@@ -321,6 +331,73 @@ def test_a_server_that_takes_nothing_is_followed_and_told_again(server: Scripted
         server.refused = {}
         awaited(lambda: server.said, lambda said: said[:2] == [1, 2])
         awaited(lambda: server.readings)
+        awaited(lambda: client.trouble, lambda trouble: not trouble)
+
+
+def test_a_control_out_of_range_is_refused_and_named_and_the_others_act(server: Scripted) -> None:
+    bad = control(now()).model_copy(update={"mRID": "BB" * 16, "href": "/derp/1/derc/2"})
+    bad.DERControlBase_ = sep.DERControlBase(opModMaxLimW=1234)
+    server.controls = [bad, control(now())]
+    server.spoilt = (b">1234<", b">12345<")
+    der = SiteAsDer(segment())
+    with following(server, der) as client:
+        awaited(lambda: der.asked and der.asked.value("opModMaxLimW"), lambda v: v == 2500)
+        awaited(lambda: server.said, lambda said: sorted(said) == [1, 2, 253])
+        trouble = awaited(lambda: client.trouble)
+        assert bad.mRID in trouble
+        assert "opModMaxLimW" in trouble
+        server.controls = [control(now())]
+        awaited(lambda: client.trouble, lambda trouble: not trouble)
+
+
+RISING = {
+    "opModVoltVar": (2, [(92, 44), (98, 0), (102, 0), (108, -44)]),
+    "opModVoltWatt": (1, [(106, 100), (110, 0)]),
+    "opModWattVar": (2, [(20, 0), (50, 0), (100, -44)]),
+    "opModWattPF": (0, [(20, 1), (50, 1), (100, 1)]),
+    "opModFreqWatt": (1, [(60, 100), (62, 50), (64, 0)]),
+}
+"""Of each mode, what y is a share of, and points that an inverter follows."""
+
+
+def curve(mode: str, points: list[tuple[int, int]]) -> sep.DERCurve:
+    return sep.DERCurve(
+        href="/dc/1",
+        mRID="04",
+        creationTime=0,
+        curveType=modes.CURVE_TYPES.index(mode),
+        xMultiplier=0,
+        yMultiplier=0,
+        yRefType=RISING[mode][0],
+        CurveData_=[sep.CurveData(xvalue=x, yvalue=y) for x, y in points],
+    )
+
+
+@pytest.mark.parametrize("mode", RISING)
+def test_a_curve_whose_x_falls_is_refused_and_the_others_act(server: Scripted, mode: str) -> None:
+    der = SimulatedDer(Pv(name="pv", bus="b", rated_kw=100.0, q_max_kvar=50.0))
+    _, points = RISING[mode]
+    assert der.refuses({mode: curve(mode, points)}) is None
+    server.curves = {"/dc/1": curve(mode, points[::-1])}
+    bad = control(now(), sep.DERControlBase.model_validate({mode: sep.Link(href="/dc/1")}))
+    server.controls = [bad]
+    other = control(now()).model_copy(update={"mRID": "BB" * 16, "href": "/derp/1/derc/2"})
+    with following(server, der):
+        awaited(lambda: server.said, lambda said: said == [253])
+        server.controls = [bad, other]
+        awaited(lambda: server.said, lambda said: said == [253, 1, 2])
+        assert set(der.control.ordered) == {"opModMaxLimW"}
+
+
+def test_an_absurd_time_is_told_and_events_go_by_the_time_that_was_believed(
+    server: Scripted,
+) -> None:
+    server.ahead_s = 10 * 365 * 86_400
+    server.controls = [control(now())]
+    with following(server, SiteAsDer(segment())) as client:
+        awaited(lambda: server.said, lambda said: said == [1, 2])
+        assert "not believed" in awaited(lambda: client.trouble)
+        server.ahead_s = 0
         awaited(lambda: client.trouble, lambda trouble: not trouble)
 
 

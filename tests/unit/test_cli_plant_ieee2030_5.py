@@ -8,7 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from ems.cli import main
+from ems.cli.client_fleet import _Registered
 from ems.cli.outcome import Exit
+from ems.plant.fleet import QUIET
 
 Geems = Callable[..., "click.testing.Result"]
 CLIENTS = ("--protocol", "ieee2030_5", "--server", "https://localhost:8443", "--certs", "certs")
@@ -53,6 +55,40 @@ def test_what_makes_no_sense_is_refused_with_a_mend(
     result = geems("plant", *arguments)
     assert result.exit_code == Exit.BAD_INPUT
     assert told in result.stderr
+
+
+class Waiting:
+    """A fleet of three of which one after another finds its server."""
+
+    names = ("pv1", "pv2", "pv3")
+    ders = credentials = ()
+
+    def __init__(self) -> None:
+        self.t_s = self.registered = 0
+        self.trouble: dict[str, str] = {}
+
+
+def test_while_a_fleet_waits_for_its_server_it_says_every_ten_seconds_for_what(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fleet = Waiting()
+    announce = _Registered(fleet, QUIET, "https://localhost", as_json=False)  # type: ignore[arg-type]  # as far as it is looked at
+
+    def live(seconds: int) -> list[str]:
+        for _ in range(seconds):
+            fleet.t_s += 1
+            announce.look()
+        return capsys.readouterr().err.splitlines()
+
+    assert live(9) == []
+    assert live(1) == ["0 of 3 registered"]
+    fleet.trouble = {"pv1": "no connection", "pv2": "refused"}
+    assert live(1) == ["0 of 3 registered; pv1: no connection"]
+    assert live(9) == []
+    fleet.registered, fleet.trouble = 1, {"pv2": "refused"}
+    assert live(11) == ["1 of 3 registered; pv2: refused"] * 2
+    fleet.registered, fleet.trouble = 3, {}
+    assert live(30) == ["all registered; interrupt to end"]
 
 
 def test_ratings_go_round(geems: Geems) -> None:

@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 
 from ems.clock import SteppedClock
 from ems.enddevice.application import Measured
-from ems.enddevice.client import _sooner
 from ems.enddevice.functions import contradict
 from ems.enddevice.mirror import Mirror
 from ems.enddevice.paging import PAGE, whole
 from ems.enddevice.registration import NotRegistered, WrongServer, register
 from ems.enddevice.session import Lost, Refused
-from ems.enddevice.timing import LONGEST_S, ServerTime, backoff_s
+from ems.enddevice.timing import LONGEST_S, ServerTime, backoff_s, sooner
 from ems.protocols.ieee2030_5 import identity, sep
 
 LFDI = "3E4F45AB31EDFE5B67E343E5E4562E31984E23E5"
@@ -61,6 +60,24 @@ def test_whoever_reads_the_clock_is_told_whether_it_moved() -> None:
     assert time.now() - time.own() == 600.0
 
 
+@pytest.mark.parametrize("told", [1 << 62, 0, -5, int(NOON.timestamp()) + 366 * 86_400])
+def test_an_absurd_time_of_a_server_is_not_believed_and_the_last_one_stands(told: int) -> None:
+    time = ServerTime(SteppedClock(NOON))
+    time.read(int(time.own()) + 600, time.own(), time.own())
+    assert not time.read(told, time.own(), time.own())
+    assert time.offset_s == 600.0
+    assert str(told) in time.doubt
+    assert not time.read(int(time.own()) + 600, time.own(), time.own())
+    assert time.doubt == ""
+
+
+def test_a_device_whose_own_clock_was_never_set_takes_the_servers_time() -> None:
+    time = ServerTime(SteppedClock(datetime(1970, 1, 2, tzinfo=UTC)))
+    assert not time.read(1 << 62, time.own(), time.own())
+    assert time.read(int(NOON.timestamp()), time.own(), time.own())
+    assert abs(time.now() - NOON.timestamp()) <= 1.0
+
+
 # --- lists -----------------------------------------------------------------------------------
 
 
@@ -86,8 +103,8 @@ class Listed:
 
 def read(server: Listed) -> list[sep.DERProgram]:
     async def reading() -> list[sep.DERProgram]:
-        items, _ = await whole(server, "/derp", sep.DERProgramList, lambda p: p.DERProgram_)
-        return items
+        found = await whole(server, "/derp", sep.DERProgramList, lambda p: p.DERProgram_)
+        return found.items
 
     return asyncio.run(reading())
 
@@ -204,4 +221,4 @@ def test_a_reading_is_of_when_it_was_measured_if_it_says_when() -> None:
 def test_a_server_cannot_ask_to_be_left_alone_for_longer_than_a_day(
     server_s: int, own_s: int | None, expected: int
 ) -> None:
-    assert _sooner(server_s, own_s) == expected
+    assert sooner(server_s, own_s) == expected

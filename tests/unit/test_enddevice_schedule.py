@@ -1,6 +1,7 @@
 """What a device does with events, and what it answers: the schedule, without a network."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from ems.enddevice.application import INVALID, NOT_APPLICABLE, Value
 from ems.enddevice.programs import ReadControl, ReadDefault, ReadProgram, values_of
 from ems.enddevice.schedule import Schedule, Turn
-from ems.protocols.ieee2030_5 import sep
+from ems.protocols.ieee2030_5 import events, sep
 
 LFDI = "3E4F45AB31EDFE5B67E343E5E4562E31984E23E5"
 SUPPORTED = {"opModMaxLimW", "opModFixedW", "opModFixedVar", "opModVoltVar", "opModFixedPFInjectW"}
@@ -203,6 +204,76 @@ def test_an_event_the_server_marks_as_superseded_ends() -> None:
     assert device.statuses(7) == [1, 2, 7]
 
 
+def superseded(start: int, *, now: int) -> ReadProgram:
+    """As the server has it once others than this device may have started the newer event."""
+    status = SUPERSEDED if now >= start else SCHEDULED
+    return program(
+        1,
+        control(1, 0, 3600, created=0, status=status, since=start, opModMaxLimW=4000),
+        control(2, start, 3000, created=30, random_start=600, opModMaxLimW=3000),
+    )
+
+
+@pytest.mark.usefixtures("latest")
+def test_what_the_server_says_is_superseded_lasts_until_the_newer_one_starts_here() -> None:
+    device = Device()
+    for now in (31, 60, 400, 659):
+        assert limit(device.at(now, superseded(60, now=now))) == 4000
+    assert limit(device.at(660)) == 3000
+    assert device.said == [(2, 1, 31), (1, 1, 31), (1, 2, 31), (1, 7, 660), (2, 2, 660)]
+
+
+@pytest.mark.usefixtures("latest")
+def test_a_restart_meanwhile_takes_up_what_is_superseded_elsewhere() -> None:
+    device = Device()
+    turn = device.at(60, superseded(60, now=60))
+    assert (limit(turn), turn.until) == (4000, 660)
+    assert limit(device.at(660)) == 3000
+    assert device.statuses(1) == [1, 2, 7]
+
+
+@pytest.mark.usefixtures("latest")
+@pytest.mark.parametrize("gone", ["cancelled", "refused", "opted out"])
+def test_what_is_superseded_ends_where_the_newer_one_will_not_start(gone: str) -> None:
+    device = Device()
+    device.at(31, superseded(60, now=31))
+    listed = superseded(60, now=70)
+    changes: dict[str, dict[str, Any]] = {
+        "cancelled": {"status": CANCELLED, "since": 65, "opModMaxLimW": 3000},
+        "refused": {"opModMaxLimW": 9999},
+        "opted out": {"opModMaxLimW": 3000},
+    }
+    newer = control(2, 60, 3000, created=30, random_start=600, **changes[gone])
+    if gone == "opted out":
+        device.schedule.opt_out(f"{2:032X}", 65)
+    turn = device.at(70, replace(listed, controls=(listed.controls[0], newer)))
+    assert limit(turn) == (4000 if gone == "opted out" else None)
+    device.at(660)
+    assert device.statuses(1) == [1, 2, 7]
+
+
+@pytest.mark.usefixtures("latest")
+def test_an_event_that_ends_before_the_one_that_supersedes_it_starts_here_lasts_so_long() -> None:
+    device = Device()
+    listed = program(
+        1,
+        control(1, 0, 100, opModMaxLimW=4000),
+        control(2, 60, 900, created=30, random_start=600, opModMaxLimW=3000),
+    )
+    assert [limit(device.at(now, listed)) for now in (31, 100)] == [4000, 4000]
+    rest = replace(listed, controls=listed.controls[1:])  # the old one is no longer listed
+    assert [limit(device.at(now, rest)) for now in (101, 659, 660)] == [4000, 4000, 3000]
+    assert device.statuses(1) == [1, 2, 7]
+
+
+def test_what_has_begun_goes_on_where_the_clock_is_set_back() -> None:
+    device = Device()
+    assert limit(device.at(100, program(1, control(7, 100, 50)))) == 700
+    assert limit(device.at(98)) == 700
+    device.at(150)
+    assert device.statuses(7) == [1, 2, 3]
+
+
 def test_what_another_program_goes_before_is_aborted_before_it_starts() -> None:
     device = Device()
     device.at(50, program(10, control(1, 100, 100)), program(5, control(2, 150, 20)))
@@ -252,6 +323,27 @@ def test_the_default_of_the_first_program_holds_and_others_fill_in() -> None:
     device = Device()
     turn = device.at(10, program(10, opModMaxLimW=1, opModFixedW=2), program(5, opModMaxLimW=3))
     assert (limit(turn), turn.control.value("opModFixedW")) == (3, 2)
+
+
+def test_each_setting_is_that_of_the_first_program_whose_default_has_it() -> None:
+    def with_settings(primacy: int, limit: int, **settings: int) -> ReadProgram:
+        made = program(primacy, opModMaxLimW=limit)
+        assert made.default is not None
+        told = made.default.control.model_copy(update=settings)
+        return replace(made, default=replace(made.default, control=told))
+
+    device = Device()
+    turn = device.at(
+        10,
+        with_settings(0, 1000),
+        with_settings(1, 2000, setGradW=27, setESDelay=60_000),
+        with_settings(2, 3000, setGradW=5, setSoftGradW=0),
+    )
+    settings = turn.control.default
+    assert settings is not None
+    assert limit(turn) == 1000
+    assert (settings.setGradW, settings.setESDelay, settings.setSoftGradW) == (27, 60_000, 0)
+    assert settings.setESLowFreq is None
 
 
 # --- taking no part ------------------------------------------------------------------------------
@@ -398,3 +490,165 @@ def test_a_control_that_cannot_even_be_judged_is_refused() -> None:
     device.schedule = Schedule(LFDI, breaks)
     device.at(110, program(1, control(7, 100, 50)))
     assert device.statuses(7) == [253]
+
+
+# --- what cannot be read, or believed --------------------------------------------------------
+
+
+def unread(number: int, required: int = 3) -> sep.Unread:
+    return sep.Unread(
+        tag="DERControl", reason="primacy: too large", mrid=f"{number:032X}",
+        reply_to="/rsps/1/r", response_required=required,
+    )  # fmt: skip
+
+
+def test_a_control_that_cannot_be_read_is_refused_once_and_the_others_act() -> None:
+    device = Device()
+    programs = replace(program(1, control(1, 100, 50)), unread=(unread(2), unread(3, 0)))
+    device.at(0, programs)
+    device.at(10, programs)
+    device.at(120, programs)
+    assert device.statuses(1) == [1, 2]
+    assert (device.statuses(2), device.statuses(3)) == ([253], [])
+    assert limit(device.at(121)) == 100
+
+
+def test_a_running_event_that_becomes_unreadable_ends_with_253_not_as_cancelled() -> None:
+    device = Device()
+    device.at(0, program(1, control(1, 0, 50)))
+    device.at(10, replace(program(1), unread=(unread(1),)))
+    assert device.statuses(1) == [1, 2, 253]
+
+
+def test_programs_that_could_not_be_read_stay_as_they_were() -> None:
+    device = Device()
+    device.at(0, program(1, control(1, 0, 500), opModMaxLimW=50))
+    device.schedule.learn((), 10, whole=False)
+    assert limit(device.at(11)) == 100
+    assert device.statuses(1) == [1, 2]
+    assert limit(device.at(501)) == 50
+
+
+@pytest.mark.parametrize(
+    ("start", "duration", "created"),
+    [(1 << 62, 100, 0), (-(1 << 63), 100, 0), (253_402_300_000, 4_294_967_295, 0),
+     (100, 100, 1 << 62)],
+)  # fmt: skip
+def test_an_event_with_absurd_times_is_refused_and_outranks_nobody(
+    start: int, duration: int, created: int
+) -> None:
+    device = Device()
+    device.at(0, program(1, control(1, start, duration, created=created), control(2, 100, 50)))
+    assert limit(device.at(120)) == 200
+    assert (device.statuses(1), device.statuses(2)) == ([253], [1, 2])
+
+
+# --- events that follow on one another -------------------------------------------------------
+
+
+def drawn_alike(sign: int) -> Callable[[int, int], int]:
+    """All devices draw the latest, or the earliest."""
+    return lambda low, high: high if sign > 0 else low
+
+
+@pytest.fixture
+def latest(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = events.drawn
+    monkeypatch.setattr(
+        "ems.enddevice.schedule.events.drawn",
+        lambda event, _draw, received: drawn(event, drawn_alike(1), received),
+    )
+
+
+@pytest.mark.usefixtures("latest")
+@pytest.mark.parametrize("created", [(0, 1), (1, 0), (0, 0)])
+def test_an_event_that_randomisation_makes_last_into_the_next_ends_when_that_starts(
+    created: tuple[int, int],
+) -> None:
+    """Whichever of them is the newer: neither supersedes the other."""
+    device = Device()
+    first, second = created
+    listed = program(
+        1,
+        control(1, 100, 100, created=first, random_duration=60),
+        control(2, 200, 100, created=second),
+    )
+    device.at(10, listed)
+    assert limit(device.at(199)) == 100
+    assert limit(device.at(200)) == 200
+    assert limit(device.at(299)) == 200
+    device.at(300)
+    assert device.statuses(1) == [1, 2, 3]
+    assert device.statuses(2) == [1, 2, 3]
+    assert (1, 3, 200) in device.said
+
+
+@pytest.mark.usefixtures("latest")
+def test_between_two_events_of_a_program_that_touch_randomisation_makes_no_gap() -> None:
+    device = Device()
+    listed = program(
+        1,
+        control(1, 100, 100),
+        control(2, 200, 100, random_start=40),
+        opModMaxLimW=5,
+    )
+    device.at(10, listed)
+    assert [limit(device.at(t)) for t in (199, 239, 240, 339, 340)] == [100, 100, 200, 200, 5]
+    assert device.statuses(1) == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("latest")
+def test_a_gap_that_was_scheduled_stays_one() -> None:
+    device = Device()
+    listed = program(1, control(1, 100, 99), control(2, 200, 100, random_start=40), opModMaxLimW=5)
+    device.at(10, listed)
+    assert [limit(device.at(t)) for t in (198, 199, 239, 240)] == [100, 5, 5, 200]
+
+
+@pytest.mark.usefixtures("latest")
+def test_an_event_of_a_later_program_waits_for_the_end_of_one_that_goes_first() -> None:
+    device = Device()
+    device.at(
+        10,
+        program(1, control(1, 100, 100, random_duration=60)),
+        program(2, control(2, 200, 100)),
+    )
+    assert [limit(device.at(t)) for t in (200, 259, 260, 299)] == [100, 100, 200, 200]
+    device.at(300)
+    assert (device.statuses(1), device.statuses(2)) == ([1, 2, 3], [1, 2, 3])
+
+
+@pytest.mark.usefixtures("latest")
+def test_an_event_that_is_cancelled_or_refused_moves_no_other() -> None:
+    device = Device()
+    device.at(
+        10,
+        program(
+            1,
+            control(1, 100, 100, random_duration=60),
+            control(2, 200, 100, status=CANCELLED, since=5),
+            control(3, 200, 100, opModMaxLimW=9999),
+        ),
+    )
+    assert limit(device.at(259)) == 100
+
+
+@given(longer=st.integers(-3600, 3600), later=st.integers(-3600, 3600), created=st.integers(-1, 1))
+def test_two_events_that_touch_never_leave_a_gap_or_lose_one(
+    longer: int, later: int, created: int
+) -> None:
+    device = Device()
+    start, span = 100_000, 8000
+    listed = program(
+        1,
+        control(1, start, span, random_duration=longer),
+        control(2, start + span, span, created=created + 1, random_start=later),
+        opModMaxLimW=5,
+    )
+    device.at(10, listed)
+    seen = [limit(device.at(t)) for t in range(start, start + 2 * span + 3600, 60)]
+    assert 200 in seen
+    first = seen.index(200)
+    assert set(seen[:first]) == {100}
+    assert 100 not in seen[first:]
+    assert device.statuses(1) == [1, 2, 3]

@@ -259,3 +259,37 @@ def test_no_power_of_ten_is_read_that_could_not_be_reckoned_with(multiplier: int
     text = f"<ActivePower><multiplier>{multiplier}</multiplier><value>1</value></ActivePower>"
     with pytest.raises(codec.Misread, match="ActivePower/multiplier"):
         codec.decode(text.encode(), sep.ActivePower)
+
+
+# --- lists read leniently ----------------------------------------------------------------------
+
+LISTED = b"""<DERControlList xmlns="urn:ieee:std:2030.5:ns" all="3" results="3" href="/derc">
+<DERControl href="/derc/1" replyTo="/rsp" responseRequired="03"><mRID>aB</mRID>
+<creationTime>1</creationTime><EventStatus><currentStatus>0</currentStatus><dateTime>1</dateTime>
+<potentiallySuperseded>false</potentiallySuperseded></EventStatus>
+<interval><duration>%s</duration><start>1</start></interval>
+<DERControlBase><opModMaxLimW>5000</opModMaxLimW></DERControlBase></DERControl>
+<DERControl href="/derc/2"><mRID>02</mRID></DERControl>
+<DERControl href="/derc/3"><mRID>03</mRID><mRID>04</mRID></DERControl>
+</DERControlList>"""
+
+
+def test_members_that_are_no_such_resource_are_passed_over_and_named() -> None:
+    read = codec.decode(LISTED % b"60", sep.DERControlList, lenient=True)
+    assert [c.mRID for c in read.DERControl_ or ()] == ["AB"]
+    assert [(u.href, u.mrid) for u in read.unread] == [("/derc/2", "02"), ("/derc/3", "")]
+    assert "creationTime" in str(read.unread[0])
+    assert "more than once" in read.unread[1].reason
+
+
+def test_a_number_beyond_its_range_leaves_the_member_out_and_says_where_to_answer() -> None:
+    read = codec.decode(LISTED % b"-1", sep.DERControlList, lenient=True)
+    assert not read.DERControl_
+    [first, *_] = read.unread
+    assert (first.mrid, first.reply_to, first.response_required) == ("AB", "/rsp", 3)
+    assert "interval/duration" in first.reason
+
+
+def test_what_is_read_strictly_is_unreadable_as_a_whole() -> None:
+    with pytest.raises(codec.Misread, match="more than once"):
+        codec.decode(LISTED % b"60", sep.DERControlList)

@@ -60,19 +60,18 @@ class SimulatedDer:
         if now.settings != self.inverter.settings:
             self.inverter.settings = now.settings
         if now.cap_kw != before.cap_kw:
-            self._cap.go(self._rate_kw_per_s(now.cap_kw, "opModMaxLimW"), now.cap_kw)
+            self._go(self._cap, now.cap_kw, "opModMaxLimW")
         if now.p_kw != before.p_kw:
-            rate = self._rate_kw_per_s(now.p_kw, "opModFixedW", "opModTargetW")
-            self._setpoint.go(rate, now.p_kw)
+            self._go(self._setpoint, now.p_kw, "opModFixedW", "opModTargetW")
 
-    def _rate_kw_per_s(self, target_kw: float | None, *modes: str) -> float | None:
-        """How fast active power may change: rampTms, else setGradW, else at once [kW/s]."""
-        for mode in modes:
-            ordered = self.control.ordered.get(mode)
-            if ordered is not None and ordered.ramp_s and target_kw is not None:
-                return abs(target_kw - self.inverter.p_kw) / ordered.ramp_s
+    def _go(self, ramp: Ramp, target_kw: float | None, *modes: str) -> None:
+        """Take an order on its way: within rampTms, else as fast as setGradW, else at once."""
+        within_s = next((o.ramp_s for m in modes if (o := self.control.ordered.get(m))), None)
+        if within_s and target_kw is not None:
+            ramp.arrive(within_s, target_kw, self.inverter.p_kw)
+            return
         gradient = None if self.control.default is None else self.control.default.setGradW
-        return values.share(gradient) * self.der.rated_kw if gradient else None
+        ramp.go(values.share(gradient) * self.der.rated_kw if gradient else None, target_kw)
 
     # --- what it does ----------------------------------------------------------------
 

@@ -19,6 +19,21 @@ class Ramp:
         self._rate_kw_per_s = rate_kw_per_s
         self._target_kw = target_kw
 
+    def arrive(self, within_s: float, target_kw: float, present_kw: float) -> None:
+        """Take a new order that is reached from where the last one stands.
+
+        Not from the power of the moment: where that happens to be at the target, nothing would move
+        the order itself there.
+
+        Args:
+            within_s: how long it may take, above 0 [s].
+            target_kw: where to [kW].
+            present_kw: where it begins if there is no order [kW].
+        """
+        if self._value_kw is None:
+            self._value_kw = present_kw
+        self.go(abs(target_kw - self._value_kw) / within_s, target_kw)
+
     def second(self, present_kw: float, let_go_kw: float) -> float | None:
         """The order one second later.
 

@@ -37,6 +37,9 @@ _MOST_TAGS: Final = 1 << 15
 # "" too: a document without a namespace can mean nothing else here.
 _OURS: Final = frozenset({NAMESPACE, OLDER_NAMESPACE, "http://ieee.org/2030.5", ""})
 _DECLARATION: Final = re.compile(r"^\s*<\?xml\s[^>]*\?>")
+_HEX: Final = re.compile(r"(0x)?[0-9A-Fa-f]{1,32}")
+_MOST_NAMED: Final = 256
+"""Characters of an address in what is told of a member that cannot be read."""
 _ENCODING: Final = re.compile(r"""encoding\s*=\s*["']([^"']*)["']""")
 
 T = TypeVar("T", bound=Element)
@@ -136,8 +139,15 @@ def _write(resource: Element, tag: str, xsi_type: str, parts: list[str]) -> None
 # ---- reading
 
 
-def decode(body: bytes, *kinds: type[T], most_bytes: int = MOST_BYTES) -> T:
+def decode(body: bytes, *kinds: type[T], most_bytes: int = MOST_BYTES, lenient: bool = False) -> T:
     """The resource a document holds; one of `kinds`.
+
+    Args:
+        body: the document.
+        kinds: what it may be.
+        most_bytes: longer documents are refused unread.
+        lenient: pass over members of a list that are no such resource; `unread` of the list tells
+            which.
 
     Raises:
         Misread: it is no XML, something that is never read, or no such resource.
@@ -149,7 +159,11 @@ def decode(body: bytes, *kinds: type[T], most_bytes: int = MOST_BYTES) -> T:
     kind = names.get(_xsi_type(root)) or names.get(local)
     if kind is None:
         raise Misread(f"expected {' or '.join(names)}, found {local[:64]}")
-    return _made(kind, root)
+    unread: list[sep.Unread] = []
+    made = _made(kind, root, unread if lenient and issubclass(kind, sep.ListResource) else None)
+    if unread and isinstance(made, sep.ListResource):
+        made.leaves_out(tuple(unread))
+    return made
 
 
 def namespace_of(body: bytes, *, most_bytes: int = MOST_BYTES) -> str:
@@ -157,8 +171,12 @@ def namespace_of(body: bytes, *, most_bytes: int = MOST_BYTES) -> str:
     return _name(str(_root(body, most_bytes).tag))[1]
 
 
-def _made(kind: type[T], root: etree._Element) -> T:
-    read = _read(kind, root)
+def _made(kind: type[T], root: etree._Element, unread: list[sep.Unread] | None = None) -> T:
+    read = _read(kind, root, unread)
+    return _valid(kind, read)
+
+
+def _valid(kind: type[T], read: dict[str, Any]) -> T:
     try:
         return kind.model_validate(read)
     except ValidationError as error:
@@ -214,7 +232,16 @@ def _xsi_type(element: etree._Element) -> str:
     return element.get(f"{{{XSI}}}type", "").rpartition(":")[2].strip()
 
 
-def _read(kind: type[Element], element: etree._Element) -> dict[str, Any]:
+def _read(
+    kind: type[Element], element: etree._Element, unread: list[sep.Unread] | None = None
+) -> dict[str, Any]:
+    """The fields of an element.
+
+    Args:
+        kind: its class.
+        element: as parsed.
+        unread: takes the members that are no such resource; None: they make the whole unreadable.
+    """
     plan = plan_of(kind)
     read: dict[str, Any] = {}
     # Not `element.attrib.items()`, whose time grows with the square of their number.
@@ -226,7 +253,15 @@ def _read(kind: type[Element], element: etree._Element) -> dict[str, Any]:
         found = _field_of(plan, child)
         if found is None:
             continue
-        value = _leaf(found, child.text or "") if found.element is None else _inner(found, child)
+        value: Any
+        if found.element is None:
+            value = _leaf(found, child.text or "")
+        elif unread is not None and found.many:
+            value = _member(found, found.element, child, unread)
+            if value is None:
+                continue
+        else:
+            value = _inner(found, child)
         if not found.many:
             if found.name in read:
                 raise Misread("stands there more than once", f"{plan.tag}/{found.local}")
@@ -260,6 +295,30 @@ def _inner(field: Field, child: etree._Element) -> Any:
     if named is not None and named is not kind and issubclass(named, kind):
         return _made(named, child)
     return _read(kind, child)
+
+
+def _member(
+    field: Field, kind: type[Element], child: etree._Element, unread: list[sep.Unread]
+) -> Element | None:
+    """A member of a list; None: it is no such resource, and that is noted."""
+    try:
+        value = _inner(field, child)
+        return value if isinstance(value, Element) else _valid(kind, value)
+    except Misread as error:
+        mrids = [(c.text or "").strip() for c in child if _name(str(c.tag))[0] == "mRID"]
+        mrid = mrids[0] if len(mrids) == 1 else ""
+        required = child.get("responseRequired", "")
+        unread.append(
+            sep.Unread(
+                tag=field.local,
+                reason=str(error),
+                href=child.get("href", "")[:_MOST_NAMED],
+                mrid=mrid.removeprefix("0x").upper() if _HEX.fullmatch(mrid) else "",
+                reply_to=child.get("replyTo", ""),
+                response_required=int(required, 16) if _HEX.fullmatch(required) else 0,
+            )
+        )
+        return None
 
 
 def _leaf(field: Field, text: str) -> str:

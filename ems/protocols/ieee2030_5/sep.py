@@ -20,6 +20,7 @@ from ems.protocols.ieee2030_5.schema.base import (
     SubscribableIdentifiedObject,
     SubscribableList,
     SubscribableResource,
+    Unread,
 )
 from ems.protocols.ieee2030_5.schema.control import (
     CurveData,
@@ -202,6 +203,7 @@ __all__ = [
     "Time",
     "TimeConfiguration",
     "UnitValue",
+    "Unread",
     "UsagePoint",
     "UsagePointList",
     "VoltageRMS",

@@ -4,10 +4,11 @@
 # ruff: noqa: N815
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 from envoy_schema.server.schema.sep2.base import BaseXmlModelWithNS
-from pydantic import ConfigDict
+from pydantic import ConfigDict, PrivateAttr
 from pydantic_xml import attr, element
 
 from ems.protocols.ieee2030_5.schema.primitives import (
@@ -64,13 +65,46 @@ class RespondableResource(Resource):
     responseRequired: HexBinary8 | None = attr(default=None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """A member of a list that is no such resource; it was passed over."""
+
+    tag: str
+    """Its element, such as `DERControl`."""
+    reason: str
+    """What is wrong, with the place."""
+    href: str = ""
+    mrid: str = ""
+    """Upper case; empty where it has none that can be read."""
+    reply_to: str = ""
+    """replyTo: where Responses to it go; empty: it asks for none."""
+    response_required: int = 0
+    """responseRequired, bits."""
+
+    def __str__(self) -> str:
+        """For people."""
+        named = " ".join(filter(None, (self.tag, self.mrid, self.href)))
+        return f"{named}: {self.reason}"
+
+
 class ListResource(Resource):
     """A page of a list."""
+
+    _unread: tuple[Unread, ...] = PrivateAttr(default=())
 
     all_: UInt32 = attr(name="all")
     """How many items the whole list has."""
     results: UInt32 = attr()
     """How many items this page has."""
+
+    @property
+    def unread(self) -> tuple[Unread, ...]:
+        """Members that were passed over, where it was read leniently."""
+        return self._unread
+
+    def leaves_out(self, unread: tuple[Unread, ...]) -> None:
+        """Keep what was passed over."""
+        self._unread = unread
 
 
 class PolledList(ListResource):
