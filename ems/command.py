@@ -76,7 +76,8 @@ def command(
         reading = snapshot.ders[name]
         stray = astray.get(name)
         at = stray.asked if stray and stray.asked else setpoints[name]
-        asked = _command(der, at, policy, _leads_from(der, at, reading, astray=stray is not None))
+        stands_kw = _leads_from(der, at, reading, astray=stray is not None)
+        asked = _command(der, at, policy, stands_kw, reading.most_kw)
         reason = _unwritable(der, at, snapshot)
         if policy.control == "advisory":
             outcomes[name] = Advised(command=asked)
@@ -118,16 +119,23 @@ def _leads_from(der: Der, at: Setpoint, reading: DerReading, *, astray: bool) ->
     return reading.p_kw if behind or not astray else None
 
 
-def _command(der: Der, at: Setpoint, policy: Policy, stands_kw: float | None) -> Command:
-    """Clamped to the device's ratings; of a generator that is led from where it stands, a step."""
+def _command(
+    der: Der, at: Setpoint, policy: Policy, stands_kw: float | None, most_kw: float | None
+) -> Command:
+    """Clamped to the device's ratings; of a generator that is led from where it stands, a step.
+
+    A plant that is limited to `most_kw` is told so: nothing was proved beyond that, and the limit
+    may be lifted while the command holds.
+    """
     q_kvar = min(max(at.q_kvar, -der.q_max_kvar), der.q_max_kvar)
     p_kw: float | None
     cap_kw: float | None = None
     match der:
         case Pv():
             p_kw, reversion_kw = None, min(der.reversion_kw, der.rated_kw)
-            if at.cap_kw is not None:
-                cap_kw = min(max(at.cap_kw, 0.0), der.rated_kw)
+            caps = [c for c in (at.cap_kw, most_kw) if c is not None]
+            if caps:
+                cap_kw = min(max(min(caps), 0.0), der.rated_kw)
         case Bes():
             p_kw, reversion_kw = min(max(at.p_kw, -der.rated_kw), der.rated_kw), 0.0
         case Dg():

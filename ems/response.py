@@ -179,14 +179,16 @@ def _foreign(pv: Pv, reading: DerReading, own: tuple[float, ...], *, was: bool) 
     old timer has run out, and it wiped their limit, which nobody has lifted.
     """
     cap_kw = reading.cap_kw
-    if cap_kw is None:
+    if cap_kw is None or reading.lifted:
         return False
     rounding_kw = ROUNDING * pv.rated_kw
     ours = own if was else (*own, min(pv.reversion_kw, pv.rated_kw))
     if any(abs(cap_kw - one) <= rounding_kw for one in ours):
         return False
-    # A cap at the rating that the device reports limits nothing.
-    most_kw = pv.rated_kw if reading.rated_kw is None else min(pv.rated_kw, reading.rated_kw)
+    # A cap at the rating that the device reports limits nothing; within a limit that the site's
+    # own server tells it, it is commanded.
+    known = (x for x in (reading.rated_kw, reading.most_kw) if x is not None)
+    most_kw = min([pv.rated_kw, *known])
     return cap_kw < min(most_kw, max(own, default=math.inf)) - rounding_kw
 
 

@@ -219,7 +219,8 @@ def _range(
         contested: it said that it does what somebody else asks.
     """
     if contested:
-        states: Sequence[Setpoint] = _anything(der, reading)
+        # What it was told stands too: a limit of somebody else cuts P, and leaves the Q ordered.
+        states: Sequence[Setpoint] = [*_anything(der, reading), *([told] if told else [])]
     elif astray or (held is None and reading.quality is Quality.GOOD):
         # Heard, but not ours: it stays as it shows itself, does what it was asked, or falls back.
         # Under the cap of somebody else nothing leads it back to what we asked.

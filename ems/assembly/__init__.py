@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from ems.assembly.links import Clients, clients_of, field_of, utility_of
+from ems.assembly.meter import NetMeter
 from ems.clock import Clock, WallClock
 from ems.command import Astray, command
 from ems.constrain import holding_violations, largest_safe_share, reversion_violations
@@ -23,6 +24,7 @@ from ems.domain import (
     Outcome,
     Policy,
     Quality,
+    Sent,
     Site,
     Watched,
 )
@@ -121,6 +123,13 @@ class OpenSite:
             min(r.time for r in known).timestamp(),
         )
 
+    def concerns(self) -> tuple[str, ...]:
+        """What is not as it should be beside the cycles, for people; alarms."""
+        unkept = self.clients.unkept() if self.clients is not None else ""
+        asked = self.imposed()
+        by_the_utility = (asked.lost, *asked.alarms) if asked is not None else ()
+        return tuple(one for one in (self.unproved, unkept, *by_the_utility) if one)
+
     def links(self) -> Mapping[str, str]:
         """What else is served or followed, and how that does; for people."""
         found = {}
@@ -177,7 +186,8 @@ class OpenSite:
         """Hand control back: every device is written what it would fall back to by itself.
 
         These values are proved safe together. What relieves the network is written first. A plant
-        that somebody else limits is left alone.
+        that somebody else limits is left alone. Clients that other programs of the server ask
+        something are left to these.
 
         Raises:
             LeaseHeld: the service, or another process, runs this site.
@@ -194,7 +204,7 @@ class OpenSite:
                 for name, reading in shown.items()
                 if reading.limited and reading.cap_kw is not None
             }
-            return command(
+            outcomes = command(
                 self.site,
                 policy,
                 snapshot,
@@ -203,6 +213,10 @@ class OpenSite:
                 astray,
                 self.ports.field,
             )
+            if self.clients is not None and policy.control == "auto":
+                done = [name for name, answer in outcomes.items() if isinstance(answer, Sent)]
+                self.clients.hand_back(done)
+            return outcomes
 
     def _begun(self) -> timedelta:
         """Begin, and wait until clients have been heard; how long that took."""
@@ -280,6 +294,7 @@ def open_site(
                     weather_file=settings.weather_path(),
                 ),
                 feeder=mark,
+                meter=NetMeter(site, store),
             ),
             store=store,
             previous=latest,

@@ -1,7 +1,7 @@
 """The ends of a site's links: Modbus devices, clients of our server, a utility that is followed."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -80,12 +80,27 @@ class Clients:
         return (
             f"{server.url}/dcap: {health.connections} connections, {health.answered} requests "
             f"answered, {refused} refused"
-            + (f"; not on the disk yet: {health.unkept}" if health.unkept else "")
         )
+
+    def unkept(self) -> str:
+        """Why something that the server serves is not on the disk; empty: everything is."""
+        why, given_up = self.served.board.unkept, self.served.board.given_up
+        if why:
+            return f"what the IEEE 2030.5 server serves is not on the disk yet: {why}"
+        if given_up:
+            return (
+                f"the IEEE 2030.5 server serves what no disk would keep: {given_up} changes, which "
+                "the log tells; a restart takes them back"
+            )
+        return ""
 
     def end(self) -> None:
         """Wait for nobody any more."""
         self.link.stop_waiting()
+
+    def hand_back(self, sent: Collection[str]) -> None:
+        """Ask nothing more of those clients among some DERs: their other programs go first."""
+        self.link.hand_back(self.ders.intersection(sent))
 
 
 def clients_of(settings: Settings, clock: Clock, stack: ExitStack) -> Clients | None:
@@ -101,11 +116,11 @@ def clients_of(settings: Settings, clock: Clock, stack: ExitStack) -> Clients | 
         log.warning("%s", note)
     devices = settings.end_devices()
     table = file.table
+    link = DispatchLink(served.server, served.board, {n: a.enddevice for n, a in devices.items()})
+    link.drop_left_over()
     return Clients(
         served=served,
-        link=DispatchLink(
-            served.server, served.board, {n: a.enddevice for n, a in devices.items()}
-        ),
+        link=link,
         ders=frozenset(devices),
         wait_s=table.poll_rate_s + table.post_rate_s + ANSWER_MARGIN_S,
         answer_s=max((a.answer_s for a in devices.values()), default=0.0),

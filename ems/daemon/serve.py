@@ -61,7 +61,7 @@ def serve_site(settings: Settings) -> None:
             clock=opened.clock,
             poll_s=settings.control.poll_s,
             audience=audience,
-            unproved=lambda: opened.unproved,
+            concerns=opened.concerns,
             ready=opened.ready,
             begin=opened.begin,
             end=opened.end,

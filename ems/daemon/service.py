@@ -7,7 +7,7 @@ does not keep to what was decided brings the next cycle forward, and so does a c
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -15,19 +15,17 @@ from ems.clock import INTERVAL, Clock, WallClock, interval_start
 from ems.daemon.lease import LeaseKeeper
 from ems.daemon.missed import MissedIntervals, Run
 from ems.daemon.schedule import STEP, Schedule, on_clock
+from ems.daemon.sooner import Sooner
 from ems.daemon.standing import Answers, Standing
 from ems.daemon.watch import Watch
-from ems.domain import CycleRecord, Imposed, Policy, Quality, Site, Watched
+from ems.domain import CycleRecord, Imposed, Policy, Site, Watched
 from ems.errors import DeviceError
+from ems.measure import plausible_load
 from ems.ports import Audience, Ports
 from ems.store import LOAD, MinuteMeans, Store, StoreFault
 from ems.web import Health
 
 log = logging.getLogger(__name__)
-
-UNREFRESHED_S = 60.0
-"""Where nothing is refreshed, time between decisions that a clock brings forward: as long as the
-default of `keep_alive_s` [s]."""
 
 
 def _at_once() -> None:
@@ -40,20 +38,6 @@ def _nobody() -> None:
 
 def _told_nobody(_answers: Answers) -> None:
     """Nobody is told what was measured."""
-
-
-def _limits(imposed: Imposed | None) -> tuple[float | None, ...]:
-    """What is limited, whoever says so."""
-    if imposed is None:
-        return (None, None, None)
-    return (imposed.import_kw, imposed.export_kw, imposed.generation_kw)
-
-
-def _is_tightened(before: tuple[float | None, ...], now: tuple[float | None, ...]) -> bool:
-    """Whether any limit is lower than before."""
-    return any(
-        one is not None and (was is None or one < was) for was, one in zip(before, now, strict=True)
-    )
 
 
 class Service:
@@ -71,7 +55,7 @@ class Service:
         poll_s: float = 10.0,
         lease_clock: Clock | None = None,
         audience: Audience | None = None,
-        unproved: Callable[[], str] = str,
+        concerns: Callable[[], Sequence[str]] = tuple,
         ready: Callable[[], object] = _at_once,
         begin: Callable[[], object] = _at_once,
         end: Callable[[], object] = _at_once,
@@ -92,7 +76,7 @@ class Service:
             lease_clock: tells when a lease ends; real time, which other processes share; not
                 `clock` itself, it follows the machine's whenever it is asked.
             audience: is told of every poll and every cycle.
-            unproved: what nobody can promise of the devices when the service dies; an alarm.
+            concerns: what is not as it should be beside the cycles, for people; alarms.
             ready: called before every cycle; returns when the devices can be asked.
             begin: called once the lease is held, before the first cycle.
             end: called before the last cycle is waited for; ends what `ready` waits for.
@@ -108,7 +92,7 @@ class Service:
         self._run = run
         self._clock = clock or WallClock()
         self._audience = audience
-        self._unproved = unproved
+        self._concerns = concerns
         self._ready, self._begin, self._end = ready, begin, end
         self._imposed, self._measured, self._links = imposed, measured, links
         self._lease = LeaseKeeper(store, site.name, lease_clock or WallClock())
@@ -127,18 +111,7 @@ class Service:
         """A cycle and a poll never talk to the devices at once."""
         self._watch = Watch(site, policy)
         """Belongs to whoever has the devices' turn, as all below."""
-        self._tried: datetime | None = None
-        """When a cycle was last begun."""
-        self._hurried = False
-        """Whether the last decision that was brought forward came sooner than they may."""
-        self._followed: tuple[float | None, ...] = ()
-        """Limits of the utility for which a decision was brought forward last."""
-        self._clock_was_set = False
-        """Whether what was decided was decided for another time."""
-        self._heard: set[str] = set()
-        """Devices that have answered since the start."""
-        self._newcomers: set[str] = set()
-        """Those that answer for the first time, and were not there when it was decided."""
+        self._sooner = Sooner(policy, self._watch)
         self._minutes = MinuteMeans()
 
     # --- life ------------------------------------------------------------------------
@@ -191,8 +164,7 @@ class Service:
                 self._missed.note(due, self._lease.lost)
                 return None
             self._keep_minutes(before=now)  # the forecast reads them
-            self._tried, self._clock_was_set = now, False
-            self._newcomers.clear()
+            self._sooner.begun(now)
             try:
                 record = self._run(now, self._watch.watched())
             except Exception as error:
@@ -249,29 +221,13 @@ class Service:
         now = self._clock.now()
         answers: Answers = {
             **self._watch.see(self._field.read(now), now),
-            LOAD: self._field.read_load(now),
+            LOAD: plausible_load(self.site, self._field.read_load(now)),
         }
         readings = [a for a in answers.values() if not isinstance(a, DeviceError)]
         self._keep_minutes(before=now)
         self._minutes.add(now, readings)
-        self._welcome(answers)
+        self._sooner.answered(answers, self._standing.last)
         return answers
-
-    def _welcome(self, answers: Answers) -> None:
-        """Note who answers for the first time: the decision in force was made without it.
-
-        Once for each: a device that comes and goes waits for the next interval.
-        """
-        good = {
-            name
-            for name, answer in answers.items()
-            if not isinstance(answer, DeviceError) and answer.quality is Quality.GOOD
-        }
-        new, last = good - self._heard, self._standing.last
-        self._heard |= good
-        if last is not None:
-            missing = {n for n, r in last.snapshot.ders.items() if r.quality is not Quality.GOOD}
-            self._newcomers |= new & missing
 
     def _keep_alive(self) -> None:
         """Refresh the commands in force, where it is time and they still may be."""
@@ -290,67 +246,10 @@ class Service:
         self._watch.refreshed(commands, answers, now)
 
     def _must_decide_again(self) -> bool:
-        """Whether the decision in force counts on a device that does not keep to it.
-
-        Not more often than commands are refreshed: a device that comes and goes costs a cycle each
-        time, and its timer lasts for several refreshes. One that restarted, or whose foreign limit
-        was lifted, is free meanwhile: that is decided at once, but not again and again.
-        """
-        every = self._policy.keep_alive_s
-        if not self._lease.held or self._tried is None:
+        if not self._lease.held:
             return False
-        now = self._clock.now()
-        since_s = (now - self._tried).total_seconds()
-        if self._clock_was_set and self._must_follow(
-            interval_start(now), early=since_s < (every or UNREFRESHED_S)
-        ):
-            return True
-        early = every is not None and since_s < every
-        if self._limited_otherwise(early=early):
-            return True
-        if self._newcomers and not (early and self._hurried):
-            self._hurried = early
-            log.info("deciding again, heard for the first time: %s", ", ".join(self._newcomers))
-            return True
-        if not self._watch.lost or every is None:
-            return False
-        if early and (self._hurried or not self._watch.at_large):
-            return False
-        self._hurried = early
-        lost = "; ".join(f"{name}: {why}" for name, why in self._watch.lost.items())
-        log.warning("deciding again before it is time: %s", lost)
-        return True
-
-    def _limited_otherwise(self, *, early: bool) -> bool:
-        """Whether a utility limits the site to something else than was decided with.
-
-        Lower limits at once, however often: they hold from now on. Higher ones not again and
-        again, as of a clock that was set.
-        """
-        last, now = self._standing.last, self._imposed()
-        if last is None or _limits(now) == _limits(last.imposed):
-            return False
-        asked = _limits(now)
-        # Once for each: where its cycle fails, they wait as well.
-        lower = _is_tightened(_limits(last.imposed), asked)
-        if early and self._hurried and (not lower or asked == self._followed):
-            return False
-        self._hurried, self._followed = early, asked
-        told = "; ".join(now.notes) if now is not None and now.notes else "they are lifted"
-        log.warning("deciding again, the utility's limits have changed: %s", told)
-        return True
-
-    def _must_follow(self, due: datetime, *, early: bool) -> bool:
-        """Whether to decide by the time that the clock shows now.
-
-        At once where nothing was ever decided for it, but not again and again: a clock that goes
-        to and fro costs no more decisions than a device that does.
-        """
-        if early and (self._hurried or (self._policy.keep_alive_s and self._on_record(due))):
-            return False
-        self._hurried = early
-        log.warning("deciding again, by the time that the clock shows now")
-        return True
+        now, last = self._clock.now(), self._standing.last
+        return self._sooner.is_due(now, last, self._imposed(), self._on_record)
 
     def _on_record(self, due: datetime) -> bool:
         """Whether an interval has its decision, be it of a time before the clock was set."""
@@ -404,8 +303,7 @@ class Service:
                 return
             now = self._clock.now()
             self._watch.clock_set(by)
-            self._tried = self._tried and self._tried + by
-            self._clock_was_set = True
+            self._sooner.clock_set(by)
             told = self._standing.clock_set(before, now)
             self._missed.clock_set(now, told)
         self._in_store(self._lease.renew)
@@ -446,6 +344,6 @@ class Service:
         return self._standing.health(
             next_run=on_clock(self._clock, due) if due else None,
             unheard=self._audience.fault if self._audience else "",
-            unproved=self._unproved(),
+            concerns=self._concerns(),
             links=self._links(),
         )

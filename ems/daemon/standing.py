@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from importlib.metadata import version
@@ -150,7 +150,7 @@ class Standing:
         self,
         next_run: datetime | None,
         unheard: str,
-        unproved: str,
+        concerns: Sequence[str],
         links: Mapping[str, str],
     ) -> Health:
         """The state now; quick, from any thread.
@@ -158,7 +158,7 @@ class Standing:
         Args:
             next_run: when the next cycle is due.
             unheard: why the audience is not told; empty where it is.
-            unproved: what nobody can promise of the devices when the service dies.
+            concerns: what is not as it should be beside the cycles; alarms.
             links: what else is served or followed.
         """
         now = self._clock.now()
@@ -186,7 +186,7 @@ class Standing:
                 next_run=next_run,
                 devices=dict(self._devices),
                 links=dict(links),
-                alarms=(*self._alarms(now, unheard), *([unproved] if unproved else [])),
+                alarms=(*self._alarms(now, unheard), *concerns),
             )
 
     def _alarms(self, now: datetime, unheard: str) -> tuple[str, ...]:

@@ -88,6 +88,8 @@ class Watch:
         self._own_caps: OwnCaps = {}
         self._limited: dict[str, float] = {}
         """Caps of somebody else that the decision reckoned with [kW]."""
+        self._most: dict[str, float | None] = {}
+        """Limits that it commanded within; None: there was none [kW]."""
 
     def watched(self) -> Watched | None:
         """For the next cycle; None where none has ended yet."""
@@ -127,6 +129,7 @@ class Watch:
             for n, r in record.snapshot.ders.items()
             if r.limited and r.cap_kw is not None
         }
+        self._most = {n: r.most_kw for n, r in record.snapshot.ders.items()}
 
     def _taken(
         self, outcome: Outcome, decided: Setpoint, stood_kw: float, before: _Held | None,
@@ -202,6 +205,7 @@ class Watch:
                 else:
                     self._readings[name] = answer
                     self._judge_limit(name, answer)
+                    self._judge_most(self._ders[name], answer)
             if name in self._held:
                 self._judge(name, seen[name])
         return seen
@@ -215,6 +219,17 @@ class Watch:
             self.at_large = True
         elif reading.cap_kw is not None and reading.cap_kw > cap_kw:
             self.lost[name] = f"somebody else raised its limit of {cap_kw:.0f} kW"
+
+    def _judge_most(self, der: Der, reading: DerReading) -> None:
+        """Whether a plant is limited to less than was reckoned with; its command goes on within."""
+        if reading.most_kw is None or der.name not in self._most:
+            return
+        reckoned_kw = self._most[der.name]
+        before_kw = der.rated_kw if reckoned_kw is None else reckoned_kw
+        if reading.most_kw < before_kw - tolerance_kw(der):
+            self.lost[der.name] = (
+                f"another program of its server limits it to {reading.most_kw:.0f} kW"
+            )
 
     def _judge(self, name: str, answer: DerReading | DeviceError) -> None:
         held, der = self._held[name], self._ders[name]
@@ -366,7 +381,9 @@ def _another_order(der: Der, command: Command, reading: DerReading) -> str:
     if isinstance(der, Pv):  # a cap at its rating is none
         asked = der.rated_kw if command.cap_kw is None else command.cap_kw
         there = der.rated_kw if reading.cap_kw is None else reading.cap_kw
-        if abs(there - asked) > allowed:
+        # Others of its server limit it, or did until now: lower than asked is no other order.
+        followed = (reading.most_kw is not None or reading.lifted) and there < asked
+        if abs(there - asked) > allowed and not followed:
             cap = "none" if reading.cap_kw is None else f"{there:.1f} kW"
             wanted = "none" if command.cap_kw is None else f"{asked:.1f} kW"
             return f"it holds a cap of {cap}, asked for {wanted}"

@@ -235,7 +235,7 @@ def _service(opened: OpenSite, clock: Clock, poll_s: float = 60.0) -> Service:
         run=opened.run,
         clock=clock,
         poll_s=poll_s,
-        unproved=lambda: opened.unproved,
+        concerns=opened.concerns,
     )
 
 

@@ -147,10 +147,11 @@ def _head(
 HEAD = (
     ("import_limit", "import_over"),
     ("export_limit", "export_over"),
+    ("generation_limit", "generation_over"),
     ("power_factor_lagging", "power_factor_over"),
     ("power_factor_leading", "power_factor_over"),
 )
-"""Constraints at the point of common coupling, and their slacks."""
+"""Constraints of the site as a whole, and their slacks."""
 
 
 def _head_row(site: Site, data: IntervalData, constraint: str, *, exporting: bool) -> NetworkRow:
@@ -163,6 +164,9 @@ def _head_row(site: Site, data: IntervalData, constraint: str, *, exporting: boo
     elif constraint == "export_limit":
         kind, limit, c_p, c_q = RowKind.EXPORT, site.export_limit_kw or 0.0, 1.0, 0.0
         bound = limit + demand_kw
+    elif constraint == "generation_limit":
+        kind, limit, c_p, c_q = RowKind.GENERATION, site.generation_limit_kw or 0.0, 1.0, 0.0
+        bound = limit
     else:
         kind, limit = RowKind.POWER_FACTOR, site.power_factor_min or 1.0
         load_kvar = data.load_kvar

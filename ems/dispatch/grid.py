@@ -21,8 +21,8 @@ PENALTY_FACTOR = 1e2
 """Price of breaking a limit here, over the largest energy price [1]: a tenth of a network row's,
 so that where both cannot be kept the voltage is."""
 
-SLACKS = ("import_over", "export_over", "power_factor_over")
-"""Variables that say by how much a limit is broken [kW, kW, kvar]."""
+SLACKS = ("import_over", "export_over", "generation_over", "power_factor_over")
+"""Variables that say by how much a limit is broken [kW, kW, kW, kvar]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +117,15 @@ def add(m: Any, site: Site) -> None:
             expr=room - m.p_grid - m.export_over <= site.export_limit_kw
         )
         cost = cost + m.penalty * m.export_over
+    if site.generation_limit_kw is not None:
+        m.generation_over = pyo.Var(bounds=(0.0, None))
+        injected = sum(m.p_pv[d.name] + m.room[d.name] for d in site.pvs)
+        injected += sum(m.p_dg[d.name] for d in site.dgs)
+        injected += sum(m.p_dis[d.name] - m.p_ch[d.name] for d in site.bess)
+        m.generation_limit = pyo.Constraint(
+            expr=injected - m.generation_over <= site.generation_limit_kw
+        )
+        cost = cost + m.penalty * m.generation_over
     if site.demand_charge_usd_per_kw > 0.0:
         m.over_peak = pyo.Var(bounds=(0.0, None))
         m.peak = pyo.Constraint(expr=m.p_grid - m.over_peak <= m.peak_kw)

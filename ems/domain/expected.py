@@ -1,7 +1,7 @@
 """What the coming interval is expected to bring."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from statistics import NormalDist
 from typing import Final
@@ -54,6 +54,30 @@ class Forecast:
     confidence: float = 1.0
     """Share of intervals that stay above `lower_kw`, and as many below `load_upper_kw`; 1: there
     may be no sun at all [1]."""
+    unlimited: Mapping[str, PvForecast] = field(default_factory=dict)
+    """The sky of plants that others limit, as it would be without: for those that may not keep to
+    it."""
+
+    def within(self, most_kw: Mapping[str, float | None]) -> "Forecast":
+        """The same, where plants give no more than others let them, whatever the sky.
+
+        Args:
+            most_kw: by name of the plant; None: nobody limits it [kW].
+        """
+        limits = {n: x for n, x in most_kw.items() if x is not None and n in self.pv}
+        if not limits:
+            return self
+        bounded = {
+            name: replace(
+                self.pv[name],
+                expected_kw=min(self.pv[name].expected_kw, limit_kw),
+                lower_kw=min(self.pv[name].lower_kw, limit_kw),
+                upper_kw=min(self.pv[name].upper_kw, limit_kw),
+            )
+            for name, limit_kw in limits.items()
+        }
+        sky = {name: self.pv[name] for name in limits}
+        return replace(self, pv={**self.pv, **bounded}, unlimited=sky)
 
 
 def least_kw(levels: Sequence[float], quantiles_kw: Sequence[float], confidence: float) -> float:

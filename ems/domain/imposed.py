@@ -18,26 +18,18 @@ class Imposed:
     they inject covers what they take [kW]."""
     notes: tuple[str, ...] = ()
     """Which control asks for what, for people."""
+    alarms: tuple[str, ...] = ()
+    """What it asks and nobody here can do, or understand; an operator must see to it."""
     lost: str = ""
     """Why these may not be the present ones: the utility does not answer; empty where it does."""
 
-    def on(self, site: Site, load_kw: float, loss_factor: float | None) -> Site:
-        """The site as it is limited.
-
-        Args:
-            site: with limits of its own.
-            load_kw: expected in the interval [kW].
-            loss_factor: K of eq. (2); None: the site's [1].
-        """
-        export_kw = self.export_kw
-        if self.generation_kw is not None:
-            # (2) grid = (1 + K) load - injections: so many kW injected are so many exported.
-            losses = site.loss_factor if loss_factor is None else loss_factor
-            export_kw = _lower(export_kw, self.generation_kw - (1.0 + losses) * load_kw)
+    def on(self, site: Site) -> Site:
+        """The site, with limits of its own, as it is limited."""
         return replace(
             site,
             import_limit_kw=_lower(site.import_limit_kw, self.import_kw),
-            export_limit_kw=_lower(site.export_limit_kw, export_kw),
+            export_limit_kw=_lower(site.export_limit_kw, self.export_kw),
+            generation_limit_kw=_lower(site.generation_limit_kw, self.generation_kw),
         )
 
 

@@ -38,6 +38,12 @@ class DerReading:
     """Active-power cap in force in the device; None when it has none [kW]."""
     limited: bool = False
     """Under a cap that somebody else set: it is not commanded, for that cap is not to be raised."""
+    most_kw: float | None = None
+    """PV: most that a limit lets it give which the site's own server tells it besides our commands;
+    it is commanded within that. None: there is no such limit [kW]."""
+    lifted: bool = False
+    """PV: its cap is one of others that was laid into what it holds of us, and that they have
+    lifted or raised since."""
     p_set_kw: float | None = None
     """What its registers order, 0 where that control is off; None where they do not tell [kW]."""
     q_set_kvar: float | None = None

@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,12 +12,19 @@ import pytest
 
 from ems.assembly import OpenSite, open_site
 from ems.clock import INTERVAL
+from ems.derms.assembled import opened
+from ems.derms.link import DispatchLink
 from ems.domain import Bes, DerReading, Partial, Pv, Quality, Sent
 from ems.errors import LeaseHeld
 from ems.plant.ieee2030_5.fleet import ClientFleet, credentials_of
+from ems.protocols.ieee2030_5 import sep
 from ems.settings import load_settings
+from ems.settings.ieee2030_5.file import server_of
+from ems.store import StoreFault
 from tests.end_devices import LOAD_KW, Clients, ders, living, site_of_clients
 
+ANSWERED_S = 20.0
+"""Longest wait for an answer that takes a second or two [s]."""
 SETTLED_S = 600
 """An inverter that enters service ramps for 300 s (IEEE 1547-2018, 4.10), twice that; simulated
 [s]."""
@@ -75,6 +83,57 @@ def test_a_device_that_rejects_says_so_in_the_record(site: tuple[OpenSite, Clien
     bes = record.outcomes["bes"]
     assert isinstance(bes, Partial)
     assert "Response 252" in bes.reason
+
+
+def test_a_limit_that_another_program_publishes_is_in_what_the_device_holds_before_it_begins(
+    site: tuple[OpenSite, Clients],
+) -> None:
+    """Nobody reads, writes or decides in between: the server tells the dispatch's end."""
+    opened, _ = site
+    opened.run(datetime.now(UTC))
+    assert opened.clients is not None
+    link, server = opened.clients.link, opened.clients.served.server
+    board = opened.clients.served.board
+
+    def limit() -> None:
+        board.add_program("feeder", primacy=5)
+        board.change_device("pv", groups=(*board.device("pv").groups, "feeder"))
+        base = sep.DERControlBase(opModMaxLimW=0)
+        board.publish("feeder", base=base, start=board.now() + 60, duration=600)
+
+    server.call(limit)
+    count = -1
+    while True:
+        before, count = count, link.wait_for_responses(count, ANSWERED_S)
+        assert count != before
+        device = link.look(("pv",))["pv"]
+        newest = device.orders[0]
+        if newest.base.opModMaxLimW == 0 and newest.mrid in device.told:
+            break
+    assert newest.start < device.coming[0].start
+
+
+def test_a_plant_under_a_standing_default_of_half_is_commanded_in_every_cycle(
+    site: tuple[OpenSite, Clients],
+) -> None:
+    opened, _ = site
+    assert opened.clients is not None
+    board = opened.clients.served.board
+
+    def limit() -> None:
+        board.add_program("feeder", primacy=5)
+        board.set_default("feeder", sep.DERControlBase(opModMaxLimW=5000))
+        board.change_device("pv", groups=(*board.device("pv").groups, "feeder"))
+
+    opened.clients.served.server.call(limit)
+    for _ in range(2):
+        record = opened.run(datetime.now(UTC))
+        outcome = record.outcomes["pv"]
+        assert isinstance(outcome, Sent)
+        assert outcome.readback.cap_kw is not None
+        assert outcome.readback.cap_kw <= 5000.0
+        assert record.forecast.pv["pv"].upper_kw <= 5000.0
+        assert not any("somebody else" in alarm for alarm in record.alarms)
 
 
 def test_the_default_control_of_each_device_is_its_safe_state(
@@ -172,8 +231,30 @@ def test_one_cycle_and_release_work_without_the_service(tmp_path: Path) -> None:
         with open_site(settings) as opened:
             released = opened.release(datetime.now(UTC))
         assert {type(outcome) for outcome in released.values()} == {Sent}
+        with open_site(settings) as opened:
+            assert opened.clients is not None
+            board = opened.clients.served.board
+            behind = [p for p in board.programs() if p.name.startswith("dispatch-")]
+            assert {p.primacy for p in behind} == {255}
+            assert not any(board.standing(p.name).controls[0].cancelled is None for p in behind)
         assert clients.ders["pv"].p_kw == 1000.0
         assert clients.ders["bes"].p_kw == clients.ders["dg"].p_kw == 0.0
+
+
+def test_a_device_leaves_the_program_of_a_der_that_the_site_has_no_more(tmp_path: Path) -> None:
+    path, _ = site_of_clients(tmp_path)
+    settings = load_settings(path, {})
+    file = server_of(settings)
+    assert file is not None
+    with opened(file) as served:
+        before = DispatchLink(served.server, served.board, {"sold": "pv"})
+        before.keep_defaults({"sold": sep.DERControlBase(opModMaxLimW=1000)})
+        assert "dispatch-sold" in served.board.device("pv").groups
+    with open_site(settings) as site:
+        assert site.clients is not None
+        board = site.clients.served.board
+        assert "dispatch-sold" not in board.device("pv").groups
+        assert board.program("dispatch-sold").default is None
 
 
 @pytest.mark.usefixtures("site")
@@ -194,3 +275,25 @@ def _until_shown(opened: OpenSite, name: str, p_kw: float | None) -> None:
             return
         assert news.wait(20.0), shown
         news.clear()
+
+
+def test_what_the_server_cannot_keep_on_the_disk_is_a_concern_of_the_site(
+    site: tuple[OpenSite, Clients], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, _ = site
+    assert opened.clients is not None
+    assert opened.clients.unkept() == ""
+
+    def full(*_: object) -> "Future[None]":
+        failed: Future[None] = Future()
+        failed.set_exception(StoreFault("the disk is full; free some space"))
+        return failed
+
+    with monkeypatch.context() as broken:
+        broken.setattr(opened.clients.served.store, "keep", full)
+        opened.run(datetime.now(UTC))
+        (concern,) = opened.concerns()
+        assert concern.endswith("not on the disk yet: the disk is full; free some space")
+    served = opened.clients.served
+    served.server.call(lambda: served.board.add_program("later", primacy=9))
+    assert opened.concerns() == ()

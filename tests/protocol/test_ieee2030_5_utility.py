@@ -15,7 +15,8 @@ from ems.derms.link import DispatchLink
 from ems.derms.server import DermsServer
 from ems.derms.settings import ServerSettings
 from ems.domain import CycleRecord, Imposed, Infeasible
-from ems.gateways.ieee2030_5.utility import Utility, UtilityAddress
+from ems.gateways.ieee2030_5.site_as_der import CEASED, OPERATING
+from ems.gateways.ieee2030_5.utility import CEASED_S, Utility, UtilityAddress
 from ems.protocols.ieee2030_5 import sep, values
 from ems.settings import TEMPLATE, load_settings
 from tests.sites import AUTO, NOW, PRICE_USD_PER_KWH, ports, segment
@@ -116,6 +117,28 @@ def test_a_disconnect_is_a_limit_to_nothing(grid: Grid, utility: Utility) -> Non
     limits = utility.limits()
     assert limits.generation_kw == 0.0
     assert "opens no breaker" in " ".join(limits.notes)
+    assert "by hand" in " ".join(limits.alarms)
+
+
+def test_ders_that_go_on_giving_although_they_shall_cease_are_an_alarm(grid: Grid) -> None:
+    passed_s = [0.0]
+    utility = grid.site(passed_s=lambda: passed_s[0])
+    utility.start()
+    utility.der.report(0.5 * RATED_KW, 0.0)
+    grid.answered(grid.publish(opModEnergize=False), 1, 2)
+    assert utility.limits().generation_kw == 0.0
+    assert not utility.limits().alarms
+    passed_s[0] = CEASED_S + 1.0
+    assert "to give nothing, and they give" in " ".join(utility.limits().alarms)
+    status = utility.der.status(0).genConnectStatus
+    assert status is not None
+    assert status.value == OPERATING
+    utility.der.report(0.0, 0.0)
+    assert not utility.limits().alarms
+    status = utility.der.status(0).genConnectStatus
+    assert status is not None
+    assert status.value == CEASED
+    utility.close()
 
 
 def test_an_order_to_a_single_device_is_refused(grid: Grid, utility: Utility) -> None:

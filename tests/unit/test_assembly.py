@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from ems.assembly import OpenSite
-from ems.domain import CycleRecord, InForce, Policy, Quality, Setpoint
+from ems.domain import CycleRecord, Imposed, InForce, Policy, Quality, Setpoint
 from ems.errors import Unreachable
 from ems.record import from_json
 from ems.store import Store
@@ -61,6 +61,18 @@ def test_the_utility_is_told_what_was_measured_and_when_and_nothing_that_is_not_
     at.measured({**seen, "bes": Unreachable("bes: silent")})
     at.measured({**seen, "pv": replace(seen["pv"], quality=Quality.STALE)})
     assert len(told) == 1
+    store.close()
+
+
+def test_a_utility_that_is_lost_or_asks_what_is_not_done_is_a_concern(tmp_path: Path) -> None:
+    limits = [Imposed(), Imposed(lost="the utility has not answered", alarms=("it asks in vain",))]
+    store = Store.open(tmp_path / "geems.sqlite")
+    at = opened(store, [])
+    assert at.concerns() == ()
+    at.utility = cast("Any", SimpleNamespace(limits=lambda: limits[0]))
+    assert at.concerns() == ()
+    limits.pop(0)
+    assert at.concerns() == ("the utility has not answered", "it asks in vain")
     store.close()
 
 

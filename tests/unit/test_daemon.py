@@ -31,7 +31,7 @@ from ems.errors import LeaseHeld, Unreachable
 from ems.gateways.memory import MemoryField
 from ems.ports import Forecaster, Network, Ports
 from ems.record import from_json
-from ems.store import Store, StoreFault
+from ems.store import LOAD, Store, StoreFault
 
 SAMPLE = Path(__file__).with_name("test_record_sample.json").read_text()
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -464,15 +464,29 @@ def test_control_goes_on_with_an_alarm_while_the_database_cannot_be_written(
     assert bench.service.health().alarms == ()
 
 
-def test_what_nobody_can_promise_when_the_service_dies_is_an_alarm_for_as_long_as_it_is_true(
+def test_a_load_that_cannot_be_is_not_kept_for_forecast_and_bill(make: Make, store: Store) -> None:
+    clock = SteppedClock(NOON)
+    bench = make(clock)
+    bench.field.load_kw = 1e9
+    bench.service.poll()
+    clock.move_to(NOON + timedelta(minutes=1))
+    bench.service.poll()
+    kept = store.measurements(NOON, NOON + timedelta(minutes=1))
+    assert "pv" in {mean.device for mean in kept}
+    assert LOAD not in {mean.device for mean in kept}
+
+
+def test_what_is_not_as_it_should_be_beside_the_cycles_is_an_alarm_for_as_long_as_it_is_true(
     make: Make,
 ) -> None:
     bench = make(SteppedClock(NOON))
-    told = ["", "not proved safe when GEEMS dies: pv keeps its last command"]
-    bench.service._unproved = lambda: told[0]
+    told: list[str] = []
+    bench.service._concerns = lambda: told
     assert bench.service.health().alarms == ()
-    told.reverse()  # found out at its first write
-    assert bench.service.health().alarms == (told[0],)
+    told.append("not proved safe when GEEMS dies: pv keeps its last command")
+    assert bench.service.health().alarms == tuple(told)
+    told.append("what the IEEE 2030.5 server serves is not on the disk yet: the disk is full")
+    assert bench.service.health().alarms == tuple(told)
 
 
 def test_stopping_finishes_the_running_cycle_keeps_the_minute_and_gives_the_lease_back(

@@ -23,11 +23,11 @@ from ems.domain import (
 from ems.errors import Contested, DeviceError, FellBack, RefusedWrite, Unreachable
 from ems.gateways.ieee2030_5.field import Ieee2030Field
 from ems.gateways.ieee2030_5.joined import JoinedField
-from ems.gateways.ieee2030_5.memory import MemoryDevice, MemoryReading, MemoryServer
+from ems.gateways.ieee2030_5.memory import MemoryComing, MemoryDevice, MemoryReading, MemoryServer
 from ems.gateways.memory import MemoryField
 from ems.protocols.ieee2030_5 import modes, sep, values
 from ems.response import with_foreign_caps
-from ems.unmoved import disobeying, refreshed, unmoved
+from ems.unmoved import after_writes, disobeying, refreshed, unconfirmed, unmoved
 from tests.sites import AUTO, LOAD_KW, NOW, PRICE_USD_PER_KWH, ports, segment, snapshot
 
 AT = int(NOW.timestamp())
@@ -331,7 +331,15 @@ def test_a_limit_of_another_program_is_never_lifted_by_a_command() -> None:
     assert answer.cap_kw == pytest.approx(0.2 * PV.rated_kw)
 
 
-def test_a_limit_that_comes_later_lowers_what_the_device_holds_and_shows_as_foreign() -> None:
+def test_a_limit_below_nought_is_none_at_all_left() -> None:
+    device = end_device(PV)
+    device.others = [sep.DERControlBase(opModExpLimW=values.active_power(-100.0))]
+    field, server = field_of(pv=device)
+    assert isinstance(field.write([cap(9000.0)])["pv"], Readback)
+    assert server.published[0][1].base.opModMaxLimW == 0
+
+
+def test_a_limit_that_comes_later_lowers_what_the_device_holds_and_it_stays_commanded() -> None:
     field, server = field_of(pv=end_device(PV))
     field.write([cap(8000.0)])
     server.pass_s(100.0)
@@ -341,8 +349,8 @@ def test_a_limit_that_comes_later_lowers_what_the_device_holds_and_shows_as_fore
     assert newest.base.opModMaxLimW == 2000
     assert newest.start + newest.duration == AT + REVERSION_S
     assert isinstance(shown, DerReading)
-    assert shown.cap_kw == pytest.approx(0.2 * PV.rated_kw)
-    assert with_foreign_caps(SITE, {"pv": shown}, {"pv": (8000.0,)}, ())["pv"].limited
+    assert shown.cap_kw == shown.most_kw == pytest.approx(0.2 * PV.rated_kw)
+    assert not with_foreign_caps(SITE, {"pv": shown}, {"pv": (8000.0,)}, ())["pv"].limited
     field.read(NOW)
     assert len(server.published) == 2
 
@@ -371,6 +379,174 @@ def test_a_disconnect_by_another_program_is_kept_and_named() -> None:
     base = server.published[0][1].base
     assert (base.opModConnect, base.opModFixedW) == (False, 0)
     assert "another program" in str(answer)
+
+
+def test_a_limit_that_begins_while_a_control_runs_is_in_it_from_its_beginning() -> None:
+    """A client may not ask in between, and GEEMS may be gone by then."""
+    device = end_device(PV)
+    device.coming = [MemoryComing(base=limit_of(20.0), start=AT + 200)]
+    field, server = field_of(pv=device)
+    answer = field.write([cap(8000.0)])["pv"]
+    ((_, order),) = server.published
+    assert (order.base.opModMaxLimW, order.duration) == (2000, REVERSION_S)
+    assert device.default is not None
+    assert device.default.opModMaxLimW == int(1000.0 / PV.rated_kw * 10_000)
+    assert isinstance(answer, Readback)
+    assert answer.cap_kw == pytest.approx(0.2 * PV.rated_kw)
+    shown = field.read(NOW)["pv"]
+    assert isinstance(shown, DerReading)
+    assert shown.most_kw == pytest.approx(0.2 * PV.rated_kw)
+
+
+def test_a_default_of_others_that_comes_back_is_in_ours_already() -> None:
+    """GEEMS may be gone when their event ends, and our default goes before theirs."""
+    device = end_device(PV)
+    device.others = [limit_of(80.0)]
+    device.coming = [MemoryComing(base=limit_of(5.0), start=AT + 7200, lasts=True)]
+    field, _ = field_of(pv=device)
+    field.write([cap(8000.0)])
+    assert device.default is not None
+    assert device.default.opModMaxLimW == 500
+
+
+def test_a_limit_that_is_raised_again_leaves_the_plant_commanded() -> None:
+    device = end_device(PV)
+    device.others = [limit_of(80.0)]
+    field, server = field_of(pv=device)
+    field.write([cap(8000.0)])
+    device.others = [limit_of(50.0)]
+    field.read(NOW)
+    device.others = [limit_of(80.0)]
+    server.pass_s(100.0)
+    shown = field.read(NOW + timedelta(seconds=100))["pv"]
+    assert isinstance(shown, DerReading)
+    assert (shown.cap_kw, shown.most_kw, shown.lifted) == (5000.0, 8000.0, True)
+    assert not with_foreign_caps(SITE, {"pv": shown}, {"pv": (8000.0,)}, ())["pv"].limited
+
+
+def test_a_limit_of_nothing_that_is_lifted_still_shows_the_cap_that_is_held() -> None:
+    """Else what the plant does not make would pass for what it could not."""
+    device = end_device(PV)
+    device.others = [limit_of(0.0)]
+    field, server = field_of(pv=device)
+    field.write([cap(8000.0)])
+    device.others = []
+    server.pass_s(10.0)
+    shown = field.read(NOW + timedelta(seconds=10))["pv"]
+    assert isinstance(shown, DerReading)
+    assert (shown.cap_kw, shown.most_kw, shown.lifted) == (0.0, None, True)
+
+
+def test_what_a_silent_plant_makes_beyond_a_limit_of_others_is_reckoned_with() -> None:
+    """It was never heard to follow: it is proved up to what the sun allows."""
+    device = end_device(PV, p_kw=9000.0)
+    device.answers_after_s = None
+    device.others = [limit_of(20.0)]
+    field, _, _ = world(pv=device)
+    policy = replace(AUTO, reversion_s=REVERSION_S)
+    record = run_cycle(SITE, policy, PRICE_USD_PER_KWH, replace(ports(SITE), field=field), NOW)
+    assert isinstance(record.outcomes["pv"], Partial)
+    assert record.forecast.pv["pv"].upper_kw == pytest.approx(2000.0)
+    assert record.forecast.unlimited["pv"].upper_kw > 2000.0
+    assert record.status == "infeasible"
+    assert any("above 1.1 pu" in alarm for alarm in record.alarms)
+
+
+def test_a_long_control_ends_before_a_limit_that_is_far_ahead() -> None:
+    device = end_device(PV)
+    device.coming = [MemoryComing(base=limit_of(20.0), start=AT + 7200)]
+    field, server = field_of(pv=device)
+    answer = field.write([cap(8000.0, reversion_s=36_000)])["pv"]
+    ((_, order),) = server.published
+    assert (order.base.opModMaxLimW, order.duration) == (8000, 7200)
+    assert isinstance(answer, Readback)
+    assert answer.ends_s == 7200.0
+    for _ in range(60):
+        server.pass_s(60.0)
+        field.write([cap(8000.0, reversion_s=36_000)])
+    assert [o.base.opModMaxLimW for _, o in server.published] == [8000, 8000]
+    server.pass_s(3000.0)
+    field.write([cap(8000.0, reversion_s=36_000)])
+    assert server.published[-1][1].base.opModMaxLimW == 2000
+
+
+def test_a_limit_after_the_end_of_a_control_does_not_touch_it() -> None:
+    device = end_device(PV)
+    device.coming = [MemoryComing(base=limit_of(20.0), start=AT + REVERSION_S)]
+    field, server = field_of(pv=device)
+    field.write([cap(8000.0)])
+    assert server.published[0][1].base.opModMaxLimW == 8000
+
+
+@pytest.mark.parametrize("start", [None, AT + 150])
+def test_a_limit_is_laid_in_as_soon_as_it_is_published(start: int | None) -> None:
+    field, server = field_of(pv=end_device(PV))
+    field.write([cap(8000.0)])
+    server.limit("pv", limit_of(20.0), start)
+    field.close()
+    newest = server.devices["pv"].orders[0]
+    assert newest.base.opModMaxLimW == 2000
+    assert newest.start + newest.duration == AT + REVERSION_S
+
+
+def test_a_limit_far_ahead_that_is_published_later_shortens_what_runs() -> None:
+    field, server = field_of(pv=end_device(PV))
+    field.write([cap(8000.0, reversion_s=36_000)])
+    server.limit("pv", limit_of(20.0), AT + 7200)
+    field.close()
+    newest = server.devices["pv"].orders[0]
+    assert (newest.base.opModMaxLimW, newest.start + newest.duration) == (8000, AT + 7200)
+
+
+def test_a_limit_that_comes_while_an_answer_is_awaited_is_in_the_answer() -> None:
+    device = end_device(BES)
+    device.answers_after_s = 30.0
+    field, server = field_of(bes=device)
+
+    def limited() -> None:
+        server.while_waiting = lambda: None
+        server.limit("bes", sep.DERControlBase(opModGenLimW=values.active_power(0.0)))
+
+    server.while_waiting = limited
+    answer = field.write([setpoint(BES, BES.rated_kw)])["bes"]
+    assert isinstance(answer, FellBack)
+    assert "another program" in str(answer)
+    assert device.orders[0].base.opModFixedW == 0
+
+
+def test_a_generator_cut_below_what_it_falls_back_to_is_proved_down_to_the_cut() -> None:
+    """Reactive power that was ordered stays: a limit cuts active power alone."""
+    shown_kw = 0.8 * DG.rated_kw
+    device = end_device(DG, p_kw=shown_kw)
+    cut_kw = 0.1 * DG.rated_kw
+    device.others = [sep.DERControlBase(opModGenLimW=values.active_power(cut_kw * 1000.0))]
+    field, _ = field_of(dg=device)
+    back_kw = 0.3 * DG.rated_kw
+    asked = replace(setpoint(DG, 0.9 * DG.rated_kw, 0.2 * DG.rated_kw), reversion_kw=back_kw)
+    answer = field.write([asked])["dg"]
+    assert isinstance(answer, Contested)
+    sent = Partial(command=asked, reason=str(answer), contested=True)
+    seen = snapshot(SITE)
+    seen = replace(
+        seen, ders={**seen.ders, "dg": replace(seen.ders["dg"], p_kw=shown_kw, q_kvar=0.0)}
+    )
+    others = {n: Partial(command=cap(None), reason="") for n in SITE.names if n != "dg"}
+    wanted = {"dg": Setpoint(der="dg", p_kw=0.9 * DG.rated_kw, q_kvar=0.2 * DG.rated_kw)}
+    outcomes = {**others, "dg": sent}
+    ders = [replace(d, reversion_kw=back_kw) if d is DG else d for d in SITE.ders]
+    site = replace(SITE, ders=tuple(ders))
+    held = after_writes({}, wanted, {"dg": sent}, NOW)
+    may = unconfirmed(site, seen, outcomes, held)["dg"]
+    assert may.low.p_kw <= cut_kw
+    assert may.high.p_kw >= 0.9 * DG.rated_kw
+    assert (may.low.q_kvar, may.high.q_kvar) == (0.0, 0.2 * DG.rated_kw)
+
+
+def test_a_battery_that_is_limited_lies_between_what_it_was_asked_and_nought() -> None:
+    device = end_device(BES)
+    device.others = [sep.DERControlBase(opModLoadLimW=values.active_power(1000.0))]
+    field, _ = field_of(bes=device)
+    assert isinstance(field.write([setpoint(BES, -BES.rated_kw)])["bes"], FellBack)
 
 
 def test_a_limit_above_what_is_asked_changes_nothing() -> None:
@@ -651,6 +827,28 @@ def test_a_cycle_sends_over_the_protocol_and_records_what_is_held() -> None:
     assert isinstance(outcome, Sent)
     assert outcome.readback.ends_s == REVERSION_S
     assert record.in_force["pv"].latest == NOW + timedelta(seconds=REVERSION_S)
+
+
+def test_a_plant_that_our_own_server_limits_is_commanded_within_that_limit() -> None:
+    """And what is proved is what it can give: a limit that is lifted does not raise its cap."""
+    device = end_device(PV, p_kw=5000.0)
+    device.others = [limit_of(50.0)]
+    field, server, _ = world(pv=device)
+    policy = replace(AUTO, reversion_s=REVERSION_S)
+    record = None
+    for _ in range(2):
+        at = replace(ports(SITE), field=field)
+        record = run_cycle(SITE, policy, PRICE_USD_PER_KWH, at, NOW, record)
+        outcome = record.outcomes["pv"]
+        assert isinstance(outcome, Sent)
+        assert outcome.command.cap_kw == 5000.0
+        assert record.status == "verified"
+        assert record.forecast.pv["pv"].upper_kw == 5000.0
+        assert not record.alarms
+    device.others = []
+    field.write([outcome.command])
+    assert device.orders[0].base.opModMaxLimW == 5000
+    assert len(server.published) == 1
 
 
 def test_a_silent_device_is_partial_and_the_mix_is_judged_with_what_it_falls_back_to() -> None:

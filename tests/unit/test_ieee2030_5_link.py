@@ -10,6 +10,7 @@ from ems.derms.board import Board, Latest
 from ems.derms.link import DispatchLink
 from ems.derms.server import DermsServer
 from ems.derms.settings import ServerSettings
+from ems.errors import GeemsError
 from ems.gateways.ieee2030_5.port import ControlServer
 from ems.protocols.ieee2030_5 import codec, sep
 
@@ -27,8 +28,8 @@ class World:
         self.board = Board(clock=self.clock)
         self.board.add_program("feeder", primacy=5)
         self.board.add_device("roof", lfdi=LFDI, groups=("feeder",))
-        server = DermsServer(ServerSettings(trusted_proxy_header="x-lfdi"), self.board)
-        self.link = DispatchLink(server, self.board, {"pv": "roof", "bes": "shed"})
+        self.server = DermsServer(ServerSettings(trusted_proxy_header="x-lfdi"), self.board)
+        self.link = DispatchLink(self.server, self.board, {"pv": "roof", "bes": "shed"})
 
     def pass_s(self, seconds: float) -> None:
         self.clock.move_to(self.clock.now() + timedelta(seconds=seconds))
@@ -46,6 +47,15 @@ class World:
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+def asked(world: World) -> list[sep.DERControlBase]:
+    """What other programs ask of the plant."""
+    return list(world.link.look(("pv",))["pv"].others)
+
+
+def export(limit_w: int) -> sep.DERControlBase:
+    return sep.DERControlBase(opModExpLimW=sep.ActivePower(multiplier=0, value=limit_w))
 
 
 def test_a_der_has_a_program_of_its_own_that_goes_first_besides_its_others(world: World) -> None:
@@ -122,8 +132,252 @@ def test_a_default_holds_beside_a_control_that_asks_for_another_mode(world: Worl
     world.link.publish({"pv": WHOLE}, {"pv": 300})
     world.board.set_default("feeder", HALF)
     world.board.publish("feeder", base=sep.DERControlBase(opModConnect=True), start=AT, duration=9)
-    asked = world.link.look(("pv",))["pv"].others
-    assert [base.opModMaxLimW for base in asked] == [None, HALF.opModMaxLimW]
+    assert [base.opModMaxLimW for base in asked(world)] == [None, HALF.opModMaxLimW]
+
+
+def test_what_other_programs_will_ask_is_seen_with_its_earliest_start(world: World) -> None:
+    world.link.publish({"pv": WHOLE}, {"pv": 300})
+    limit = world.board.publish("feeder", base=HALF, start=AT + 100, duration=9, random_start=-30)
+    world.board.publish("feeder", base=WHOLE, start=AT, duration=9)
+    seen = world.link.look(("pv",))["pv"]
+    assert [(c.base, c.start) for c in seen.coming] == [(HALF, AT + 70)]
+    world.board.cancel("feeder", limit.mrid)
+    assert not world.link.look(("pv",))["pv"].coming
+
+
+def test_a_default_that_a_control_holds_off_begins_when_that_ends(world: World) -> None:
+    world.link.publish({"pv": WHOLE}, {"pv": 300})
+    world.board.set_default("feeder", HALF)
+    world.board.publish("feeder", base=WHOLE, start=AT, duration=90, random_duration=-20)
+    seen = world.link.look(("pv",))["pv"]
+    assert list(seen.others) == [WHOLE]
+    assert [(c.base, c.start) for c in seen.coming] == [(HALF, AT + 70)]
+
+
+def test_a_control_that_was_superseded_by_one_that_has_ended_asks_nothing_more(
+    world: World,
+) -> None:
+    """It does not come back, and the default that it held off holds again."""
+    world.link.publish({"pv": WHOLE}, {"pv": 300})
+    world.board.set_default("feeder", export(1500))
+    world.board.publish("feeder", base=export(10_000), start=AT, duration=7200)
+    world.pass_s(60)
+    world.board.publish("feeder", base=export(5000), start=AT + 60, duration=600)
+    world.pass_s(60)
+    assert asked(world) == [export(5000)]
+    world.pass_s(600)
+    assert asked(world) == [export(1500)]
+
+
+def test_a_control_that_one_of_a_program_before_its_own_took_over_holds_off_no_default(
+    world: World,
+) -> None:
+    world.board.add_program("grid", primacy=3)
+    world.board.change_device("roof", groups=("feeder", "grid"))
+    world.board.set_default("feeder", HALF)
+    world.board.publish("feeder", base=sep.DERControlBase(opModMaxLimW=9000), start=AT, duration=99)
+    world.board.publish("grid", base=WHOLE, start=AT, duration=10)
+    world.pass_s(20)
+    assert HALF in asked(world)
+
+
+@pytest.mark.parametrize("statuses", [(252,), (253,), (1, 254), (1, 2, 4), (4, 5, 4), (1, 2, 3)])
+def test_a_control_that_a_device_does_not_follow_holds_off_no_default(
+    world: World, statuses: tuple[int, ...]
+) -> None:
+    world.board.set_default("feeder", HALF)
+    control = world.board.publish("feeder", base=WHOLE, start=AT, duration=7200)
+    for status in statuses:
+        world.board.respond(subject=control.mrid, lfdi=LFDI, status=status, time=AT)
+    assert asked(world) == [HALF]
+
+
+def test_a_control_that_a_device_follows_holds_off_the_default_whatever_others_say(
+    world: World,
+) -> None:
+    world.board.set_default("feeder", HALF)
+    control = world.board.publish("feeder", base=WHOLE, start=AT, duration=7200)
+    world.board.respond(subject=control.mrid, lfdi="0" * 40, status=252, time=AT)
+    for status in (1, 4, 5, 14):
+        world.board.respond(subject=control.mrid, lfdi=LFDI, status=status, time=AT)
+    assert asked(world) == [WHOLE]
+
+
+@pytest.mark.parametrize(("started", "after_s"), [(True, 0), (False, 100)])
+def test_a_default_holds_until_the_device_has_begun_an_event_or_must_have(
+    world: World, *, started: bool, after_s: int
+) -> None:
+    world.board.set_default("feeder", HALF)
+    control = world.board.publish(
+        "feeder", base=WHOLE, start=AT, duration=7200, random_start=100, random_duration=-30
+    )
+    assert asked(world) == [WHOLE, HALF]
+    if started:
+        world.board.respond(subject=control.mrid, lfdi=LFDI, status=2, time=AT)
+    world.pass_s(after_s)
+    assert asked(world) == [WHOLE]
+    world.pass_s(7200 - 30 - after_s)
+    assert asked(world) == [WHOLE, HALF]
+
+
+# --- what was left over --------------------------------------------------------------
+
+
+def renamed(world: World, devices: dict[str, str]) -> DispatchLink:
+    """The same server, started again with another site file."""
+    link = DispatchLink(world.server, world.board, devices)
+    link.drop_left_over()
+    return link
+
+
+def test_a_der_that_has_another_name_is_taken_out_of_the_program_of_the_old_one(
+    world: World,
+) -> None:
+    """Else the old default counts as another program's limit."""
+    world.link.keep_defaults({"pv": HALF})
+    control = world.link.publish({"pv": HALF}, {"pv": 300})["pv"]
+    link = renamed(world, {"house": "roof"})
+    link.publish({"house": WHOLE}, {"house": 300})
+    assert world.board.device("roof").groups == ("feeder", "dispatch-house")
+    assert world.board.program("dispatch-pv").default is None
+    assert world.board.control(control.mrid).cancelled == AT
+    assert not link.look(("house",))["house"].others
+
+
+def test_no_program_of_the_dispatch_is_another_program(world: World) -> None:
+    world.link.keep_defaults({"pv": HALF})
+    link = DispatchLink(world.server, world.board, {"house": "roof"})
+    heard: list[str] = []
+    link.watch(lambda: heard.append("something"))
+    world.link.publish({"pv": HALF}, {"pv": 300})
+    assert not link.look(("house",))["house"].others
+    assert not heard
+
+
+def test_a_der_that_is_another_end_device_leaves_nothing_on_the_one_before(world: World) -> None:
+    world.board.add_device("barn", lfdi="A" * 40, groups=("feeder",))
+    world.link.keep_defaults({"pv": HALF})
+    link = renamed(world, {"pv": "barn"})
+    link.keep_defaults({"pv": WHOLE})
+    assert world.board.device("roof").groups == ("feeder",)
+    assert world.board.device("barn").groups == ("feeder", "dispatch-pv")
+
+
+def test_a_restart_of_the_same_site_leaves_what_devices_hold(world: World) -> None:
+    world.link.keep_defaults({"pv": HALF})
+    control = world.link.publish({"pv": HALF}, {"pv": 300})["pv"]
+    seen = renamed(world, {"pv": "roof"}).look(("pv",))["pv"]
+    assert [o.mrid for o in seen.orders if o.cancelled is None] == [control.mrid]
+    assert seen.default == HALF
+
+
+def test_what_is_handed_back_goes_behind_the_other_programs_of_a_device(world: World) -> None:
+    """Its safe state still holds what none of them orders."""
+    world.link.keep_defaults({"pv": HALF})
+    control = world.link.publish({"pv": HALF}, {"pv": 300})["pv"]
+    world.link.hand_back(["pv"])
+    assert world.board.program("dispatch-pv").primacy == 255
+    assert world.link.look(("pv",))["pv"].default == HALF
+    assert world.board.control(control.mrid).cancelled == AT
+    world.link.publish({"pv": HALF}, {"pv": 300})
+    assert world.board.program("dispatch-pv").primacy == 0
+
+
+def test_what_has_not_confirmed_its_safe_state_is_not_handed_back(world: World) -> None:
+    world.link.keep_defaults({"pv": HALF})
+    control = world.link.publish({"pv": HALF}, {"pv": 300})["pv"]
+    world.link.hand_back([])
+    assert world.board.program("dispatch-pv").primacy == 0
+    assert world.board.control(control.mrid).cancelled is None
+
+
+def test_a_limit_that_has_given_way_to_an_order_of_ours_is_kept_by_the_safe_state(
+    world: World,
+) -> None:
+    """The device answered 14: it will not follow that event again."""
+    world.link.keep_defaults({"pv": HALF})
+    theirs = world.board.publish("feeder", base=HALF, start=AT, duration=3600)
+    world.link.publish({"pv": HALF}, {"pv": 300})
+    world.board.respond(subject=theirs.mrid, lfdi=LFDI, status=14, time=AT)
+    world.link.hand_back(["pv"])
+    assert world.board.program("dispatch-pv").primacy == 0
+    assert world.link.look(("pv",))["pv"].default == HALF
+
+
+def test_a_device_that_has_no_other_program_keeps_its_safe_state_behind_any_that_comes(
+    world: World,
+) -> None:
+    world.board.change_device("roof", groups=())
+    world.link.keep_defaults({"pv": HALF})
+    world.link.publish({"pv": WHOLE}, {"pv": 300})
+    world.link.hand_back(["pv"])
+    seen = world.link.look(("pv",))["pv"]
+    assert seen.default == HALF
+    assert all(order.cancelled is not None for order in seen.orders)
+    assert world.board.program("dispatch-pv").primacy == 255
+    world.link.keep_defaults({"pv": HALF})
+    assert world.board.program("dispatch-pv").primacy == 0
+
+
+# --- what a default tells beside its modes -------------------------------------------
+
+
+def settings(world: World) -> tuple[int | None, int | None]:
+    default = world.board.program("dispatch-pv").default
+    assert default is not None
+    return default.setGradW, default.setESDelay
+
+
+def test_the_dispatchs_default_has_the_ramp_rate_and_enter_service_of_the_one_it_goes_before(
+    world: World,
+) -> None:
+    """A client may take the first default control as a whole."""
+    world.board.add_program("later", primacy=9)
+    world.board.set_default("later", WHOLE, setGradW=99)
+    world.board.set_default("feeder", WHOLE, setGradW=27, setESDelay=60_000)
+    world.board.change_device("roof", groups=("later", "feeder"))
+    world.link.keep_defaults({"pv": HALF})
+    assert settings(world) == (27, 60_000)
+    assert world.link.look(("pv",))["pv"].default == HALF
+
+
+def test_the_dispatchs_default_follows_when_they_are_changed(world: World) -> None:
+    world.link.keep_defaults({"pv": HALF})
+    assert settings(world) == (None, None)
+    world.board.set_default("feeder", WHOLE, setGradW=27, setESDelay=60_000)
+    assert settings(world) == (27, 60_000)
+    world.board.set_default("feeder", WHOLE, setGradW=30)
+    assert settings(world) == (30, None)
+    world.board.add_program("grid", primacy=3)
+    world.board.set_default("grid", WHOLE, setGradW=5)
+    world.board.change_device("roof", groups=("feeder", "grid", "dispatch-pv"))
+    assert settings(world) == (5, None)
+    world.board.change_program("feeder", primacy=2)
+    assert settings(world) == (30, None)
+    world.board.set_default("feeder", None)
+    world.board.set_default("grid", None)
+    assert settings(world) == (None, None)
+
+
+def test_whoever_watches_hears_of_what_may_limit_a_device_and_of_nothing_else(
+    world: World,
+) -> None:
+    world.link.publish({"pv": WHOLE}, {"pv": 300})
+    heard: list[str] = []
+    world.link.watch(lambda: heard.append("something"))
+    world.link.publish({"pv": HALF}, {"pv": 300})
+    world.link.keep_defaults({"pv": HALF})
+    world.mirror()
+    assert not heard
+    world.board.publish("feeder", base=HALF, start=AT + 100, duration=9)
+    assert heard
+    heard.clear()
+    world.board.set_default("feeder", HALF)
+    assert heard
+    heard.clear()
+    world.board.add_program("other", primacy=3)
+    world.board.change_device("roof", groups=("feeder", "other"))
+    assert heard
 
 
 def test_the_dispatchs_program_goes_first_again_where_somebody_moved_it(world: World) -> None:
@@ -180,3 +434,22 @@ def test_whoever_waits_for_devices_can_be_let_go(world: World) -> None:
     going.start()
     assert world.link.wait_for(("pv", "bes"), 30.0, 120.0) == {"pv", "bes"}
     going.join()
+
+
+def test_a_server_that_does_not_answer_is_waited_for_and_raises_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def fails(*_: object, **__: object) -> object:
+        asked.append("")
+        raise GeemsError("the IEEE 2030.5 server did not answer within 10 s")
+
+    monkeypatch.setattr("ems.derms.link.AGAIN_S", 0.001)
+    with monkeypatch.context() as broken:
+        broken.setattr(world.link, "look", fails)
+        assert world.link.wait_for(("pv", "bes"), 0.05, 60.0) == {"pv", "bes"}
+    assert len(asked) > 1
+    world.board.seen(LFDI, AT)
+    world.mirror()
+    assert not world.link.wait_for(("pv",), 0.05, 60.0)

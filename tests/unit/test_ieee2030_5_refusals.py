@@ -3,7 +3,7 @@
 import pytest
 
 from ems.enddevice.application import INVALID, DerApplication
-from ems.gateways.ieee2030_5.utility import SiteAsDer
+from ems.gateways.ieee2030_5.site_as_der import SiteAsDer
 from ems.plant.ieee2030_5 import SimulatedDer
 from tests.sites import segment
 

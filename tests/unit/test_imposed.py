@@ -8,7 +8,7 @@ import pytest
 from ems.clock import SteppedClock
 from ems.cycle import run_cycle
 from ems.daemon import Service
-from ems.domain import CycleRecord, Imposed, Watched
+from ems.domain import CycleRecord, Imposed, RowKind, Watched
 from ems.gateways.memory import MemoryField
 from ems.record import from_json, to_json
 from ems.replay.again import again, given_of, otherwise
@@ -33,21 +33,36 @@ def limited(imposed: Imposed | None) -> CycleRecord:
 
 def test_a_lower_limit_of_the_utility_replaces_the_sites_own() -> None:
     site = replace(SITE, export_limit_kw=500.0, import_limit_kw=4000.0)
-    on = Imposed(export_kw=200.0, import_kw=3000.0).on(site, LOAD_KW, None)
+    on = Imposed(export_kw=200.0, import_kw=3000.0).on(site)
     assert (on.export_limit_kw, on.import_limit_kw) == (200.0, 3000.0)
 
 
 def test_a_limit_of_the_site_is_never_raised() -> None:
-    site = replace(SITE, export_limit_kw=500.0, import_limit_kw=4000.0)
-    on = Imposed(export_kw=900.0, import_kw=9000.0, generation_kw=99e3).on(site, LOAD_KW, None)
+    site = replace(SITE, export_limit_kw=500.0, import_limit_kw=4000.0, generation_limit_kw=7000.0)
+    on = Imposed(export_kw=900.0, import_kw=9000.0, generation_kw=99e3).on(site)
     assert on == site
 
 
-def test_generation_is_limited_by_what_the_load_takes_and_losses() -> None:
-    on = Imposed(generation_kw=5000.0).on(SITE, LOAD_KW, 0.1)
-    assert on.export_limit_kw == pytest.approx(5000.0 - 1.1 * LOAD_KW)
-    both = Imposed(generation_kw=12_000.0, export_kw=100.0).on(SITE, LOAD_KW, 0.0)
-    assert both.export_limit_kw == 100.0
+def test_generation_and_export_are_limits_apart() -> None:
+    on = Imposed(generation_kw=5000.0).on(SITE)
+    assert (on.generation_limit_kw, on.export_limit_kw) == (5000.0, None)
+    both = Imposed(generation_kw=12_000.0, export_kw=100.0).on(SITE)
+    assert (both.generation_limit_kw, both.export_limit_kw) == (12_000.0, 100.0)
+
+
+@pytest.mark.parametrize("look_ahead", [False, True])
+@pytest.mark.parametrize("load_kw", [2000.0, LOAD_KW])
+def test_generation_is_bounded_whatever_the_load_takes_of_it(
+    load_kw: float, look_ahead: bool
+) -> None:
+    world = ports(SITE, MemoryField(SITE, load_kw=load_kw))
+    policy = replace(AUTO, look_ahead=look_ahead)
+    asked = Imposed(generation_kw=1500.0)
+    record = run_cycle(SITE, policy, PRICE_USD_PER_KWH, world, NOW, imposed=asked)
+    assert injected_kw(record) <= 1500.0 + 1.0
+    kinds = {price.row.kind for price in record.secured.dispatch.binding}
+    assert RowKind.GENERATION in kinds
+    assert RowKind.EXPORT not in kinds
 
 
 @pytest.mark.parametrize("limit_kw", [7000.0, 3000.0])
@@ -68,12 +83,15 @@ def test_a_disconnect_takes_every_plant_to_nought_and_generators_as_fast_as_they
 
 
 def test_the_record_holds_the_limit_and_who_set_it_and_reads_back_equal() -> None:
-    asked = Imposed(export_kw=0.0, notes=("utility: export ≤ 0 kW",), lost="no answer for an hour")
+    asked = Imposed(
+        export_kw=0.0, notes=("utility: export ≤ 0 kW",), alarms=("open the breaker by hand",),
+        lost="no answer for an hour",
+    )  # fmt: skip
     record = limited(asked)
     assert record.imposed == asked
     assert "utility: export ≤ 0 kW" in record.secured.notes
     assert record.ledger.sentence.endswith("Utility: export ≤ 0 kW.")
-    assert "no answer for an hour" in record.alarms
+    assert {"no answer for an hour", "open the breaker by hand"} <= set(record.alarms)
     assert from_json(to_json(record)).imposed == asked
 
 

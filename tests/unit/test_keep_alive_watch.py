@@ -66,6 +66,39 @@ def test_a_plant_whose_foreign_limit_was_lifted_is_commanded_at_the_next_decisio
     assert bench.records[-1].alarms == ()
 
 
+# --- limits that the site's own server tells -----------------------------------------
+
+
+def limited(bench: Bench, limit_kw: float) -> None:
+    """A program of the server limits the plant, which follows."""
+    bench.field.p_kw["pv"] = min(bench.field.p_kw["pv"], limit_kw)
+    bench.field.change["pv"] = lambda r: replace(
+        r, cap_kw=min(limit_kw, r.cap_kw or limit_kw), most_kw=limit_kw
+    )
+
+
+def test_a_plant_that_its_own_server_limits_is_decided_again_and_refreshed_on(
+    bench: Bench,
+) -> None:
+    limited(bench, 4000.0)
+    written = [c for _ in range(10) for call in bench.poll(60) for c in call if c.der == "pv"]
+    assert len(bench.records) == 2
+    assert isinstance(bench.records[-1].outcomes["pv"], Sent)
+    assert bench.records[-1].alarms == ()
+    assert len(written) >= 9
+    assert {c.cap_kw for c in written[1:]} == {4000.0}
+
+
+def test_a_limit_that_is_lowered_is_decided_on_again_and_a_raised_one_is_not(
+    bench: Bench,
+) -> None:
+    for limit_kw, decided in ((4000.0, 2), (3000.0, 3), (6000.0, 3)):
+        limited(bench, limit_kw)
+        bench.poll(60)
+        assert len(bench.records) == decided
+        bench.poll(1)
+
+
 # --- a generator that tripped --------------------------------------------------------
 
 

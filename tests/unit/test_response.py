@@ -171,6 +171,12 @@ def test_a_cap_below_ours_that_is_none_of_ours_is_of_somebody_else(
     assert found["pv"].limited is foreign
 
 
+def test_a_cap_at_the_limit_that_the_sites_own_server_tells_is_of_nobody_else() -> None:
+    for cap_kw, foreign in ((4000.0, False), (2000.0, True)):
+        shown = DerReading(der="pv", time=NOON, p_kw=0.0, q_kvar=0.0, cap_kw=cap_kw, most_kw=4000.0)
+        assert with_foreign_caps(segment(), {"pv": shown}, {}, ())["pv"].limited is foreign
+
+
 def test_a_cap_at_a_rating_below_the_one_in_the_settings_limits_nothing() -> None:
     shown = DerReading(der="pv", time=NOON, p_kw=0.0, q_kvar=0.0, cap_kw=9000.0, rated_kw=9000.0)
     assert not with_foreign_caps(segment(), {"pv": shown}, {}, ())["pv"].limited

@@ -39,9 +39,10 @@ def limits(bases: Iterable[sep.DERControlBase], of: Ratings) -> Limits:
     for base in bases:
         if base.opModMaxLimW is not None and base.opModMaxLimW < values.FULL:
             give.append(base.opModMaxLimW / values.FULL * of.max_w)
-        # What a DER itself gives is no more than its connection point may, nor what it takes.
-        give += [values.number(x) for x in (base.opModGenLimW, base.opModExpLimW) if x is not None]
-        take += [values.number(x) for x in (base.opModLoadLimW, base.opModImpLimW) if x is not None]
+        # What a DER itself gives is no more than its connection point may, nor what it takes. A
+        # point that may not even give nothing leaves it nothing: more is not its own to mend.
+        give += _watts(base.opModGenLimW, base.opModExpLimW)
+        take += _watts(base.opModLoadLimW, base.opModImpLimW)
         if base.opModConnect is False or base.opModEnergize is False:
             connected = False
     if not connected:
@@ -64,7 +65,14 @@ def lowered(base: sep.DERControlBase, to: Limits, of: Ratings) -> sep.DERControl
 
 
 def shown(
-    der: Der, reading: DerReading, device: EndDevice, of: Ratings, at: int, *, ours: bool
+    der: Der,
+    reading: DerReading,
+    device: EndDevice,
+    of: Ratings,
+    at: int,
+    *,
+    to: Limits,
+    ours: bool,
 ) -> DerReading:
     """A reading with what others ask.
 
@@ -74,6 +82,7 @@ def shown(
         device: what the server knows of it.
         of: its ratings.
         at: the server's time [s].
+        to: what others limit it to, as it was laid into what it holds of us.
         ours: whether a cap that it holds of us is one that was commanded, not one of others that
             was laid into it and that they have lifted since.
     """
@@ -91,11 +100,16 @@ def shown(
         )
     if not isinstance(der, Pv):
         return reading
-    give_kw = limits(device.others, of).give_w / 1000.0
+    give_kw, held_kw = to.give_w / 1000.0, reading.cap_kw
     if give_kw < math.inf:
-        cap_kw = give_kw if reading.cap_kw is None else min(reading.cap_kw, give_kw)
-        return replace(reading, cap_kw=cap_kw)
-    return reading if ours else replace(reading, cap_kw=None)
+        # What it holds of us it holds until it has answered the control that lowers it.
+        cap_kw = give_kw if held_kw is None else held_kw
+        reading = replace(reading, cap_kw=cap_kw, most_kw=give_kw)
+    return replace(reading, lifted=not ours and held_kw is not None and held_kw < give_kw)
+
+
+def _watts(*limits: sep.ActivePower | None) -> list[float]:
+    return [max(values.number(limit), 0.0) for limit in limits if limit is not None]
 
 
 def _share(most_w: float, whole_w: float) -> int:

@@ -5,54 +5,36 @@ back, under a DefaultDERControl that is what it falls back to. It counts when th
 answered that it takes it. A refresh publishes a new control only when less than half of the time
 of the last one is left, so that devices are not flooded; the one before counts meanwhile.
 
-The DER's own program goes before all others, so what these limit is laid into what is told, and
-into what was told when such a limit comes later.
+The DER's own program goes before all others, so what these limit, now and while a control of ours
+runs, is laid into what is told; and into what was told as soon as such a limit is published.
 """
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from itertools import takewhile
 
 from ems.domain import Command, Der, DerReading, EndDeviceAddress, LoadReading, Readback, Site
-from ems.errors import Contested, DeviceError, FellBack, GeemsError, RefusedWrite, Unreachable
-from ems.gateways.ieee2030_5.beside import Limits, limits, lowered, shown
-from ems.gateways.ieee2030_5.following import is_foreign, is_taken, refusal, running, runs
+from ems.errors import DeviceError, GeemsError, RefusedWrite
+from ems.gateways.ieee2030_5.ahead import asked_for_long, asked_until, fitted
+from ems.gateways.ieee2030_5.beside import limits, lowered, shown
+from ems.gateways.ieee2030_5.following import running, runs
 from ems.gateways.ieee2030_5.measured import Voltages
-from ems.gateways.ieee2030_5.orders import fallback, held, order
-from ems.gateways.ieee2030_5.port import ControlServer, EndDevice, Order
-from ems.gateways.ieee2030_5.ratings import Ratings, ratings
-from ems.gateways.ieee2030_5.readings import der_reading, is_local, load_reading
+from ems.gateways.ieee2030_5.port import ControlServer, EndDevice
+from ems.gateways.ieee2030_5.ratings import ratings
+from ems.gateways.ieee2030_5.readings import der_reading, load_reading
+from ems.gateways.ieee2030_5.wanted import Wanted, answer, deadline, is_due, wanted
 from ems.protocols.ieee2030_5 import sep
 
 log = logging.getLogger(__name__)
 
 LOAD = "load"
 """Key of the aggregate load meter among the addresses."""
-RENEWED_AT = 0.5
-"""Share of a control's time that is left when it is renewed: a device that asks a few times in the
-other half hears of it in time [1]."""
 WITHIN_S = 120.0
 """How long after a reading a write still belongs to it, and its times count from there: rounds of
 writes and a solver between them [s]."""
 NEVER = -1
 """Fewer Responses than ever came."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Wanted:
-    """A command, as it is told to a device."""
-
-    command: Command
-    of: Ratings
-    base: sep.DERControlBase
-    default: sep.DERControlBase
-    limited: bool
-    """Whether others limit a setpoint to less than was asked; a cap only shows lower."""
-    is_ours: bool
-    """Whether it is what was commanded; False: others limit it to less."""
 
 
 class Ieee2030Field:
@@ -80,22 +62,28 @@ class Ieee2030Field:
         self._fresh_s = fresh_s
         self._voltages = Voltages()
         self._writing = threading.Lock()
+        """Of one round of writes, until all devices have answered."""
+        self._publishing = threading.Lock()
+        """From what is known of the devices to what is published for them."""
         self._read_at: int | None = None
         """When the devices were last read, by the server's clock [s]."""
         self._ours: dict[str, bool] = {}
         """Whether what each holds of us is what was commanded, as far as is known."""
+        self._waking = threading.Lock()
+        self._laying: threading.Thread | None = None
+        """Lays in what was just published elsewhere."""
+        self._again = False
+        """Whether more was published since it looked."""
+        server.watch(self._limits_changed)
 
     def read(self, now: datetime) -> Mapping[str, DerReading | DeviceError]:
         """What each DER told last; never raises. Readings carry the time they were taken."""
         try:
-            known, at = self._server.look(self._ders), self._server.now()
-            # Whoever writes now lays the limits of others into it himself.
+            known, at = self._kept_within(self._ders)
+            # Whoever writes now counts from the reading that his cycle began with.
             if self._writing.acquire(blocking=False):
-                try:
-                    self._keep_within(known, at)
-                    self._read_at = at
-                finally:
-                    self._writing.release()
+                self._read_at = at
+                self._writing.release()
             return {
                 name: self._reading(der, known.get(name), now, at)
                 for name, der in self._ders.items()
@@ -131,7 +119,10 @@ class Ieee2030Field:
                 return {name: DeviceError(f"{name}: {fault}") for name in names}
 
     def close(self) -> None:
-        """Nothing to end: the server is another's."""
+        """Wait for what is being laid in; the server is another's."""
+        laying = self._laying
+        if laying is not None:
+            laying.join()
 
     # --- what others limit ---------------------------------------------------------
 
@@ -142,158 +133,120 @@ class Ieee2030Field:
         of = ratings(device) if device is not None else None
         if isinstance(found, DeviceError) or device is None or of is None:
             return found
+        held = running(device, at)
         # After a restart a default may still hold a limit that was lifted meanwhile.
-        ours = self._ours.get(der.name, bool(running(device, at)))
-        return shown(der, found, device, of, at, ours=ours)
+        ours = self._ours.get(der.name, bool(held))
+        ends = max((o.start + o.duration for o in held), default=at)
+        to = limits(asked_until(device, at, ends), of)
+        return shown(der, found, device, of, at, to=to, ours=ours)
 
-    def _keep_within(self, known: Mapping[str, EndDevice], at: int) -> None:
-        """Lower what devices hold of us to what others have limited since it was told."""
+    def _limits_changed(self) -> None:
+        """Somebody published what may limit one of ours: lay it in now, in a thread of its own.
+
+        Called by the server in the middle of its work; it must not be asked anything there.
+        """
+        with self._waking:
+            self._again = True
+            if self._laying is None:
+                self._laying = threading.Thread(target=self._lay_in, name="limits", daemon=True)
+                self._laying.start()
+
+    def _lay_in(self) -> None:
+        while True:
+            with self._waking:
+                if not self._again:
+                    self._laying = None
+                    return
+                self._again = False
+            try:
+                self._kept_within(self._ders)
+            except GeemsError as fault:
+                # The next reading tries it again.
+                log.warning("limits of other programs could not be laid in: %s", fault)
+
+    def _kept_within(self, names: Collection[str]) -> tuple[Mapping[str, EndDevice], int]:
+        """What is known of devices, once they are told to keep what others limit; and when."""
+        with self._publishing:
+            known, at = self._server.look(names), self._server.now()
+            if self._lowered(known, at):
+                known = self._server.look(names)
+            return known, at
+
+    def _lowered(self, known: Mapping[str, EndDevice], at: int) -> bool:
+        """Lower what devices hold of us to what others limit; whether there was anything."""
         defaults: dict[str, sep.DERControlBase] = {}
         bases: dict[str, sep.DERControlBase] = {}
         left_s: dict[str, int] = {}
         for name, device in known.items():
             of = ratings(device)
-            to = limits(device.others, of) if of is not None else Limits()
-            if of is None or not to:
+            if of is None or not (device.others or device.coming):
                 continue
-            if device.default is not None and device.default != lowered(device.default, to, of):
-                self._ours[name] = False
-                defaults[name] = lowered(device.default, to, of)
+            if device.default is not None:
+                default = lowered(device.default, limits(asked_for_long(device), of), of)
+                if device.default != default:
+                    defaults[name] = default
             newest = next((o for o in device.orders if runs(o, at)), None)
-            if newest is not None and newest.base != lowered(newest.base, to, of):
-                self._ours[name] = False
-                bases[name] = lowered(newest.base, to, of)
-                left_s[name] = newest.start + newest.duration - at
+            if newest is None:
+                continue
+            ends = newest.start + newest.duration
+            fit = fitted(newest.base, device, of, at, ends)
+            if fit.base != newest.base or fit.ends < ends:
+                self._ours[name] = self._ours.get(name, True) and fit.base == newest.base
+                bases[name], left_s[name] = fit.base, fit.ends - at
                 log.warning("%s: another program of the server limits it; GEEMS follows", name)
         self._server.keep_defaults(defaults)
         self._server.publish(bases, left_s)
+        return bool(defaults or bases)
 
     # --- writing -------------------------------------------------------------------
 
     def _written(self, commands: Sequence[Command]) -> Mapping[str, Readback | DeviceError]:
-        known = self._server.look([c.der for c in commands])
         answers: dict[str, Readback | DeviceError] = {}
-        wanted: dict[str, _Wanted] = {}
-        for command in commands:
-            try:
-                wanted[command.der] = self._wanted(command, known.get(command.der))
-            except RefusedWrite as fault:
-                answers[command.der] = fault
-        at = self._server.now()
+        wants: dict[str, Wanted] = {}
+        with self._publishing:
+            known, at = self._server.look([c.der for c in commands]), self._server.now()
+            for command in commands:
+                name = command.der
+                try:
+                    wants[name] = wanted(
+                        self._ders[name], command, known.get(name), at, self._fresh_s,
+                        self._addresses[name],
+                    )  # fmt: skip
+                except RefusedWrite as fault:
+                    answers[name] = fault
+            self._server.keep_defaults({name: w.default for name, w in wants.items()})
+            new = {n: w for n, w in wants.items() if is_due(w, known[n], at)}
+            self._server.publish(
+                {name: w.base for name, w in new.items()},
+                {name: w.ends - at for name, w in new.items()},
+            )
+            self._ours |= {name: w.is_ours for name, w in wants.items()}
         read = self._read_at
         since = read if read is not None and 0 <= at - read <= WITHIN_S else at
-        self._server.keep_defaults({name: w.default for name, w in wanted.items()})
-        new = {n: w for n, w in wanted.items() if _is_due(w, known[n], at)}
-        self._server.publish(
-            {name: w.base for name, w in new.items()},
-            {name: w.command.reversion_s for name, w in new.items()},
-        )
-        self._ours |= {name: w.is_ours for name, w in wanted.items()}
-        return answers | self._answered(wanted, since)
-
-    def _wanted(self, command: Command, device: EndDevice | None) -> _Wanted:
-        """What a device is to be told.
-
-        Raises:
-            RefusedWrite: it cannot be told, or must not.
-        """
-        name = command.der
-        der, disconnects = self._ders[name], self._addresses[name].disconnect_at_zero
-        if device is None:
-            what = f"its end device ({self._addresses[name].enddevice}) is not registered"
-            raise RefusedWrite(f"{name}: {what}; nothing was written")
-        of = ratings(device)
-        if of is None:
-            raise RefusedWrite(
-                f"{name}: its end device has not told its rating (DERCapability), and controls are "
-                "percentages of it; nothing was written"
-            )
-        if is_local(device, self._server.now(), self._fresh_s):
-            raise RefusedWrite(
-                f"{name}: under local control (localControlModeStatus); nothing was written"
-            )
-        to = limits(device.others, of)
-        asked = order(der, command, of, disconnects=disconnects)
-        back = fallback(der, command, of, disconnects=disconnects)
-        base, default = lowered(asked, to, of), lowered(back, to, of)
-        return _Wanted(
-            command=command,
-            of=of,
-            base=base,
-            default=default,
-            limited=base.opModFixedW != asked.opModFixedW,
-            is_ours=(base, default) == (asked, back),
-        )
+        return answers | self._answered(wants, since)
 
     def _answered(
-        self, wanted: Mapping[str, _Wanted], since: int
+        self, wants: Mapping[str, Wanted], since: int
     ) -> dict[str, Readback | DeviceError]:
         """What the devices answer, each within its time.
 
         Args:
-            wanted: what they were told.
+            wants: what they were told.
             since: the instant that the caller counts times from, by the server's clock [s].
         """
         answers: dict[str, Readback | DeviceError] = {}
-        left, heard = dict(wanted), NEVER
+        left, heard = dict(wants), NEVER
         while left:
             # Counted before looking: one that comes in between ends the wait at once.
             heard = self._server.wait_for_responses(NEVER, 0.0)
-            known, at = self._server.look(left), self._server.now()
+            known, at = self._kept_within(left)
+            left = {n: w.still(known[n], at) if n in known else w for n, w in left.items()}
             for name, want in tuple(left.items()):
-                answer = self._answer(name, want, known.get(name), at, since)
-                if answer is not None:
-                    answers[name] = answer
+                found = answer(want, known.get(name), at, since, self._addresses[name])
+                if found is not None:
+                    answers[name] = found
                     del left[name]
             if left:
-                ends = (self._deadline(n, known[n]) for n in left)
+                ends = (deadline(known[n], self._addresses[n]) for n in left)
                 self._server.wait_for_responses(heard, max(min(ends) - at, 0.0))
         return answers
-
-    def _answer(
-        self, name: str, want: _Wanted, device: EndDevice | None, at: int, since: int
-    ) -> Readback | DeviceError | None:
-        """What a device has answered; None while there is time left."""
-        same = _same(want, device, at)
-        if device is None or not same:
-            return Unreachable(f"{name}: its control is gone: cancelled, or its device removed")
-        told = device.told.get(same[0].mrid, ())
-        if is_foreign(told):
-            # No FellBack: what somebody else asks of it is not what it falls back to.
-            return Contested(f"{name}: {refusal(told)}; it does what somebody else asks")
-        if why := refusal(told):
-            return FellBack(f"{name}: {why}; its default holds")
-        if want.limited:
-            # Between nought and what was asked: what it falls back to is nought.
-            return FellBack(f"{name}: another program of the server limits it to less than asked")
-        taken = next((o for o in same if is_taken(device.told.get(o.mrid, ()))), None)
-        if taken is not None:
-            # From an instant that the caller knows, not from when the answer came.
-            ends_s = float(taken.start + taken.duration - since)
-            return replace(held(self._ders[name], want.base, want.of), ends_s=ends_s)
-        if at < self._deadline(name, device):
-            return None
-        asked = "never" if device.last_seen is None else f"{at - device.last_seen} s ago"
-        return Unreachable(
-            f"{name}: no Response to control {same[0].mrid} within "
-            f"{self._addresses[name].answer_s:g} s (its end device asked {asked}); its default "
-            "holds unless it took it"
-        )
-
-    def _deadline(self, name: str, device: EndDevice) -> float:
-        """Until when the newest control is to be answered [s]."""
-        return device.orders[0].start + self._addresses[name].answer_s
-
-
-def _same(want: _Wanted, device: EndDevice | None, at: int) -> list[Order]:
-    """The newest controls in a row that ask just this, newest first."""
-    held_now = [] if device is None else running(device, at)
-    return list(takewhile(lambda o: o.base == want.base, held_now))
-
-
-def _is_due(want: _Wanted, device: EndDevice, at: int) -> bool:
-    """Whether a control is to be published: nothing newer than half its time asks the same."""
-    same = _same(want, device, at)
-    if not same:
-        return True
-    return same[0].start + same[0].duration - at <= RENEWED_AT * want.command.reversion_s

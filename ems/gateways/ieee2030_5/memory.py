@@ -43,6 +43,15 @@ class MemoryOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryComing:
+    """A control of another program that has not begun."""
+
+    base: sep.DERControlBase
+    start: int
+    lasts: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryTold:
     """A Response."""
 
@@ -66,6 +75,7 @@ class MemoryDevice:
     default: sep.DERControlBase | None = None
     orders: list[MemoryOrder] = field(default_factory=list)
     others: list[sep.DERControlBase] = field(default_factory=list)
+    coming: list[MemoryComing] = field(default_factory=list)
     told: dict[str, list[MemoryTold]] = field(default_factory=dict)
     answers: tuple[int, ...] = (1, 2)
     """What it answers to a control."""
@@ -86,6 +96,7 @@ class MemoryServer:
         """Every default that was set."""
         self.while_waiting: Callable[[], None] = lambda: None
         """Called whenever somebody waits."""
+        self._watching: list[Callable[[], None]] = []
         self._count = 0
         self._due: list[tuple[float, MemoryDevice, str, int]] = []
 
@@ -137,6 +148,20 @@ class MemoryServer:
         device = self.devices[name]
         self._due.append((self.time, device, device.orders[0].mrid, status))
         self._tell()
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call `changed` when somebody limits a device."""
+        self._watching.append(changed)
+
+    def limit(self, name: str, base: sep.DERControlBase, start: int | None = None) -> None:
+        """Let another program limit a device, now or from a start on [s]."""
+        device = self.devices[name]
+        if start is None:
+            device.others.append(base)
+        else:
+            device.coming.append(MemoryComing(base=base, start=start))
+        for changed in self._watching:
+            changed()
 
     def pass_s(self, seconds: float) -> None:
         """Let time pass."""

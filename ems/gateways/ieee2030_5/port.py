@@ -5,7 +5,7 @@ The server is another end; whoever puts a site together hands in what satisfies 
 names of the DERs they are; each DER has a DERProgram of its own, which only the dispatch writes.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from ems.protocols.ieee2030_5 import sep
@@ -108,6 +108,25 @@ class Told(Protocol):
         ...
 
 
+class Coming(Protocol):
+    """A control or default of another program that has not begun."""
+
+    @property
+    def base(self) -> sep.DERControlBase:
+        """What it will ask."""
+        ...
+
+    @property
+    def start(self) -> int:
+        """When the first device may begin, with its randomisation [s]."""
+        ...
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it holds until it is changed: a default that comes back when an event ends."""
+        ...
+
+
 class EndDevice(Protocol):
     """All that the server knows of one device."""
 
@@ -163,7 +182,15 @@ class EndDevice(Protocol):
 
     @property
     def others(self) -> Sequence[sep.DERControlBase]:
-        """What its other programs ask now: their active controls, or else their defaults."""
+        """What its other programs ask now: active controls that it follows, and their defaults.
+
+        Of a default it is what no control of its program certainly takes the place of.
+        """
+        ...
+
+    @property
+    def coming(self) -> Sequence[Coming]:
+        """What its other programs will ask: their controls that have not begun."""
         ...
 
     @property
@@ -193,6 +220,13 @@ class ControlServer(Protocol):
         """Publish a control for each DER, from now on; the ones before are cancelled.
 
         Returns what was published.
+        """
+        ...
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call `changed` whenever another program may ask something else of a device.
+
+        It is called in the middle of the server's work: it must return at once, and ask nothing.
         """
         ...
 

@@ -8,38 +8,25 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ems.clock import Clock, WallClock
-from ems.domain import Bes, Imposed, Site
-from ems.enddevice.application import (
-    INVALID,
-    NOT_APPLICABLE,
-    ControlInForce,
-    Measured,
-    Value,
-)
+from ems.domain import Imposed, Site
 from ems.enddevice.client import EndDeviceClient
 from ems.enddevice.session import Session, lfdi_of_file, tls
 from ems.enddevice.timing import backoff_s
-from ems.protocols.ieee2030_5 import modes, sep, values
+from ems.gateways.ieee2030_5.imposing import imposed, still
+from ems.gateways.ieee2030_5.site_as_der import SiteAsDer
 from ems.protocols.loop_thread import LoopThread
 
 log = logging.getLogger(__name__)
 
-SUPPORTS = frozenset(
-    {"opModMaxLimW", "opModConnect", "opModEnergize"}
-    | {"opModImpLimW", "opModExpLimW", "opModGenLimW"}
-)
-"""What a whole site can keep; the last three are those of CSIP-AUS."""
-MIXED, OPERATING = 1, "07"
-"""DERType: virtual or mixed. ConnectStatusType: connected, available, operating."""
-W, VAR, POWER = 38, 63, 37
-"""UomType, KindType."""
 FIRST_S = 30.0
 """How long the first cycle waits for a server that may be starting, too [s]."""
+CEASED_S = 120.0
+"""How long DERs may take to give nothing: the next poll, a decision, the devices' answers [s]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,152 +42,6 @@ class UtilityAddress:
     """What the server must know of the site; None: whatever it says."""
     lost_after_s: float = 300.0
     """After how long without an answer it counts as lost [s]."""
-
-
-class SiteAsDer:
-    """A site as the DER that a utility limits (`ems.enddevice.DerApplication`)."""
-
-    def __init__(self, site: Site) -> None:
-        """Nobody limits it yet."""
-        rated_w = 1000.0 * sum(d.rated_kw for d in site.ders)
-        self.rated_w = values.watts(values.active_power(rated_w, "down"))
-        """As it is told: what percentages relate to [W]."""
-        self.charge_w = 1000.0 * sum(d.rated_kw for d in site.bess)
-        self.asked: ControlInForce | None = None
-        """What is asked for at present; None: nothing was ever heard."""
-        self._measured: tuple[float, float, float | None] | None = None
-        self._storage = any(isinstance(d, Bes) for d in site.ders)
-
-    supports = SUPPORTS
-
-    def refuses(self, control: Mapping[str, Value]) -> int | None:
-        """Anything but limits: a site does not follow orders for single devices."""
-        if not control.keys() <= SUPPORTS:
-            return NOT_APPLICABLE
-        share = control.get("opModMaxLimW")
-        return INVALID if isinstance(share, int) and not 0 <= share <= values.FULL else None
-
-    def apply(self, control: ControlInForce) -> None:
-        """From now on this holds."""
-        self.asked = control
-
-    def report(self, p_kw: float, q_kvar: float, time: float | None = None) -> None:
-        """What all DERs together inject, for the next readings.
-
-        Args:
-            p_kw: active power [kW].
-            q_kvar: reactive power [kvar].
-            time: when it was measured; None: when it is told [s since 1970].
-        """
-        self._measured = (1000.0 * p_kw, 1000.0 * q_kvar, time)
-
-    def capability(self) -> sep.DERCapability:
-        """All DERs as one."""
-        return sep.DERCapability(
-            modesSupported=modes.bits_of(SUPPORTS),
-            rtgMaxW=values.active_power(self.rated_w, "down"),
-            rtgMaxChargeRateW=values.active_power(self.charge_w, "down") if self._storage else None,
-            type_=MIXED,
-        )
-
-    def settings(self, now: int) -> sep.DERSettings:
-        """As it is rated."""
-        return sep.DERSettings(
-            modesEnabled=modes.bits_of(SUPPORTS),
-            setGradW=0,
-            setMaxW=values.active_power(self.rated_w, "down"),
-            updatedTime=now,
-        )
-
-    def status(self, now: int) -> sep.DERStatus:
-        """Connected and operating: GEEMS opens no breaker."""
-        return sep.DERStatus(
-            genConnectStatus=sep.ConnectStatus(dateTime=now, value=OPERATING), readingTime=now
-        )
-
-    def availability(self, now: int) -> sep.DERAvailability:
-        """Nothing is promised."""
-        return sep.DERAvailability(readingTime=now)
-
-    def information(self, lfdi: str) -> None:
-        """It does not say."""
-
-    def power_status(self, now: int) -> None:
-        """It does not say."""
-
-    def readings(self) -> Sequence[Measured]:
-        """What its DERs inject, once it was measured."""
-        if self._measured is None:
-            return ()
-        p_w, q_var, at = self._measured
-        return (
-            Measured(name="active power", value=p_w, uom=W, kind=POWER, time=at),
-            Measured(name="reactive power", value=q_var, uom=VAR, kind=POWER, time=at),
-        )
-
-
-def imposed(control: ControlInForce, rated_w: float) -> Imposed:
-    """What a control in force limits a site to.
-
-    opModMaxLimW (of the rating) and opModGenLimW bound what all DERs together inject, and so do
-    opModConnect and opModEnergize where they are false: to nothing.
-    """
-    notes, generation = [], []
-    for mode, ordered in sorted(control.ordered.items()):
-        asked = ordered.value
-        by = f"{'control' if ordered.event else 'default control'} {ordered.source}"
-        if mode == "opModMaxLimW" and isinstance(asked, int):
-            generation.append(values.share(asked) * rated_w / 1000.0)
-            notes.append(f"utility: generation ≤ {generation[-1]:g} kW ({mode}, {by})")
-        elif mode == "opModGenLimW" and isinstance(asked, sep.ActivePower):
-            generation.append(max(values.watts(asked), 0.0) / 1000.0)
-            notes.append(f"utility: generation ≤ {generation[-1]:g} kW ({mode}, {by})")
-        elif mode in ("opModConnect", "opModEnergize") and asked is False:
-            generation.append(0.0)
-            notes.append(
-                f"utility: {mode} = false ({by}): the DERs inject no more than they take; GEEMS "
-                "opens no breaker"
-            )
-    limits = {}
-    for name, mode, word in (
-        ("import_kw", "opModImpLimW", "import"),
-        ("export_kw", "opModExpLimW", "export"),
-    ):
-        found = control.ordered.get(mode)
-        if found is not None and isinstance(found.value, sep.ActivePower):
-            limits[name] = max(values.watts(found.value), 0.0) / 1000.0
-            by = f"{'control' if found.event else 'default control'} {found.source}"
-            notes.append(f"utility: {word} ≤ {limits[name]:g} kW ({mode}, {by})")
-    return Imposed(
-        import_kw=limits.get("import_kw"),
-        export_kw=limits.get("export_kw"),
-        generation_kw=min(generation, default=None),
-        notes=tuple(notes),
-    )
-
-
-def still(now: Imposed, last: Imposed, lost: str) -> Imposed:
-    """Limits while the utility is not heard.
-
-    Those of its default control, and where that has none the last that were in force.
-
-    Args:
-        now: of what is in force without it.
-        last: when it was last heard.
-        lost: why it is lost.
-    """
-    kept = {
-        name: getattr(last, name)
-        for name in ("import_kw", "export_kw", "generation_kw")
-        if getattr(now, name) is None and getattr(last, name) is not None
-    }
-    notes = [*now.notes]
-    if kept:
-        told = ", ".join(
-            f"{name.removesuffix('_kw')} ≤ {limit:g} kW" for name, limit in kept.items()
-        )
-        notes.append(f"utility: not heard, its last limits are kept: {told}")
-    return replace(now, **kept, notes=tuple(notes), lost=lost)
 
 
 class Utility:
@@ -243,6 +84,8 @@ class Utility:
         self._settled = threading.Event()
         """Set once it was heard, or nobody waits for it any more."""
         self._waited = False
+        self._ceases_s: float | None = None
+        """Since when the DERs are asked to give nothing, by `passed_s`; None: they are not."""
         self._loop: LoopThread | None = None
 
     def start(self) -> None:
@@ -279,11 +122,28 @@ class Utility:
         with self._lock:
             asked = self.der.asked
             found = Imposed() if asked is None else imposed(asked, self.der.rated_w)
+            found = replace(found, alarms=(*found.alarms, *self._alarms()))
             lost = self._lost()
             if lost or self._heard_s is None:
                 return still(found, self._last, lost)
             self._last = found
             return found
+
+    def _alarms(self) -> Iterator[str]:
+        """What is asked and not done, or not understood."""
+        if not self.der.ceases:
+            self._ceases_s = None
+        elif self._ceases_s is None:
+            self._ceases_s = self._passed_s()
+        else:
+            since_s, given_kw = self._passed_s() - self._ceases_s, self.der.gives_kw
+            if since_s > CEASED_S and given_kw:
+                yield (
+                    f"the utility has asked the DERs for {since_s:.0f} s to give nothing, and they "
+                    f"give {given_kw:.1f} kW"
+                )
+        for unread in self._client.unread if self._client is not None else ():
+            yield f"the utility asks what cannot be read, and is passed over: {unread}"
 
     def _lost(self) -> str:
         """Why it counts as lost; empty where it does not."""
