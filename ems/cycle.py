@@ -13,6 +13,7 @@ from functools import cache, partial
 from importlib.metadata import version
 from platform import machine, python_version
 
+from ems.clock import interval_start
 from ems.command import command
 from ems.constrain import mix_violations
 from ems.deciding import Deciding
@@ -31,13 +32,15 @@ from ems.domain import (
     Site,
     Snapshot,
     Watched,
+    month_peak,
+    unaccounted,
 )
 from ems.explain import explain
 from ems.measure import measure
 from ems.mismatch import compare, complaints, corrected
 from ems.pace import Pace
 from ems.planning import day_ahead
-from ems.ports import Field, Network, Ports
+from ems.ports import Field, Meter, Network, Ports
 from ems.record import record
 from ems.response import own_caps, with_foreign_caps
 from ems.sending import Heard, Sender
@@ -86,15 +89,17 @@ def gathered(
 ) -> Given:
     """Measure → forecast: all that the decision is made from. Arguments as of `run_cycle`."""
     site, policy = setup.site, setup.policy
-    before = left_by(previous, site, policy, now, watched)
+    before = left_by(previous, site, policy, now, watched, ports.meter)
     with pace.stage("measure"):
         last = previous.snapshot if previous else None
         snapshot = measure(site, policy, ports.field, now, last, watched)
-        snapshot = _with_taps(snapshot, previous, ports.network)
+        snapshot = _with_taps(snapshot, previous, ports)
         snapshot = _with_limits(site, snapshot, previous, watched)
     with pace.stage("forecast"):
         forecast = ports.forecaster.predict(site, snapshot, ports.history)
         horizon, no_horizon = day_ahead(site, policy, ports, snapshot, forecast)
+        # The hours after this one are planned without a limit that is known for now alone.
+        forecast = forecast.within({n: r.most_kw for n, r in snapshot.ders.items()})
     return Given(
         setup=setup, price_usd_per_kwh=price_usd_per_kwh, snapshot=snapshot, forecast=forecast,
         before=before, horizon=horizon, no_horizon=no_horizon,
@@ -131,7 +136,7 @@ def decided(given: Given, network: Network, field: Field, pace: Pace) -> CycleRe
         resolve = deciding.resolve(sent.pins) if policy.reasons else None
         ledger = _asked(explain(deciding.valued, sent.free, sent.secured, resolve), given)
     alarms = [
-        *_lost(given), *_doubtful(given, network), *complaints(policy.feedback, found),
+        *_by_the_utility(given), *_doubtful(given, network), *complaints(policy.feedback, found),
         *sent.alarms, *deciding.alarms,
     ]  # fmt: skip
     return record(
@@ -150,30 +155,55 @@ def left_by(
     policy: Policy,
     now: datetime,
     watched: Watched | None = None,
+    meter: Meter | None = None,
 ) -> Before:
-    """What the cycle before leaves to the decision at `now`."""
-    if previous is None:
-        return Before()
-    factor = peak_kw = None
-    if not isinstance(previous.secured, Infeasible):
+    """What the cycle before leaves to the decision at `now`, and what was drawn since."""
+    fitted = peak_kw = since = None
+    if previous is not None and policy.fit_losses and previous.secured.load_flow.converged:
         last, flow = previous.secured.dispatch, previous.secured.load_flow
-        if policy.fit_losses and flow.converged:
-            factor = fitted_loss_factor(flow, last.setpoints, previous.forecast.load_kw)
-        if site.demand_charge_usd_per_kw > 0.0:
-            this_month = (previous.start.year, previous.start.month) == (now.year, now.month)
-            peak_kw = max(last.peak_kw or 0.0, last.grid_kw) if this_month else 0.0
+        fitted = fitted_loss_factor(flow, last.setpoints, previous.forecast.load_kw)
+    if site.demand_charge_usd_per_kw > 0.0:
+        drawn = _drawn(previous, site, now, meter, site.loss_factor if fitted is None else fitted)
+        peak = month_peak(previous, drawn, site.zone, now)
+        peak_kw, since = peak.kw, peak.since
+    if previous is None:
+        return Before(peak_kw=peak_kw, peak_since=since)
+    # Losses of fall-back values say little of those of a dispatch.
+    factor = None if isinstance(previous.secured, Infeasible) else fitted
     return Before(
         time=previous.snapshot.time, acted=bool(previous.in_force), loss_factor=factor,
-        peak_kw=peak_kw, held={} if watched else previous.in_force, mismatch=previous.mismatch,
+        peak_kw=peak_kw, peak_since=since, held={} if watched else previous.in_force,
+        mismatch=previous.mismatch,
     )  # fmt: skip
 
 
-def _with_taps(snapshot: Snapshot, previous: CycleRecord | None, network: Network) -> Snapshot:
-    """Where nobody measures taps and capacitors: as the last load flow left them."""
-    if snapshot.regulation is not None or previous is None or not network.regulated:
+def _drawn(
+    previous: CycleRecord | None,
+    site: Site,
+    now: datetime,
+    meter: Meter | None,
+    loss_factor: float,
+) -> Mapping[datetime, float]:
+    """Import of this month's intervals since `previous`, as far as it was measured [kW]."""
+    since, until = unaccounted(previous, site.zone, now), interval_start(now)
+    if meter is None or since >= until:
+        return {}
+    try:
+        return meter.imported_kw(since, until, loss_factor)
+    except Exception:
+        # The peak is then that of what was decided: a cycle does not fail for want of a meter.
+        log.exception("what was drawn from the grid since %s is not known", since)
+        return {}
+
+
+def _with_taps(snapshot: Snapshot, previous: CycleRecord | None, ports: Ports) -> Snapshot:
+    """Taps and capacitors as somebody tells them, else as the last load flow left them."""
+    if snapshot.regulation is not None or not ports.network.regulated:
         return snapshot
-    last = previous.secured.load_flow
-    stood = last.regulation if last.converged else previous.snapshot.regulation
+    stood = ports.regulation()
+    if stood is None and previous is not None:
+        last = previous.secured.load_flow
+        stood = last.regulation if last.converged else previous.snapshot.regulation
     return replace(snapshot, regulation=stood)
 
 
@@ -200,9 +230,20 @@ def _kept(made: CycleRecord, ports: Ports) -> CycleRecord:
 
 
 def _noted(secured: Secured, given: Given) -> Secured:
-    """A decision, with what a utility asked of it."""
+    """A decision, with what a utility asked of it, and what is not known of the month's peak."""
     asked = given.imposed.notes if given.imposed is not None else ()
-    return replace(secured, notes=(*secured.notes, *asked)) if asked else secured
+    notes = (*asked, *_gap(given))
+    return replace(secured, notes=(*secured.notes, *notes)) if notes else secured
+
+
+def _gap(given: Given) -> Iterator[str]:
+    """Said once, by the first decision after it; `Before.peak_since` goes on telling it."""
+    before, start = given.before, interval_start(given.snapshot.time)
+    if before.peak_kw is not None and before.peak_since == start:
+        yield (
+            f"what was drawn this month before {start:%Y-%m-%d %H:%M} UTC is not known in whole: "
+            f"its peak is taken as {before.peak_kw:.0f} kW"
+        )
 
 
 def _asked(ledger: Ledger, given: Given) -> Ledger:
@@ -213,10 +254,10 @@ def _asked(ledger: Ledger, given: Given) -> Ledger:
     return replace(ledger, sentence=f"{ledger.sentence} {asked[0].upper()}{asked[1:]}.")
 
 
-def _lost(given: Given) -> Iterator[str]:
-    """Why the utility's limits may not be the present ones."""
-    if given.imposed is not None and given.imposed.lost:
-        yield given.imposed.lost
+def _by_the_utility(given: Given) -> Iterator[str]:
+    """Why the utility's limits may not be the present ones; what it asks that is not done."""
+    if given.imposed is not None:
+        yield from filter(None, (given.imposed.lost, *given.imposed.alarms))
 
 
 def _doubtful(given: Given, network: Network) -> Iterator[str]:

@@ -3,12 +3,10 @@
 The shell hands in adapters; the stages know nothing else of the world.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
-
-import pandas as pd
 
 from ems.domain import (
     Command,
@@ -21,12 +19,15 @@ from ems.domain import (
     LoadFlow,
     LoadReading,
     Readback,
+    Regulation,
     Site,
     Snapshot,
 )
 from ems.errors import DeviceError
 
-if TYPE_CHECKING:  # pvlib comes with it, 1 s, and most commands make no forecast
+if TYPE_CHECKING:  # pandas and pvlib, 1 s, and most commands make no forecast
+    import pandas as pd
+
     from forecasting.record import PlantRecord
 
 
@@ -70,6 +71,10 @@ class Network(Protocol):
             controls: let regulators and capacitor controls act until they rest; the answer's
                 `regulation` says where.
         """
+        ...
+
+    def load_flows(self, points: Sequence[Injections]) -> Sequence[LoadFlow]:
+        """As `load_flow` of each, taps and capacitors frozen; it may be quicker."""
         ...
 
     def linearise(self, at: Injections) -> Linearisation:
@@ -127,6 +132,24 @@ class Outlook(Protocol):
         ...
 
 
+class Meter(Protocol):
+    """Who tells what was drawn from the grid."""
+
+    def imported_kw(
+        self, since: datetime, until: datetime, loss_factor: float
+    ) -> Mapping[datetime, float]:
+        """Mean import of whole intervals by their starts, UTC; export negative [kW].
+
+        One that was not measured is missing.
+
+        Args:
+            since: start of the first.
+            until: end of the last.
+            loss_factor: K of eq. (2), where losses have to be added to what is measured [1].
+        """
+        ...
+
+
 class Audience(Protocol):
     """Who is told what goes on. Returns at once, and never raises for a network."""
 
@@ -165,5 +188,9 @@ class Ports:
     journal: Journal
     outlook: Outlook | None = None
     """Only the look-ahead needs it."""
+    meter: Meter | None = None
+    """Only a demand charge needs it; None: what was decided stands in for what was drawn."""
+    regulation: Callable[[], Regulation | None] = lambda: None
+    """Where taps and capacitors stand, where somebody knows."""
     feeder: str = ""
     """What the network was made from: name and digest (`feeders.fingerprint`); empty: not told."""

@@ -34,6 +34,7 @@ from ems.domain.given import Before, Given, LateSolve, Setup, Timed
 from ems.domain.imposed import Imposed
 from ems.domain.measured import PLAUSIBLE, DerReading, LoadReading, Quality, Snapshot
 from ems.domain.mismatch import BusMismatch, Feedback, terminals
+from ems.domain.peak import MonthPeak, month_peak, unaccounted
 from ems.domain.sent import (
     Advised,
     Answer,
@@ -88,6 +89,7 @@ __all__ = [
     "Linearisation",
     "LoadFlow",
     "LoadReading",
+    "MonthPeak",
     "NetworkRow",
     "Outcome",
     "Partial",
@@ -123,5 +125,7 @@ __all__ = [
     "band_kw",
     "cost",
     "least_kw",
+    "month_peak",
     "terminals",
+    "unaccounted",
 ]

@@ -52,6 +52,8 @@ class RowKind(StrEnum):
     """Power taken at the point of common coupling [kW]."""
     EXPORT = "export"
     """Power given there, every PV plant at its cap [kW]."""
+    GENERATION = "generation"
+    """What all DERs inject together, every PV plant at its cap [kW]."""
     POWER_FACTOR = "power_factor"
     """Reactive power there, of either sign, against active power [kvar]."""
 
@@ -178,6 +180,9 @@ class Dispatch:
     """K of eq. (2) it was solved with; None: the site's [1]."""
     peak_kw: float | None = None
     """The month's highest import before this interval; None: no demand charge applied [kW]."""
+    demand_usd_per_kwh: float | None = None
+    """What one more kWh from the grid in this interval adds to the demand charge by the plan:
+    nothing where a later one sets the peak. None: no plan; all above `peak_kw` [$/kWh]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

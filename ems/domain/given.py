@@ -35,7 +35,11 @@ class Before:
     loss_factor: float | None = None
     """K of eq. (2) as its load flow has it; None: the site's [1]."""
     peak_kw: float | None = None
-    """The month's highest import until then; None where no demand charge applies [kW]."""
+    """The month's highest import until then, by the site's calendar, as far as it is known; None
+    where no demand charge applies [kW]."""
+    peak_since: datetime | None = None
+    """Since when no interval's import is missing in it, UTC; None: since the month began, or no
+    demand charge applies."""
     held: Mapping[str, InForce] = field(default_factory=dict)
     """What devices held since; empty where `Watched` tells."""
     mismatch: Mapping[str, BusMismatch] = field(default_factory=dict)
@@ -88,7 +92,7 @@ class Given:
         """What is installed, with the limits of the interval."""
         if self.imposed is None:
             return self.setup.site
-        return self.imposed.on(self.setup.site, self.forecast.load_kw, self.before.loss_factor)
+        return self.imposed.on(self.setup.site)
 
     @property
     def policy(self) -> Policy:

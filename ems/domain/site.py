@@ -1,6 +1,7 @@
 """What is installed on a segment, and how it is run."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 from ems.domain.ahead import TerminalSoc
@@ -125,9 +126,12 @@ class Limits:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Site:
-    """What is installed on one feeder segment, and what it must keep."""
+    """What is installed on one feeder segment, and what it must keep.
+
+    Without slots: DERs by kind are picked out once, and a cycle asks for them a hundred times.
+    """
 
     name: str
     latitude_deg: float
@@ -150,6 +154,8 @@ class Site:
     """Most power the segment takes from the grid [kW]."""
     export_limit_kw: float | None = None
     """Most power it gives to the grid, with every PV plant at its cap [kW]."""
+    generation_limit_kw: float | None = None
+    """Most that all DERs inject together, likewise, whatever the load takes of it [kW]."""
     demand_charge_usd_per_kw: float = 0.0
     """Price of raising the month's highest import [$/kW]."""
     power_factor_min: float | None = None
@@ -161,28 +167,30 @@ class Site:
     proportional fairness."""
     solver: Literal["auto", "ipopt", "highs"] = "auto"
     """Who solves: `auto` gives linear problems to HiGHS and quadratic ones to Ipopt."""
+    zone: str = "UTC"
+    """Time zone whose calendar months the demand charge is of."""
 
-    @property
+    @cached_property
     def pvs(self) -> tuple[Pv, ...]:
         """The PV plants, in site order."""
         return tuple(d for d in self.ders if isinstance(d, Pv))
 
-    @property
+    @cached_property
     def bess(self) -> tuple[Bes, ...]:
         """The batteries, in site order."""
         return tuple(d for d in self.ders if isinstance(d, Bes))
 
-    @property
+    @cached_property
     def dgs(self) -> tuple[Dg, ...]:
         """The generators, in site order."""
         return tuple(d for d in self.ders if isinstance(d, Dg))
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of all DERs, in site order."""
         return tuple(d.name for d in self.ders)
 
-    @property
+    @cached_property
     def placements(self) -> tuple[DerPlacement, ...]:
         """Where the DERs stand, for the feeder model."""
         return tuple(DerPlacement(name=d.name, bus=d.bus, phases=d.phases) for d in self.ders)

@@ -208,9 +208,10 @@ def _grid_price(site: Site, held: Dispatch) -> float:
     """
     if held.grid_kw < 0.0 and site.export_price_usd_per_kwh is not None:
         return site.export_price_usd_per_kwh
-    charge = 0.0
-    if held.peak_kw is not None and held.grid_kw > held.peak_kw:
-        charge = site.demand_charge_usd_per_kw / HOURS
+    charge = held.demand_usd_per_kwh
+    if charge is None:
+        above = held.peak_kw is not None and held.grid_kw > held.peak_kw
+        charge = site.demand_charge_usd_per_kw / HOURS if above else 0.0
     return held.price_usd_per_kwh + charge
 
 

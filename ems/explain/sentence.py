@@ -23,7 +23,7 @@ WORTH_USD_PER_H = 0.005
 MOVED_SHARE = 1e-3
 """A setpoint that moved by less of its rating is left unsaid [1]."""
 MOST_NAMED = 3
-AT_THE_GRID = frozenset({RowKind.IMPORT, RowKind.EXPORT, RowKind.POWER_FACTOR})
+AT_THE_GRID = frozenset({RowKind.IMPORT, RowKind.EXPORT, RowKind.GENERATION, RowKind.POWER_FACTOR})
 
 
 def sentence(site: Site, free: Dispatch, secured: Secured, account: Account) -> str:
@@ -158,6 +158,8 @@ def limit_words(limit: LimitPrice) -> str:
             return f"{limit.place} at {limit.limit:g} % of its rating"
         case RowKind.IMPORT | RowKind.EXPORT:
             return f"{limit.place} at its limit of {_power(limit.limit)}"
+        case RowKind.GENERATION:
+            return f"all DERs together at their limit of {_power(limit.limit)}"
         case RowKind.POWER_FACTOR:
             return f"{limit.place} at its limit of {limit.limit:g}"
 

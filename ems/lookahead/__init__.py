@@ -92,7 +92,10 @@ def lookahead(
     program, elastic = with_rows(
         program, model.frame.columns, site, blocks, pins, dearest(site, given)
     )
-    network = np.concatenate([model.frame.at.export_limit, *(e.rows for e in elastic.values())])
+    at = model.frame.at
+    network = np.concatenate(
+        [at.export_limit, at.generation_limit, *(e.rows for e in elastic.values())]
+    )
     decided = solve_exclusive(
         LinearSolver(program, basis),
         _either_or(model.frame, given),
@@ -159,7 +162,9 @@ def _either_or(built: Frame, given: Given) -> EitherOr:
 
 def _head(built: Frame) -> Ints:
     at = built.at
-    return np.concatenate([at.balance, at.import_limit, at.export_limit, at.peak])
+    return np.concatenate(
+        [at.balance, at.import_limit, at.export_limit, at.generation_limit, at.peak]
+    )
 
 
 def _starts(built: Frame, given: Given, on: Ints) -> Starts:

@@ -62,6 +62,7 @@ def first_interval(
         solver="highs",
         loss_factor=given.loss_factor,
         peak_kw=given.peak_kw,
+        demand_usd_per_kwh=_demand(frame, given, decided),
     )
 
 
@@ -177,7 +178,12 @@ def _objective_usd(
     """What was minimised over the horizon, penalties and the small worth of caps apart [$]."""
     cols, x = frame.columns, decided.point.x
     slack = np.concatenate(
-        [cols.import_over, cols.export_over, *(e.slack for e in elastic.values())]
+        [
+            cols.import_over,
+            cols.export_over,
+            cols.generation_over,
+            *(e.slack for e in elastic.values()),
+        ]
     )
     paid = decided.program.c * x
     curtailed = frame.site.curtailment_usd_per_kwh
@@ -203,14 +209,23 @@ def _network(decided: Decided, elastic: Elastic | None) -> tuple[RowPrice, ...]:
     return tuple(sorted(found, key=lambda r: -r.price))
 
 
+def _demand(frame: Frame, given: Given, decided: Decided) -> float | None:
+    """Multiplier of the month's peak in the first interval: a later one may be what sets it."""
+    if given.peak_kw is None or not len(frame.at.peak):
+        return None
+    return -float(decided.point.row_dual[frame.at.peak[0]]) / HOURS
+
+
 def _head(frame: Frame, given: Given, decided: Decided) -> Iterator[RowPrice]:
     """Limits at the point of common coupling that bind in the first interval."""
     site, at, cols = frame.site, frame.at, frame.columns
     demand = float(demand_kw(given)[0])
-    for kind, sign, limit, rows, over in (
-        (RowKind.IMPORT, -1.0, site.import_limit_kw, at.import_limit, cols.import_over),
-        (RowKind.EXPORT, 1.0, site.export_limit_kw, at.export_limit, cols.export_over),
-    ):
+    for kind, sign, taken, limit, rows, over in (
+        (RowKind.IMPORT, -1.0, demand, site.import_limit_kw, at.import_limit, cols.import_over),
+        (RowKind.EXPORT, 1.0, demand, site.export_limit_kw, at.export_limit, cols.export_over),
+        (RowKind.GENERATION, 1.0, 0.0, site.generation_limit_kw, at.generation_limit,
+         cols.generation_over),
+    ):  # fmt: skip
         if limit is None:
             continue
         price = -float(decided.point.row_dual[rows[0]]) / HOURS
@@ -221,7 +236,7 @@ def _head(frame: Frame, given: Given, decided: Decided) -> Iterator[RowPrice]:
                 limit=limit,
                 c_p=dict.fromkeys(site.names, sign),
                 c_q=dict.fromkeys(site.names, 0.0),
-                bound=limit + sign * demand,
+                bound=limit + sign * taken,
             )
             yield RowPrice(row=row, price=price, slack=float(decided.point.x[over[0]]))
 

@@ -47,6 +47,7 @@ class Columns:
     import_over: Ints
     """How far the import limit is broken, shape (n,), or (0,) without one [kW]."""
     export_over: Ints
+    generation_over: Ints
     peak_over: Ints
     """How far the month's highest import is raised, shape (1,), or (0,) without a charge [kW]."""
     size: int
@@ -65,6 +66,7 @@ class RowsAt:
     import_limit: Ints
     """Shape (n,), or (0,) without one."""
     export_limit: Ints
+    generation_limit: Ints
     peak: Ints
     """Shape (n,), or (0,) without a demand charge."""
     starts: tuple[int, ...]
@@ -166,6 +168,7 @@ def _columns(site: Site, n: int, started: int) -> Columns:
         short=block(bes), room=block(pv),
         import_over=block(0 if site.import_limit_kw is None else n),
         export_over=block(0 if site.export_limit_kw is None else n),
+        generation_over=block(0 if site.generation_limit_kw is None else n),
         peak_over=block(1 if site.demand_charge_usd_per_kw > 0.0 else 0), size=taken,
     )  # fmt: skip
 
@@ -173,7 +176,8 @@ def _columns(site: Site, n: int, started: int) -> Columns:
 def _add_head(rows: _Rows, site: Site, cols: Columns) -> dict[str, Ints]:
     """Limits at the point of common coupling, elastic; and what raises the month's peak.
 
-    Export counts every PV plant at its cap, which only the interval that is sent has.
+    Export and generation count every PV plant at its cap, which only the interval that is sent
+    has.
     """
     count = len(cols.import_over)
     imports = rows.add(
@@ -187,17 +191,30 @@ def _add_head(rows: _Rows, site: Site, cols: Columns) -> dict[str, Ints]:
         [(cols.exported[:count], 1.0), (cols.imported[:count], -1.0), (cols.export_over, -1.0)],
         -np.inf, site.export_limit_kw or 0.0,
     )  # fmt: skip
-    if count:
-        rows.i.append(np.repeat(exports[:1], len(cols.room)))
-        rows.j.append(cols.room)
-        rows.v.append(np.ones(len(cols.room)))
+    count = len(cols.generation_over)
+    injected = rows.add(
+        (count,),
+        [(cols.pv[:count], 1.0), (cols.dg[:count], 1.0), (cols.discharge[:count], 1.0),
+         (cols.charge[:count], -1.0), (cols.generation_over, -1.0)],
+        -np.inf, site.generation_limit_kw or 0.0,
+    )  # fmt: skip
+    for limited in (exports, injected):
+        if len(limited):
+            rows.i.append(np.repeat(limited[:1], len(cols.room)))
+            rows.j.append(cols.room)
+            rows.v.append(np.ones(len(cols.room)))
     n = len(cols.imported) if len(cols.peak_over) else 0
     peak = rows.add(
         (n,),
         [(cols.imported[:n], 1.0), (cols.exported[:n], -1.0), (np.repeat(cols.peak_over, n), -1.0)],
         -np.inf, np.inf,
     )  # fmt: skip
-    return {"import_limit": imports, "export_limit": exports, "peak": peak}
+    return {
+        "import_limit": imports,
+        "export_limit": exports,
+        "generation_limit": injected,
+        "peak": peak,
+    }
 
 
 def _add_storage(rows: _Rows, site: Site, cols: Columns, n: int) -> Ints:

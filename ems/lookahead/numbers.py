@@ -130,6 +130,7 @@ def _grid(program: Program, frame: Frame, given: Given) -> None:
     program.x_hi[cols.exported] = np.where(one, 0.0, np.where(selling > price, at_most, np.inf))
     over = HOURS * HEAD_FACTOR * dearest(frame.site, given)
     program.c[cols.import_over] = program.c[cols.export_over] = over
+    program.c[cols.generation_over] = over
     if given.peak_kw is not None:
         program.c[cols.peak_over] = frame.site.demand_charge_usd_per_kw
         program.row_hi[frame.at.peak] = given.peak_kw

@@ -142,6 +142,7 @@ class Settings(BaseSettings):
             curtailment_usd_per_kwh=self.dispatch.curtailment_usd_per_kwh,
             **self.grid.model_dump(),
             solver=self.control.solver,
+            zone=self.site.timezone,
         )
 
     def to_policy(self) -> domain.Policy:

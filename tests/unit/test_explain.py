@@ -56,6 +56,17 @@ def test_a_new_peak_is_told_once_and_apart_from_what_is_paid_by_the_hour() -> No
     assert ledger.energy_usd_per_h(held) == pytest.approx(held.cost_usd_per_h - 40.0 * held.grid_kw)
 
 
+def test_a_kwh_saves_demand_charge_only_where_a_plan_says_so() -> None:
+    site = replace(segment(), demand_charge_usd_per_kw=10.0)
+    free = dispatch(site, snapshot(site), sky(3000.0, 3000.0), 0.3, peak_kw=0.0)
+    setpoints = dict(free.setpoints)
+    setpoints["pv"] = replace(setpoints["pv"], p_kw=setpoints["pv"].p_kw - 100.0)
+    for per_kwh, saved in ((None, 40.3), (40.0, 40.3), (0.0, 0.3)):
+        held = replace(free, setpoints=setpoints, demand_usd_per_kwh=per_kwh)
+        (entry,) = (e for e in explain(site, free, verified(held)).entries if e.der == "pv")
+        assert entry.energy_usd_per_kwh == pytest.approx(saved)
+
+
 # --- any site, any linear rows -------------------------------------------------------
 
 

@@ -222,6 +222,20 @@ def test_a_demand_charge_shaves_the_peak() -> None:
     assert max(careless.grid_kw) == pytest.approx(280.0)
 
 
+@pytest.mark.parametrize(
+    ("load_kw", "usd_per_kwh"), [([200.0, 280.0], 0.0), ([280.0, 200.0], 4 * 10.0)]
+)
+def test_an_interval_bears_the_demand_charge_only_where_it_sets_the_peak(
+    load_kw: list[float], usd_per_kwh: float
+) -> None:
+    site = site_of(PLANT, demand_charge_usd_per_kw=10.0)
+    ahead = horizon([0.3] * 2, load_kw=load_kw, pv_kw={"pv": [0.0] * 2})
+    first, _ = planned(site, ahead, peak_kw=0.0)
+    assert first.demand_usd_per_kwh == pytest.approx(usd_per_kwh)
+    uncharged, _ = planned(site, ahead)
+    assert uncharged.demand_usd_per_kwh is None
+
+
 def test_import_and_export_limits_are_kept_and_priced_in_the_first_interval() -> None:
     site = site_of(BATTERY, import_limit_kw=250.0)
     first, plan = planned(site, horizon([0.3] * 4, terminal="free"))
