@@ -18,7 +18,7 @@
 # `geems init --example ieee123` writes this site.
 #
 # A week of June is run three ways: without control (`none`), with one static cap for all that is
-# safe on the worst day (`rules`), and with GEEMS. The truth is another load flow, in which every
+# safe at the lowest load of the week, as if somebody had known it (`rules`), and with GEEMS. The truth is another load flow, in which every
 # bus' share of the load is off by 2 %, drawn anew every five minutes.
 #
 # The week takes about five minutes on two cores: 85 plants, two tap positions and every case of
@@ -157,12 +157,13 @@ plt.show()
 # %%
 saved = by_policy["rules"]["cost_usd"] - by_policy["geems"]["cost_usd"]
 broken = by_policy["geems"]["violated"]
+print(*found["fixed_caps"], sep="\n")
 print(f"geems costs {abs(saved):,.0f} $ {'less' if saved > 0 else 'more'} than rules,")
 print(f"and breaks a limit in {broken} of {by_policy['geems']['intervals']} intervals")
 
 # %% [markdown]
 # Do not expect a miracle. Where 85 like plants fill one bottleneck, one number for all is a good
-# rule: on dull days GEEMS saves nothing against it, on bright ones up to ten per cent of the
+# rule: on dull days GEEMS saves next to nothing against it, on bright ones up to six per cent of the
 # bill, which is mostly the load's. Beside a large plant far out, as in the notebook of the year,
 # the same comparison comes out very differently.
 

@@ -91,8 +91,8 @@ def rows(case: Case, given: DayInput, *, soc_pct: float = 50.0, **told: Any) -> 
     plain: dict[str, object] = {
         "start": None, "day": given.day.isoformat(), "site": case.name, "policy": case.method,
         "seed": case.seed, "status": "none", "converged": True, "nodes_violated": "",
-        "v_max_node": "B1.1", "v_min_node": "B1.1", "why": "", "soc_pct.bes": soc_pct,
-        "v_max_pu": 1.0, "v_min_pu": 1.0,
+        "v_max_node": "B1.1", "v_min_node": "B1.1", "alarms_told": "", "why": "",
+        "soc_pct.bes": soc_pct, "v_max_pu": 1.0, "v_min_pu": 1.0,
     }  # fmt: skip
     columns = []
     for field in schema_of(case.site):

@@ -71,6 +71,7 @@ def given(
         expected_share=kinds,
         lower_share=kinds if certain else np.zeros_like(kinds),
         upper_share=kinds if certain else np.full_like(kinds, upper),
+        levels=LEVELS,
         quantiles_share=np.repeat(kinds[..., None], len(LEVELS), axis=-1),
         method=np.full(kinds.shape, "given"),
         load_expected_kw=load,

@@ -24,6 +24,11 @@ Ints = NDArray[np.int64]
 PolicyName = Literal["none", "rules", "paper", "geems", "geems_lookahead", "oracle"]
 ForecastName = Literal["lstm", "smart_persistence", "clear_sky", "perfect"]
 
+STEPS = (1, 3, 5, 15)
+"""Steps an interval may be cut into: each is of whole minutes."""
+STEPS_USUAL = 3
+"""Of 5 minutes: short enough for a cloud to pass, long enough for a year to be quick."""
+
 SAME_SOC_PCT = 1e-6
 """Batteries nearer than this hold the same: rounding of a day's sums stays far below [%]."""
 SAME_KW = 1e-6
@@ -132,13 +137,15 @@ class DayInput:
     before_kw: Floats
     """The load in the step before each interval: what a meter shows when it begins, shape
     (interval,) [kW]."""
+    levels: tuple[float, ...]
+    """Of the quantiles of sun and load (`forecasting.record.LEVELS`), shape (level,) [1]."""
     expected_share: Floats
     """Mean of the interval, as forecast when it begins, shape (interval, kind) [1]."""
     lower_share: Floats
     upper_share: Floats
     """What no sky exceeds."""
     quantiles_share: Floats
-    """At `forecasting.record.LEVELS`, shape (interval, kind, level); no levels: none known [1]."""
+    """At `levels`, shape (interval, kind, level); no levels: none known [1]."""
     method: NDArray[np.str_]
     """Who forecast, shape (interval, kind)."""
     load_expected_kw: Floats
@@ -152,6 +159,8 @@ class DayInput:
     """None: the policy does not look ahead."""
     intervals_left: int = 0
     """From this day's first interval to the end of the period, for `end_soc`."""
+    lowest_load_kw: float | None = None
+    """Of any step of the period, for caps that are set up once; None: the site's [kW]."""
 
     def __len__(self) -> int:
         """Number of intervals."""
@@ -178,9 +187,11 @@ class DayState:
 
     devices: Mapping[str, DeviceState]
     regulation: Regulation | None = None
-    """Where taps and capacitors of the truth stand; None: as the feeder file leaves them."""
+    """Where taps and capacitors of the truth stand; None: at rest before the first interval."""
     previous: CycleRecord | None = None
     """The last cycle; None: there was none."""
+    imported_kw: float = 0.0
+    """Mean import of its interval, in the truth [kW]."""
 
     @classmethod
     def at_start(cls, case: Case) -> Self:
@@ -219,6 +230,7 @@ class DayState:
                 "capacitors": {k: list(v) for k, v in self.regulation.capacitors.items()},
             },
             "previous": self.previous and json.loads(to_json(self.previous)),
+            "imported_kw": self.imported_kw,
         }
         return gzip.compress(json.dumps(document).encode(), compresslevel=1, mtime=0)
 
@@ -239,6 +251,7 @@ class DayState:
                 capacitors={k: tuple(v) for k, v in stood["capacitors"].items()},
             ),
             previous=last and from_json(json.dumps(last)),
+            imported_kw=document["imported_kw"],
         )
 
 
@@ -265,10 +278,10 @@ def kinds_of(day: DayInput, pvs: tuple[Pv, ...]) -> Ints:
 
 def _peak_kw(state: DayState) -> float:
     """Highest import of the month that the cycle knows of; 0 where none is charged [kW]."""
-    if state.previous is None:
+    before = state.previous.before if state.previous is not None else None
+    if before is None or before.peak_kw is None:
         return 0.0
-    last = state.previous.secured.dispatch
-    return 0.0 if last.peak_kw is None else max(last.peak_kw, last.grid_kw)
+    return max(before.peak_kw, state.imported_kw)
 
 
 def _alike(a: DeviceState, b: DeviceState) -> bool:

@@ -37,7 +37,8 @@ def demand_usd(site: Site, by_day: Mapping[str, Bought]) -> float:
 def compared(metrics: Sequence["Metrics"], sites: Mapping[str, Site]) -> Iterator["Metrics"]:
     """The same, each with its cost on days that all policies of its site and seed have.
 
-    An oracle that broke limits was paid for another service: nothing is measured from it.
+    Who broke limits was paid for another service: nothing is measured from such an oracle, and
+    such a policy is not measured.
     """
     alike: dict[tuple[str, int], list[Metrics]] = {}
     for m in metrics:
@@ -51,7 +52,8 @@ def compared(metrics: Sequence["Metrics"], sites: Mapping[str, Site]) -> Iterato
         site = sites[m.chain.site]
         mine = _on(days, m, site)
         best = [o for o in group if o.chain.policy == "oracle" and not o.violated]
-        regret_usd = mine - _on(days, best[0], site) if best else None
+        measured = best and not m.violated
+        regret_usd = mine - _on(days, best[0], site) if measured else None
         yield replace(m, compared_days=len(days), compared_usd=mine, regret_usd=regret_usd)
 
 

@@ -1,12 +1,15 @@
 """One local day of one case: devices, cycle, truth, interval by interval."""
 
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import datetime
 
 import numpy as np
 
 from ems.backtest.case import Case, DayInput, DayResult, DayState, kinds_of, utc
 from ems.backtest.devices import HOURS, Devices
+from ems.backtest.fixed_caps import FixedCaps
 from ems.backtest.foresight import Foresight, NoHistory, prices
 from ems.backtest.lived import Lived
 from ems.backtest.policies import (
@@ -25,7 +28,7 @@ from ems.backtest.rows import Rows, decided, timing
 from ems.backtest.truth import Truth, feeder_of
 from ems.clock import INTERVAL
 from ems.cycle import run_cycle
-from ems.domain import CycleRecord, Injections, LoadFlow
+from ems.domain import CycleRecord, Injections, LoadFlow, Regulation
 from ems.ports import Ports
 
 
@@ -47,11 +50,12 @@ def simulate_day(case: Case, given: DayInput, state: DayState) -> DayResult:
     for i in range(len(given)):
         day.interval(i)
     return DayResult(
-        rows=day.rows.table(),
+        rows=day.rows.table().replace_schema_metadata(day.told()),
         state=DayState(
             devices=day.devices.state(),
             regulation=day.truth.regulation,
             previous=day.previous,
+            imported_kw=day.head.last_kw,
         ),
         seconds=time.perf_counter() - started,
     )
@@ -64,6 +68,30 @@ class _NoJournal:
         """Keep nothing."""
 
 
+class _Head:
+    """The meter at the feeder's head: what the truth drew; implements `Meter`."""
+
+    def __init__(self, start: datetime | None, last_kw: float) -> None:
+        """It keeps one interval, the last one.
+
+        Args:
+            start: of that; None: there was none.
+            last_kw: its mean import [kW].
+        """
+        self.start, self.last_kw = start, last_kw
+
+    def imported_kw(
+        self,
+        since: datetime,
+        until: datetime,
+        loss_factor: float,  # noqa: ARG002 - the truth has its losses
+    ) -> Mapping[datetime, float]:
+        """The last interval, where it is asked for."""
+        if self.start is None or not since <= self.start < until:
+            return {}
+        return {self.start: self.last_kw}
+
+
 class _Day:
     """The parts of a day that is run."""
 
@@ -73,6 +101,8 @@ class _Day:
         self.devices = Devices(case.site, state.devices)
         self.truth = Truth(case, state.regulation)
         self.previous = state.previous
+        last = state.previous.start if state.previous is not None else None
+        self.head = _Head(last, state.imported_kw)
         self.network = feeder_of(case, "model")
         self.foresight = Foresight(case, given)
         self.ports = Ports(
@@ -82,9 +112,18 @@ class _Day:
             forecaster=self.foresight,
             journal=_NoJournal(),
             outlook=self.foresight,
+            meter=self.head,
+            regulation=self._found,
         )
         self.site, self.policy = site_of(case, self.network.loads), policy_of(case)
         self.prices = prices(case, given)
+        self.lowest_load_kw = case.site.load_min_kw
+        if given.lowest_load_kw is not None:
+            self.lowest_load_kw = given.lowest_load_kw
+        self.rules = None
+        if case.method == "rules":
+            of_load = replace(case.site, load_min_kw=self.lowest_load_kw)
+            self.rules = rules_of(of_load, self.network)
         kind = kinds_of(given, case.site.pvs)
         self._share = given.pv_share[:, :, kind].tolist()
         self._before_share = given.before_share[:, kind].tolist()
@@ -95,7 +134,16 @@ class _Day:
         self._starts = [utc(start) for start in given.starts]
         self._hours = HOURS / given.load_kw.shape[1]
         self._step = INTERVAL / given.load_kw.shape[1]
-        self._kvar_per_kw = self.truth.kvar_per_kw(self._starts[0] - self._step)
+        before = self._starts[0] - self._step
+        self._kvar_per_kw = self.truth.kvar_per_kw(before)
+        if state.regulation is None:
+            self.truth.rest(before, self.devices.p_kw, self.devices.q_kvar, self._before_kw[0])
+
+    def told(self) -> dict[bytes, bytes]:
+        """What goes with the rows: caps that were set up once."""
+        if self.rules is None:
+            return {}
+        return FixedCaps(**asdict(self.rules), lowest_load_kw=self.lowest_load_kw).metadata()
 
     def interval(self, i: int) -> None:
         """Decide, hold, and see what comes of it."""
@@ -106,6 +154,7 @@ class _Day:
         record = self._decide(i)
         decided_at = time.perf_counter()
         lived = self._live(i)
+        self.head.start, self.head.last_kw = self._starts[i], lived.grid_kw
         truth_s = time.perf_counter() - decided_at
         row = lived.columns(self.devices, self._expected_kw[i])
         flow = record.secured.load_flow if record else self._model_flow(lived)
@@ -115,6 +164,10 @@ class _Day:
         stage_s = record.stage_s if record else {}
         row |= timing(stage_s, truth_s, time.perf_counter() - began)
         self.rows.add(row)
+
+    def _found(self) -> Regulation | None:
+        """Where taps stand before the first cycle; from then on it goes by its own load flows."""
+        return self.truth.regulation if self.previous is None else None
 
     def _decide(self, i: int) -> CycleRecord | None:
         """Command the devices of an interval."""
@@ -133,14 +186,13 @@ class _Day:
             self.foresight.at = i
             record = run_cycle(site, policy, price, self.ports, self._starts[i], self.previous)
             self.previous = record
-        elif case.method == "rules":
+        elif self.rules is not None:
             now = Felt(
                 pv_kw=sum(devices.p_kw[pv.name] for pv in case.site.pvs),
                 sun_kw=sum(devices.available_kw.values()),
                 generating=any(devices.p_kw[dg.name] > 0.0 for dg in case.site.dgs),
             )
-            rules = rules_of(case.site, self.network)
-            devices.write(rules.commands(case.site, now, self._before_kw[i], price))
+            devices.write(self.rules.commands(case.site, now, self._before_kw[i], price))
         else:
             devices.write(uncontrolled(case.site))
         for name, bound in bounds.items():

@@ -44,9 +44,14 @@ class Foreseen:
         self._end, begin = self._row(period.end), self._row(period.begin)
         self._kind, kinds = kinds_of_sun(case.site, profiles)
         self._load = profiles.load_kw[: self._end]
+        self._lowest_load_kw = float(self._load[begin:].min())
         shares = [share[: self._end] for _, share in kinds]
         self._share = _side_by_side(shares, (*self._load.shape, 0))
         self._share_means = self._share.mean(axis=1)
+        # A meter shows what the step before came to; where no series tells that, the first step is
+        # nearest to it, never the last one of the interval.
+        self._before_share = np.concatenate([self._share[:1, 0], self._share[:-1, -1]])
+        self._before_kw = np.concatenate([self._load[:1, 0], self._load[:-1, -1]])
         self._suns = [
             sun_forecast(geometry, share[: self._end], profiles.first, case.forecast, begin)
             for geometry, share in kinds
@@ -66,7 +71,6 @@ class Foreseen:
         begin = self._row(start)
         rows = slice(begin, begin + count)
         true = self._share_means[rows]
-        before = np.maximum(np.arange(begin, begin + count) - 1, 0)
         given = DayInput(
             day=day,
             starts=np.datetime64(start.replace(tzinfo=None), "s")
@@ -74,8 +78,9 @@ class Foreseen:
             kind=self._kind,
             pv_share=self._share[rows],
             load_kw=self._load[rows],
-            before_share=self._share[before, -1],
-            before_kw=self._load[before, -1],
+            before_share=self._before_share[rows],
+            before_kw=self._before_kw[rows],
+            levels=LEVELS,
             expected_share=true,
             lower_share=self._share[rows].min(axis=1),
             upper_share=self._share[rows].max(axis=1),
@@ -86,6 +91,7 @@ class Foreseen:
             load_upper_kw=self._load[rows].max(axis=1),
             load_quantiles_kw=np.full((count, len(LEVELS)), np.nan),
             intervals_left=self._end - begin,
+            lowest_load_kw=self._lowest_load_kw,
         )
         looks = case.method in ("geems_lookahead", "oracle")
         perfect = case.method == "oracle" or case.forecast == "perfect"

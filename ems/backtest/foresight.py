@@ -1,15 +1,19 @@
 """What is expected, from arrays made beforehand; implements `Forecaster` and `Outlook`."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from ems.backtest.case import Case, DayInput, kinds_of, utc
 from ems.clock import INTERVAL
 from ems.domain import Forecast, Horizon, PvForecast, Site, Snapshot
 from ems.ports import History
-from forecasting.record import LEVELS, PlantRecord
+
+if TYPE_CHECKING:  # pandas and pvlib, a second, for a process that simulates and forecasts nothing
+    import pandas as pd
+
+    from forecasting.record import PlantRecord
 
 
 class Foresight:
@@ -25,6 +29,7 @@ class Foresight:
         self._upper = (given.upper_share[:, kind] * rated).tolist()
         self._quantiles = (given.quantiles_share[:, kind] * rated[:, None]).tolist()
         self._method = given.method[:, kind].tolist()
+        self._levels = given.levels
         self._load = given.load_expected_kw.tolist()
         self._load_quantiles = [
             tuple(row) if all(map(np.isfinite, row)) else ()
@@ -65,7 +70,7 @@ class Foresight:
             },
             load_kw=load_kw,
             load_kvar=kvar,
-            levels=LEVELS,
+            levels=self._levels,
             load_method="profile" if quantiles else "measured",
             load_quantiles_kw=quantiles,
             load_lower_kw=lower_kw,
@@ -109,7 +114,7 @@ def prices(case: Case, given: DayInput) -> tuple[float, ...]:
 class NoHistory:
     """Forecasts are made beforehand: nobody asks what was measured; implements `History`."""
 
-    def pv_record(self, der: str, since: datetime, until: datetime) -> PlantRecord:
+    def pv_record(self, der: str, since: datetime, until: datetime) -> "PlantRecord":
         """Nothing known.
 
         Raises:

@@ -129,8 +129,10 @@ class Results:
         """
         document = json.loads(json.dumps(asked))
         digest = digest_of(document)
+        made = not folder.exists()
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            fresh = not any(folder.iterdir())
             lock = (folder / LOCK).open("w")
         except OSError as fault:
             raise BadInput.at(str(folder), f"cannot be written: {fault.strerror}") from None
@@ -143,7 +145,12 @@ class Results:
             _same_study(folder, document)
             _remove_torn(folder)
             write_whole(folder / STUDY, json.dumps(document, indent=2).encode())
-            yield cls(folder, digest)
+            try:
+                yield cls(folder, digest)
+            except Exception:
+                if fresh:
+                    _begun_in_vain(folder, made=made)
+                raise
 
     def path(self, chain: ChainKey, day: date) -> Path:
         """File of a day."""
@@ -267,6 +274,15 @@ def _leaves(document: Any, above: str = "") -> Iterator[tuple[str, Any]]:
         return
     for key, value in document.items():
         yield from _leaves(value, f"{above}.{key}" if above else key)
+
+
+def _begun_in_vain(folder: Path, *, made: bool) -> None:
+    """Take back what a run left that failed before it had simulated anything."""
+    if {p.name for p in folder.iterdir()} == {STUDY, LOCK}:
+        for name in (STUDY, LOCK):
+            (folder / name).unlink()
+        if made:
+            folder.rmdir()
 
 
 def _remove_torn(folder: Path) -> None:

@@ -49,6 +49,11 @@ class Lived:
         return self._load_kw / self._steps
 
     @property
+    def grid_kw(self) -> float:
+        """Mean import [kW]."""
+        return self._grid_kw / self._steps
+
+    @property
     def p_kw(self) -> dict[str, float]:
         """Mean power of each DER [kW]."""
         return {name: p / self._steps for name, p in self._p_kw.items()}
@@ -72,7 +77,7 @@ class Lived:
         row: dict[str, object] = {
             "price_usd_per_kwh": self._price,
             "load_kw": self.load_kw,
-            "grid_kw": self._grid_kw / self._steps,
+            "grid_kw": self.grid_kw,
             "losses_kw": self._losses_kw / self._steps,
             "cost_usd": self._energy_usd + fuel_usd,
             "dg_cost_usd": fuel_usd,

@@ -29,6 +29,8 @@ COUNTS = (
     "model_violated", "unverified", "alarms",
 )  # fmt: skip
 """Of several seeds the sum is told."""
+WORDS = ("alarms_told", "why")
+"""Columns of text that nothing is summed up from, and that take most of a file."""
 WORST = ("depth_pu", "longest_h", "nodes_violated", "nodes_at_once", *LIMITS)
 """Of several seeds the worst is told."""
 
@@ -112,7 +114,7 @@ class Metrics:
     compared_usd: float | None = None
     """Cost of those with their demand charge; None: there is none [$]."""
     regret_usd: float | None = None
-    """Of it, what is above the oracle's; None: there is none, or it broke limits itself [$]."""
+    """Of it, what is above the oracle's; None: there is none, or either broke limits [$]."""
 
     @property
     def total_usd(self) -> float:
@@ -258,7 +260,7 @@ def _chain(key: ChainKey, paths: Iterable[Path], site: Site) -> Metrics:
     sums = _Sums(site=site)
     for path in paths:
         with parquet.ParquetFile(path) as file:
-            sums.add(file.read(columns=[n for n in file.schema_arrow.names if n != "why"]))
+            sums.add(file.read(columns=[n for n in file.schema_arrow.names if n not in WORDS]))
     violated = np.concatenate(sums.violated)
     capacity_kwh = sum(bes.capacity_kwh for bes in site.bess)
     counts = sums.counts
@@ -352,6 +354,8 @@ def _together(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             found[key] = {name: _mean(v[name] for v in values) for name in first}
         elif key not in ("site", "policy", "seed"):
             found[key] = _mean(values)
+    if found["violated"]:  # in one seed or in all: that is another service
+        found["regret_usd"] = None
     return found
 
 

@@ -56,16 +56,15 @@ def site_of(case: Case, loads: Sequence[FeederLoad]) -> Site:
         case: site, policy, and the errors of the truth.
         loads: of the feeder.
     """
+    site = replace(case.site, zone=case.zone)
     if case.method != "oracle":
-        return case.site
+        return site
     kw = np.array([load.kw for load in loads])
     # Errors of buses are independent: the sum of n alike is off by 1/sqrt(n) of one bus' share.
     together = float(np.sqrt((kw * kw).sum()) / kw.sum()) if kw.sum() > 0.0 else 1.0
-    limits = case.site.limits
+    limits = site.limits
     band_pct = 100.0 * NOISE_SDS * case.errors.load_noise * together
-    return replace(
-        case.site, limits=replace(limits, load_band_pct=min(band_pct, limits.load_band_pct))
-    )
+    return replace(site, limits=replace(limits, load_band_pct=min(band_pct, limits.load_band_pct)))
 
 
 def policy_of(case: Case) -> Policy:
@@ -176,8 +175,9 @@ def planned_to_end(case: Case, policy: Policy, intervals_left: int) -> Policy:
 class Rules:
     """What a good engineer sets up without an EMS: fixed settings, an interlock, and a merit order.
 
-    PV stands under one of two caps, each safe at lowest load with everything else at its worst: a
-    wide one while all generators are at a standstill, a narrow one while any runs. Generators run
+    PV stands under one of two caps, each safe at the lowest load with everything else at its worst:
+    a wide one while all generators are at a standstill, a narrow one while any runs. A backtest
+    tells them the lowest load of its period, which no site knows in advance. Generators run
     where energy from the grid costs more than theirs, and where that saves more than the sun they
     take the room of, by the irradiance that is measured. Batteries charge from what PV gives beyond
     the load, and discharge into the load that is left. Nobody gives Q.

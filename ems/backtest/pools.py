@@ -12,16 +12,14 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError, Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from typing import Any, Protocol
 
-from ems.backtest.working import Done, Task, Undone, work
+from ems.backtest.answering import Answer, answer_tasks
+from ems.backtest.working import Task, Undone, work
 from ems.errors import BadInput, GeemsError
-
-Answer = Done | Undone
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """Days are computed side by side already; and sums come out alike on any number of cores."""
@@ -64,7 +62,7 @@ class LocalPool:
     """
 
     def __init__(self, jobs: int) -> None:
-        """Processes start with the first tasks.
+        """Start them: what they import takes as long as the sun of the first tasks.
 
         Args:
             jobs: how many.
@@ -104,6 +102,8 @@ class LocalPool:
 
     def _serve(self, number: int) -> None:
         """Hand tasks to one process, and to another one when it dies."""
+        with suppress(OSError):  # told with the first task, should it fail again
+            self._worker(number)
         while (asked := self._tasks.get()) is not None and not self._closed:
             task, future = asked
             try:
@@ -143,7 +143,7 @@ class _Worker:
         # Not forked: a child would inherit threads and locks of the engine in an unknown state.
         spawn = multiprocessing.get_context("spawn")
         self.pipe, theirs = spawn.Pipe()
-        self.process = spawn.Process(target=_answer_tasks, args=(theirs,), daemon=True)
+        self.process = spawn.Process(target=answer_tasks, args=(theirs,), daemon=True)
         # Ctrl-C goes to all processes of a terminal. One that is still importing cannot ignore it
         # yet, so it inherits it blocked; starting the tracker, once, would unblock it again.
         resource_tracker.ensure_running()
@@ -225,22 +225,6 @@ class DaskPool:
         """Take back what is under way; the cluster stays."""
         self._executor.shutdown(wait=False)
         self._client.close()
-
-
-def _answer_tasks(pipe: "Connection[Answer, Task]") -> None:
-    """A process: one task after the other, as long as somebody asks."""
-    # Ctrl-C is for the process that started this one; and this one does not outlive it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    while True:
-        pipe.send(work(pipe.recv()))
-
-
-def _end_with(sentinel: Any) -> None:
-    wait([sentinel])
-    os._exit(1)
 
 
 @contextmanager

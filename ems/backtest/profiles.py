@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pvlib import solarposition
 
-from ems.backtest.case import Profiles
+from ems.backtest.case import STEPS_USUAL, Profiles
 from ems.backtest.period import Period
 from ems.clock import INTERVAL
 from ems.domain import Pv, Site
@@ -24,10 +24,6 @@ Floats = NDArray[np.float64]
 HISTORY = timedelta(days=30)
 """Known before the period: forecasts learn from a month (docs/forecasting.md)."""
 INTERVAL_MIN = INTERVAL // timedelta(minutes=1)
-STEPS = (1, 3, 5, 15)
-"""Steps an interval may be cut into: each is of whole minutes."""
-STEPS_USUAL = 3
-"""Of 5 minutes: short enough for a cloud to pass, long enough for a year to be quick."""
 DARK_DEG = -3.0
 """Sun this low by the simple formula is down by the exact one: the former is off by less than a
 degree, and refraction lifts the sun by 0.6° [°]."""
@@ -47,7 +43,7 @@ def generated(site: Site, period: Period, *, seed: int, steps: int = STEPS_USUAL
         period: local days.
         seed: of clouds and load; the same seed gives an instant the same weather, whatever the
             period.
-        steps: in an interval, one of `STEPS`.
+        steps: in an interval, one of `case.STEPS`.
     """
     first = period.begin - HISTORY
     minutes = pd.date_range(first, period.end, freq="1min", inclusive="left")

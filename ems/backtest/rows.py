@@ -66,6 +66,7 @@ WHOLE: Final = {
     "model_v_min_pu": pa.float64(),
     "model_violations": pa.int64(),
     "alarms": pa.int64(),
+    "alarms_told": pa.string(),
     "why": pa.string(),
 }  # fmt: skip
 """Columns of the whole site, with their types."""
@@ -207,10 +208,11 @@ def decided(record: CycleRecord | None, flow: LoadFlow, site: Site) -> dict[str,
     }
     none = dict.fromkeys(DECISION)
     if record is None:
-        return found | none | {"status": "none", "alarms": 0, "why": ""}
+        return found | none | {"status": "none", "alarms": 0, "alarms_told": "", "why": ""}
     return found | none | _costs(record, site) | {
         "status": record.status,
         "alarms": len(record.alarms),
+        "alarms_told": "\n".join(record.alarms),
         "why": record.ledger.sentence,
     }  # fmt: skip
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from ems.backtest.case import DayInput, Profiles
+from ems.backtest.answering import Answer
+from ems.backtest.case import STEPS_USUAL, DayInput, Profiles
 from ems.backtest.chains import ChainRun, Over, Step, Steps
 from ems.backtest.day import simulate_day
 from ems.backtest.forecasts import Foreseen, foresee
 from ems.backtest.keeping import Failed, Results
-from ems.backtest.pools import Answer, DaskPool, LocalPool, Pool
-from ems.backtest.profiles import STEPS_USUAL, generated
+from ems.backtest.pools import DaskPool, LocalPool, Pool
+from ems.backtest.profiles import generated
 from ems.backtest.study import Chain, Study, StudySite, study_faults, versions
 from ems.backtest.working import Done, FeederFiles, SimulateDay, Task, Undone, feeder_files
 from ems.errors import BadInput, GeemsError
@@ -96,7 +97,10 @@ def run(
         raise BadInput(faults)
 
     def usual() -> Pool:
-        return DaskPool(scheduler) if scheduler else LocalPool(jobs or cores())
+        if scheduler:
+            return DaskPool(scheduler)
+        strands = sum(len(chain.blocks) for chain in study.chains())
+        return LocalPool(min(jobs or cores(), strands))
 
     with Results.opened(folder, study.asked()) as results:
         running = _Running(study, results, workers or usual, simulate, tell)

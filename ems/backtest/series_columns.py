@@ -31,6 +31,11 @@ LEAST = 1 / THOUSAND[0]
 the dullest day offers more, with clouds that let a twentieth of the light through [1]."""
 
 
+OWN_USE = 0.01
+"""Share of a plant's rating that a meter may show below zero at night: what inverters use then, and
+its own offset [1]."""
+
+
 def columns_of(names: Sequence[str], site: Site) -> dict[str, str]:
     """Column of each plant and of the load, where the file has one."""
     found = {}
@@ -45,9 +50,6 @@ def columns_of(names: Sequence[str], site: Site) -> dict[str, str]:
 
 def column_faults(file: str, names: Sequence[str], site: Site) -> Iterator[Fault]:
     """Columns that are missing, unknown, or there twice."""
-    if len(names) == 1 and ";" in names[0]:
-        yield Fault(place=file, problem="columns are parted by semicolons; part them by commas")
-        return
     wanted = [*(pv.name for pv in site.pvs), LOAD]
     known = [*wanted, SHARE, *(name + UNIT for name in wanted)]
     used = columns_of(names, site)
@@ -120,6 +122,12 @@ def _number(text: str | None) -> float:
         return float(text or "nan")
     except ValueError:
         return float("nan")
+
+
+def below_zero(name: str, site: Site, used: Mapping[str, str]) -> float:
+    """How far below zero values of a column may lie, and are none: of its smallest plant."""
+    rated = [pv.rated_kw for pv in site.pvs if used.get(pv.name) == name]
+    return OWN_USE * (1.0 if name == SHARE else min(rated, default=0.0))
 
 
 def unit_faults(

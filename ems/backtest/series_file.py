@@ -16,20 +16,22 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import csv, parquet
 
-from ems.backtest.case import Profiles
+from ems.backtest.case import STEPS_USUAL, Profiles
 from ems.backtest.period import Period
-from ems.backtest.profiles import HISTORY, INTERVAL_MIN, STEPS_USUAL, averaged, has_daylight
+from ems.backtest.profiles import HISTORY, INTERVAL_MIN, averaged, has_daylight
 from ems.backtest.series_columns import (
     LOAD,
     SHARE,
     TIME_NAMES,
     TIME_UTC,
+    below_zero,
     column_faults,
     columns_of,
     numbers,
     unit_faults,
 )
 from ems.backtest.series_notes import assumed
+from ems.backtest.series_sky import SkySeries, above_the_sky, sky_faults
 from ems.backtest.series_times import Times, gap_faults, read_times, shown
 from ems.clock import INTERVAL
 from ems.domain import Site
@@ -111,30 +113,38 @@ def profiles_of_file(
         rows = times.row[low:high]
     daylight = has_daylight(site, period.begin, period.end)
     for name, values in columns.items():
-        faults += _value_faults(path, name, values, rows)
+        faults += _value_faults(path, name, values, rows, below_zero(name, site, used))
         faults += unit_faults(path.name, name, values[rows], site, used, daylight=daylight)
     if faults or times is None:
         raise BadInput(faults)
     series = _Series(
         file=path.name,
         times=times,
-        values={name: values[times.row] for name, values in columns.items()},
+        values={
+            name: _raised(values[times.row], below_zero(name, site, used))
+            for name, values in columns.items()
+        },
         used=used,
     )
+    sky = _sky(series, site, period)
+    faults += sky_faults(path.name, sky)
+    if faults:
+        raise BadInput(faults)
     profiles = _profiles(series, site, period, steps)
     return FileProfiles(
         profiles=profiles,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         file=path.name,
-        assumed=tuple(
-            assumed(
+        assumed=(
+            *assumed(
                 {name: values[rows] for name, values in columns.items()},
                 used,
                 site,
                 every_s=times.every_s,
                 history=period.begin - profiles.first,
                 daylight=daylight,
-            )
+            ),
+            *above_the_sky(sky),
         ),
     )
 
@@ -145,6 +155,7 @@ def _table(path: Path) -> pa.Table:
     try:
         if kind == "Parquet":
             return parquet.read_table(path)
+        _by_commas(path)
         texts = dict.fromkeys(TIME_NAMES, pa.string())
         return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=texts))
     except FileNotFoundError:
@@ -153,6 +164,19 @@ def _table(path: Path) -> pa.Table:
         raise BadInput.at(str(path), f"cannot be read: {fault}") from None
     except pa.ArrowInvalid as fault:
         raise BadInput.at(str(path), f"is no {kind}: {str(fault).splitlines()[0]}") from None
+
+
+def _by_commas(path: Path) -> None:
+    """Refuse a file as some spreadsheets write it, whose commas are those of decimals.
+
+    Raises:
+        BadInput: its first line says so.
+    """
+    with path.open(encoding="utf-8", errors="replace") as file:
+        head = file.readline()
+    if ";" in head and "," not in head:
+        problem = "columns are parted by semicolons; part them by commas, and write decimal points"
+        raise BadInput.at(path.name, problem)
 
 
 def _times(path: Path, table: pa.Table, period: Period) -> Times | None:
@@ -182,12 +206,14 @@ def _period_faults(file: str, times: Times, period: Period, steps: int | None) -
         yield Fault(place=file, problem=problem + "leave --steps out")
 
 
-def _value_faults(path: Path, name: str, values: Floats, rows: Rows) -> Iterator[Fault]:
-    """No number, or below zero."""
+def _value_faults(
+    path: Path, name: str, values: Floats, rows: Rows, below: float
+) -> Iterator[Fault]:
+    """No number, or below zero by more than what is taken for it."""
     part = values[rows]
     for bad, problem in (
         (~np.isfinite(part), "is no number; fill it in, or choose days without it"),
-        (part < 0, "is below zero; it is what the sun offers, or what is consumed"),
+        (part < -below, "is below zero; it is what the sun offers, or what is consumed"),
     ):
         at = np.flatnonzero(bad)
         for i in at[:SHOWN]:
@@ -219,6 +245,27 @@ def _profiles(series: _Series, site: Site, period: Period, steps: int | None) ->
         first=period.begin - history * INTERVAL,
         pv_share=share,
         load_kw=averaged(series.values[series.used[LOAD]][part], series.told, count),
+    )
+
+
+def _raised(values: Floats, below: float) -> Floats:
+    """Zero in place of what is a little below it."""
+    return np.where((values < 0.0) & (values >= -below), 0.0, values)
+
+
+def _sky(series: _Series, site: Site, period: Period) -> SkySeries:
+    """PV of the period, as means of intervals."""
+    part = slice(series.row(period.begin), series.row(period.end))
+    plants = {pv.name: series.used[pv.name] for pv in site.pvs}
+    return SkySeries(
+        site=site,
+        zone=period.zone,
+        first=period.begin,
+        used=plants,
+        means={
+            name: averaged(series.values[name][part], series.told, 1)[:, 0]
+            for name in set(plants.values())
+        },
     )
 
 

@@ -40,6 +40,7 @@ def assumed(
     yield from _history(history)
     yield from _beyond_bounds(values[used[LOAD]], site)
     yield from _cut_off(values, used, site, every_s)
+    yield from _own_use(values, used, site)
     dark = [pv.name for pv in site.pvs if not np.any(values[used[pv.name]])]
     if daylight and dark:
         yield f"{_named(dark)}: no sun in the whole period, taken for a plant that is down"
@@ -89,6 +90,14 @@ def _cut_off(
         rest = sum(kwh[n] for n in most[SHOWN:])
         more = f"; {len(most) - SHOWN} more plants, {rest:,.1f} kWh" if len(most) > SHOWN else ""
         yield f"sun beyond the rating is cut off there: {'; '.join(parts)}{more}"
+
+
+def _own_use(values: Mapping[str, Floats], used: Mapping[str, str], site: Site) -> Iterator[str]:
+    """What a meter shows below zero at night."""
+    columns = sorted({used[pv.name] for pv in site.pvs})
+    count = sum(int(np.count_nonzero(values[name] < 0.0)) for name in columns)
+    if count:
+        yield f"{count:,} values of PV lie a little below zero, and are taken for 0"
 
 
 def _named(names: list[str]) -> str:

@@ -47,7 +47,11 @@ def read_times(
     said = _Said(file, line)
     if pa.types.is_timestamp(column.type):
         if column.type.tz is None and not utc:
-            return _hopeless(said.column("has no time zone; call it time_utc if it is UTC"))
+            return _hopeless(
+                said.column(
+                    "has no time zone; give it one, or call it time_utc where it is UTC, not local"
+                )
+            )
         at = column.cast(pa.timestamp("ns", "UTC")) if column.type.tz else column
         stamps = pd.Series(at.to_pandas())
         faults: list[Fault] = []
@@ -148,7 +152,7 @@ def _zone_faults(
         yield said.at(
             int(naive[0]),
             f"{text.iloc[int(naive[0])]} has no time zone, and in autumn an hour comes twice; "
-            "write Z or an offset, or call the column time_utc if it is UTC",
+            "write Z or an offset; time_utc is the name of a column whose times are UTC, not local",
         )
         return
     kinds = [str(k) for k in offset.dropna().unique()]

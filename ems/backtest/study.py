@@ -7,27 +7,32 @@ from difflib import get_close_matches
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
-from math import isinf
+from itertools import pairwise
+from math import ceil, isinf
 from pathlib import Path
 from platform import python_version
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
-from ems.backtest.case import Case, Errors, ForecastName, PolicyName
+from ems.backtest.case import STEPS, Case, Errors, ForecastName, PolicyName
 from ems.backtest.keeping import ChainKey
 from ems.backtest.period import Period
-from ems.backtest.profiles import STEPS
-from ems.backtest.series_file import FileProfiles
 from ems.domain import Policy, Site
 from ems.errors import Fault
-from ems.settings import Settings
 from ems.tariff import Tariff
 from feeders import fingerprint
+
+if TYPE_CHECKING:  # workers read neither site files nor series, and pandas and pydantic take 1 s
+    from ems.backtest.series_file import FileProfiles
+    from ems.settings import Settings
 
 POLICIES: tuple[PolicyName, ...] = get_args(PolicyName)
 FORECASTS: tuple[ForecastName, ...] = get_args(ForecastName)
 CUT = 28
-"""Days after which a chain is cut, so that parts of it run side by side. It is fixed, so that the
-result is the same on any number of processes."""
+"""Days from which a chain is cut, so that parts of it run side by side."""
+PARTS = 6
+"""Into so many parts at most: each cut costs a day of run-in."""
+PART_DAYS = 61
+"""Or so many that none is longer [d]."""
 LONGEST_DAYS = 3660
 """Ten years; beyond that a date is a slip of the pen."""
 _ALSO = (
@@ -55,7 +60,7 @@ class StudySite:
     """Whose midnights days begin at."""
     confidence: float = 1.0
     """Share of intervals whose sun stays above the lower bound [1]."""
-    profiles: FileProfiles | None = None
+    profiles: "FileProfiles | None" = None
     """None: sun and load are made up."""
 
     @property
@@ -64,7 +69,7 @@ class StudySite:
         return self.site.name
 
     @classmethod
-    def of(cls, settings: Settings, profiles: FileProfiles | None = None) -> Self:
+    def of(cls, settings: "Settings", profiles: "FileProfiles | None" = None) -> Self:
         """The site of a site file."""
         return cls(
             site=settings.to_site(),
@@ -137,7 +142,6 @@ class Study:
 
     def _chain(self, of: StudySite, seed: int, policy: PolicyName) -> Chain:
         days = self.period(of).days
-        cut = 1 if self.independent_days else CUT
         return Chain(
             key=ChainKey(site=of.name, policy=policy, seed=seed),
             case=Case(
@@ -158,7 +162,7 @@ class Study:
                 reasons=self.reasons,
             ),
             period=self.period(of),
-            blocks=tuple(days[i : i + cut] for i in range(0, len(days), cut)),
+            blocks=tuple((day,) for day in days) if self.independent_days else blocks_of(days),
             linked=not self.independent_days,
         )
 
@@ -180,6 +184,16 @@ class Study:
             "reasons": self.reasons,
             "sites": {of.name: _asked_of(of) for of in self.sites},
         }
+
+
+def blocks_of(days: tuple[date, ...]) -> tuple[tuple[date, ...], ...]:
+    """A chain's days cut into parts of one length, or a day less.
+
+    The number of days alone says where, so that the result is the same on any number of processes.
+    """
+    count = max(min(ceil(len(days) / CUT), PARTS), ceil(len(days) / PART_DAYS))
+    ends = [len(days) * part // count for part in range(count + 1)]
+    return tuple(days[begin:end] for begin, end in pairwise(ends))
 
 
 @cache

@@ -74,6 +74,16 @@ class Truth:
             self.regulation = flow.regulation
         return flow
 
+    def rest(
+        self, when: datetime, p_kw: Mapping[str, float], q_kvar: Mapping[str, float], load_kw: float
+    ) -> None:
+        """Let regulators and capacitor controls come to rest; arguments as of `solve`.
+
+        A feeder without them is not solved: nothing would come of it.
+        """
+        if self._feeder.regulated:
+            self.solve(when, p_kw, q_kvar, load_kw)
+
     def _shares(self, when: datetime) -> Shares:
         """How the load lies on the buses at an instant; the newest is asked for twice."""
         if self._newest is None or self._newest[0] != when:

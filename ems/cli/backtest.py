@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ems.cli.coordinate import Number
+from ems.cli.number_types import Number
 from ems.cli.outcome import Exit, json_option, print_json
 from ems.errors import BadInput, Fault
 
@@ -170,10 +170,12 @@ def _document(study: "Study", folder: Path, outcome: "Outcome", seconds: float) 
     """All that is told of a backtest."""
     from dataclasses import asdict
 
-    from ems.backtest.keeping import hash_of
+    from ems.backtest.fixed_caps import fixed_caps_told
+    from ems.backtest.keeping import days_of, hash_of
     from ems.backtest.metrics import measured, summed_up
 
-    metrics = measured(folder, {of.name: of.site for of in study.sites})
+    sites = {of.name: of.site for of in study.sites}
+    metrics = measured(folder, sites)
     return {
         "ok": not outcome.failed,
         "folder": str(folder),
@@ -188,6 +190,7 @@ def _document(study: "Study", folder: Path, outcome: "Outcome", seconds: float) 
         "failed": [asdict(f) | {"day": str(f.day)} for f in outcome.failed],
         "policies": summed_up(metrics),
         "chains": [m.told() for m in metrics],
+        "fixed_caps": list(fixed_caps_told(days_of(folder), sites)),
     }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from ems.backtest.case import SAME_SOC_PCT
 from ems.backtest.period import parts_of_months
+from ems.cli.side_by_side import parts_that_fit
 
 if TYPE_CHECKING:
     from ems.backtest.running import Told
@@ -64,8 +66,8 @@ OPTIONAL = (
 """Lines that are left out where no policy has anything to tell."""
 NO_BREAK = "\u00a0"
 """Between thousands: a number stays on its line."""
-LABEL_WIDTH, COLUMN_WIDTH = 32, 12
-"""Of a table, with what lies between columns; a year of a large feeder in $ has 11 characters."""
+COLUMN_WIDTH = 10
+"""Of a policy at least, so that tables of few numbers look like the others."""
 SHOWN = 10
 """Failed days that are told one by one; all are in failed.json."""
 LINES = 20
@@ -80,8 +82,8 @@ def print_backtest(document: Mapping[str, Any]) -> None:
         of_site = sorted((r for r in rows if r["site"] == site), key=_rank)
         title = f"{site}, {document['from']} to {document['to']}"
         for name, lines in ((title, COST), ("Limits, in the truth", LIMITS)):
-            for part in _side_by_side(of_site, console.width):
-                console.print(_table(name, part, lines))
+            for part in parts_that_fit(console, of_site, partial(_table, name, lines)):
+                console.print(part)
     for line in _words(document):
         console.print(escape(line), highlight=False, soft_wrap=True)
 
@@ -94,22 +96,13 @@ def _rank(row: Mapping[str, Any]) -> tuple[bool, float]:
     )
 
 
-def _side_by_side(
-    rows: Sequence[Mapping[str, Any]], width: int
-) -> Iterator[Sequence[Mapping[str, Any]]]:
-    """As many policies as fit beside each other: a number is never broken or cut."""
-    fit = max(1, (width - LABEL_WIDTH) // COLUMN_WIDTH)
-    for first in range(0, len(rows), fit):
-        yield rows[first : first + fit]
-
-
-def _table(title: str, rows: Sequence[Mapping[str, Any]], lines: Sequence[Line]) -> Table:
+def _table(title: str, lines: Sequence[Line], rows: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("", no_wrap=True)
     for row in rows:
         name = escape(row["policy"]).replace("_", "\n")
         name = f"[red]{name} ¹[/red]" if row["violated"] else name
-        table.add_column(name, justify="right", no_wrap=True, min_width=COLUMN_WIDTH - 2)
+        table.add_column(name, justify="right", no_wrap=True, min_width=COLUMN_WIDTH)
     for name, key, over, decimals in lines:
         if key == "compared_usd" and all(r["compared_days"] == r["days"] for r in rows):
             continue
@@ -132,6 +125,7 @@ def _words(document: Mapping[str, Any]) -> Iterator[str]:
             "¹ breaks limits of the feeder or of the grid connection: its cost is that of another "
             "service."
         )
+    yield from document.get("fixed_caps", ())
     yield from _compared(rows)
     if any(row["demand_usd"] for row in rows):
         yield from _parts_of_months(document)

@@ -3,17 +3,21 @@
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
+from ems.cli.number_types import Speed
 from ems.cli.outcome import Exit, json_option, print_faults, print_json, site_argument
-from ems.cli.speed import Speed
 from ems.errors import Fault
+
+if TYPE_CHECKING:  # heavy imports live inside commands
+    from ems.domain import CycleRecord
 
 
 @click.command()
@@ -62,10 +66,24 @@ ENDED = "the demo has ended, and nothing of it is left"
 
 
 @contextmanager
-def _interruptible(cycles: int | None) -> Iterator[None]:
-    """An interrupt ends a demo: in order where it was to run on, else before its time."""
+def _interruptible(cycles: int | None) -> Iterator[Callable[[], None]]:
+    """An interrupt ends a demo: in order where it was to run on, else before its time.
+
+    Yields what says it again: an interrupt that falls into a callback of a library is lost there.
+    """
+    asked = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        asked.set()
+        raise KeyboardInterrupt
+
+    def still() -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
     try:
-        yield
+        yield still
     except KeyboardInterrupt:
         if cycles is None:
             click.echo(ENDED, err=True)
@@ -73,6 +91,8 @@ def _interruptible(cycles: int | None) -> Iterator[None]:
         problem = f"interrupted before the last of {cycles} cycles; {ENDED}"
         print_faults([Fault(place="", problem=problem)])
         raise click.exceptions.Exit(INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _announce_demo(url: str) -> None:
@@ -128,17 +148,25 @@ def demo(
     Without --cycles it keeps running and serves the page until it is interrupted: code 0. With
     --cycles it ends with code 3 when a cycle was degraded, or when a limit was broken, and with
     code 130 when it is interrupted.
+
+    Its records are gone when it ends: explain and replay need a service with a site file (geems
+    init, geems plant, geems run).
     """
     if (pv_file is None) != (day is None):
         raise click.UsageError("--pv and --day go together")
     if as_json and cycles is None:
         raise click.UsageError("--json prints one document at the end: give --cycles")
-    with _interruptible(cycles):
+    with _interruptible(cycles) as still:
         # Within, for they take seconds, in which one may think better of it.
         from ems.cli.tables import cycle_progress, print_demo
         from ems.demo import run_demo
 
         with cycle_progress(cycles) as progress:
+
+            def after(record: "CycleRecord") -> None:
+                progress(record)
+                still()
+
             result = run_demo(
                 cycles=cycles,
                 speed=speed,
@@ -148,7 +176,7 @@ def demo(
                 seed=seed,
                 unplug=unplug,
                 field=field,
-                progress=progress,
+                progress=after,
                 announce=_announce_demo,
                 # Typed names pull plugs; a pipe or a service manager types nothing.
                 plugs=sys.stdin if sys.stdin.isatty() else (),

@@ -89,6 +89,11 @@ def _told(record: "CycleRecord") -> dict[str, Any]:
     """What was decided, in short."""
     from dataclasses import asdict
 
+    from ems.domain import Verified
+
+    # As in a backtest: another answer than an optimum differs from the free one by more than limits
+    # ask, and where they cannot be kept by less.
+    optimal = record.status == "verified" and isinstance(record.secured, Verified)
     decided, flow, ledger = record.secured.dispatch, record.secured.load_flow, record.ledger
     extremes = zip(("v_max", "v_min"), (flow.highest(), flow.lowest()), strict=True)
     return {
@@ -96,7 +101,7 @@ def _told(record: "CycleRecord") -> dict[str, Any]:
         "sentence": ledger.sentence,
         "cost_usd_per_h": ledger.energy_usd_per_h(decided),
         "demand_usd": ledger.demand_usd,
-        "compliance_usd_per_h": ledger.compliance_usd_per_h,
+        "compliance_usd_per_h": ledger.compliance_usd_per_h if optimal else None,
         "grid_kw": decided.grid_kw,
         "losses_kw": flow.losses_kw,
         **{side: {"node": node, "v_pu": v_pu} for side, (node, v_pu) in extremes},
@@ -181,7 +186,7 @@ def _rows(record: "CycleRecord") -> Iterator[tuple[str, str]]:
         ("from the grid [kW]", "grid_kw"),
         ("losses [kW]", "losses_kw"),
     ):
-        yield title, f"{told[key]:,.2f}"
+        yield title, "–" if told[key] is None else f"{told[key]:,.2f}"
     for title, side in (("highest voltage", "v_max"), ("lowest voltage", "v_min")):
         yield title, f"{told[side]['v_pu']:.4f} pu at {told[side]['node']}"
     yield "highest loading [%]", f"{told['loading_max_pct']:.1f}"

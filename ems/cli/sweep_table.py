@@ -1,12 +1,24 @@
 """Sweeps as tables for people, and how far they are."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from ems.cli.side_by_side import parts_that_fit
+
+Column = tuple[str, Sequence[str]]
+"""Title and cells."""
+WORDS = ("bus", "GEEMS", "judged by", "what limits it", "policy")
+"""Titles of columns that stand left."""
+LONG = ("judged by", "what limits it")
+"""Of those that may be broken."""
+A_YEAR = 365
+"""Fewer days are multiplied to one [d]."""
 
 
 def print_hosting(document: Mapping[str, Any]) -> None:
@@ -22,13 +34,14 @@ def print_hosting(document: Mapping[str, Any]) -> None:
         )
         for h in document["capacities"]
     ]
-    _print(document, f"Hosting capacity, {_where(document)}", titles, rows, words=4)
+    # What limits it is long: better broken than apart from what it is of.
+    _print(document, f"Hosting capacity, {_where(document)}", titles, rows, keys=5)
 
 
 def print_errors(document: Mapping[str, Any]) -> None:
     """What each share of the forecast's error cost."""
     titles = (
-        "policy", "error", "nRMSE, %", "cost, $", "more, $", "PV not used, %", "broken",
+        "policy", "error", "nRMSE, %", "cost, $", "more, $", "PV not\nused, %", "broken",
         "in model",
     )  # fmt: skip
     rows = [
@@ -44,14 +57,15 @@ def print_errors(document: Mapping[str, Any]) -> None:
         )
         for p in document["points"]
     ]
-    _print(document, f"Sensitivity to the forecast's error, {_where(document)}", titles, rows)
+    title = f"Sensitivity to the forecast's error, {_where(document)}"
+    _print(document, title, titles, rows, keys=2)
 
 
 def print_batteries(document: Mapping[str, Any]) -> None:
     """What batteries of each size save."""
     titles = (
-        "policy", "kWh", "kW", "saved/year, $", "per further kWh, $",
-        "cycles/year", "PV not used, %", "broken",
+        "policy", "kWh", "kW", "saved\na year, $", "per further\nkWh, $",
+        "cycles\na year", "PV not\nused, %", "broken",
     )  # fmt: skip
     rows = [
         (
@@ -66,7 +80,8 @@ def print_batteries(document: Mapping[str, Any]) -> None:
         )
         for p in document["points"]
     ]
-    _print(document, f"Worth of a battery, {_where(document)}", titles, rows)
+    title = f"Worth of a battery, {_where(document)}"
+    _print(document, title, titles, rows, keys=3, words=_of_a_year(document))
 
 
 def _print(
@@ -74,18 +89,49 @@ def _print(
     title: str,
     titles: Sequence[str],
     rows: Sequence[Sequence[str]],
-    words: int = 0,
+    *,
+    keys: int,
+    words: Iterable[str] = (),
 ) -> None:
-    """A table whose first column, and that of words, stand left."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for i, name in enumerate(titles):
-        table.add_column(name, justify="left" if i == 0 or (words and i != 3) else "right")
-    for row in rows:
-        table.add_row(*map(escape, row))
+    """A table, in parts where the terminal is narrow, and what it does not say.
+
+    Args:
+        document: of the sweep.
+        title: of the table.
+        titles: of its columns.
+        rows: cells of each.
+        keys: so many columns at the left name the rows, and stand in every part.
+        words: lines below.
+    """
+    columns: list[Column] = [(name, [row[i] for row in rows]) for i, name in enumerate(titles)]
+
+    def drawn(some: Sequence[Column]) -> Table:
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+        for name, _cells in (*columns[:keys], *some):
+            justify: Any = "left" if name in WORDS else "right"
+            table.add_column(name, justify=justify, no_wrap=name not in LONG, overflow="fold")
+        for row in zip(*(cells for _, cells in (*columns[:keys], *some)), strict=True):
+            table.add_row(*map(escape, row))
+        return table
+
     console = Console()
-    console.print(table)
-    for line in (*_failures(document), f"Figure: {document['figures'][0]}"):
+    rest = columns[keys:]
+    for part in parts_that_fit(console, rest, drawn) if rest else (drawn(()),):
+        console.print(part)
+    for line in (*words, *_failures(document), f"Figure: {document['figures'][0]}"):
         console.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def _of_a_year(document: Mapping[str, Any]) -> Iterator[str]:
+    """What a few days tell of a year."""
+    first, last = (date.fromisoformat(document[key]) for key in ("from", "to"))
+    days = (last - first).days + 1
+    if days < A_YEAR:
+        yield (
+            f"A year is reckoned here as {A_YEAR / days:,.1f} times these {days} days"
+            if days > 1
+            else f"A year is reckoned here as {A_YEAR} times this one day"
+        ) + ": other seasons, prices and weather are not in it. Simulate a year before you buy."
 
 
 def _failures(document: Mapping[str, Any]) -> Iterator[str]:

@@ -22,7 +22,9 @@ CASES = sorted(p for p in Path(__file__).with_name("backtest_input").iterdir() i
 def sound(*, first: str, last: str, zone: str, every: str) -> pd.DataFrame:
     """A file as it should be, as text."""
     times = pd.date_range(first, last, freq=every, tz=zone, inclusive="left")
-    sun = [max(0.0, 1.0 - abs(t.hour + t.minute / 60 - 13.0) / 6.0) for t in times]
+    # Of an afternoon in California: 20:00 UTC is its noon.
+    utc = times.tz_convert("UTC")
+    sun = [max(0.0, 1.0 - abs((t.hour + t.minute / 60 - 8.0) % 24 - 12.0) / 4.5) for t in utc]
     return pd.DataFrame({
         "time": [t.isoformat() for t in times],
         "pv": [f"{9000.0 * s:.1f}" for s in sun],
@@ -46,6 +48,8 @@ def made(told: dict[str, Any]) -> pd.DataFrame:
     for line, end in told.get("ends", {}).items():  # the zone of all times from a line on
         after = frame.index >= int(line) - 2
         frame.loc[after, "time"] = frame.loc[after, "time"].str.removesuffix("+00:00") + end
+    if told.get("without_zone"):
+        frame["time"] = frame["time"].str.slice(0, len("2019-05-20T00:00"))
     rows = list(range(len(frame)))
     for since, until in told.get("without", []):
         rows = [row for row in rows if not since <= row + 2 <= until]
@@ -59,6 +63,8 @@ def made(told: dict[str, Any]) -> pd.DataFrame:
     renamed: dict[str, str] = told.get("renamed", {})
     frame = frame.loc[rows].drop(columns=missing).rename(columns=renamed)
     added: dict[str, str] = told.get("added", {})
+    if told.get("decimal_commas"):
+        frame = frame.apply(lambda column: column.str.replace(".", ","))
     return frame.assign(**added)
 
 

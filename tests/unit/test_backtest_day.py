@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +13,15 @@ from ems.backtest import TIMING, Case, DayState, DeviceState, Profiles, foresee,
 from ems.backtest.case import utc
 from ems.backtest.period import Period
 from ems.backtest.rows import schema_of
-from ems.domain import Dg, Regulation
+from ems.backtest.truth import feeder_of
+from ems.cli.examples import EXAMPLES
+from ems.cycle import gathered
+from ems.domain import Dg, Injections, Regulation, Setup
+from ems.pace import Pace
+from ems.ports import Ports
+from ems.settings import load_settings
 from tests.backtests import NO_ERRORS, SUMMER, ZONE, case, given, part, ran
+from tests.sites import NOW
 
 
 def test_a_row_tells_what_the_truth_made_of_an_interval() -> None:
@@ -212,6 +221,73 @@ def test_a_new_peak_is_paid_for_once_and_is_no_cost_per_hour() -> None:
     rows, _ = ran(of, given(of, share=0.0, load_kw=[6000.0, 6000.0, 9000.0], intervals=3))
     assert rows["model_demand_usd"].iloc[2] > 15.0 * 1000.0
     assert (rows["model_cost_usd_per_h"] < 0.5 * 9000.0).all()
+
+
+def test_the_first_interval_pays_for_its_peak_as_any_other() -> None:
+    plain = case("geems")
+    of = replace(plain, site=replace(plain.site, demand_charge_usd_per_kw=15.0))
+    rows, _ = ran(of, given(of, share=0.0, load_kw=9000.0, intervals=1))
+    assert rows["model_demand_usd"].iloc[0] > 15.0 * 5000.0
+
+
+def test_the_peak_is_the_truth_s_and_goes_on_with_the_next_day() -> None:
+    plain = case("geems")
+    of = replace(plain, site=replace(plain.site, demand_charge_usd_per_kw=15.0))
+    whole = given(of, share=0.1, load_kw=9000.0, intervals=2)
+    # The clouds that were expected do not come: what is drawn is less than the decision has it.
+    sunny = replace(whole, pv_share=np.full_like(whole.pv_share, 0.3))
+    first, state = ran(of, part(sunny, 0, 1))
+    _, end = ran(of, part(sunny, 1, 2), DayState.from_bytes(state.to_bytes()))
+    assert state.previous is not None
+    assert state.previous.secured.dispatch.grid_kw > first["grid_kw"].iloc[0] + 500.0
+    assert end.previous is not None
+    assert end.previous.before is not None
+    assert end.previous.before.peak_kw == first["grid_kw"].iloc[0]
+
+
+def test_the_month_is_that_of_the_site_s_zone() -> None:
+    plain = case("geems")
+    of = replace(plain, site=replace(plain.site, demand_charge_usd_per_kw=15.0))
+    evening = given(of, share=0.0, load_kw=9000.0, intervals=2, start="2019-05-31T23:45")
+    midnight = given(of, share=0.0, load_kw=9000.0, intervals=2, start="2019-06-01T06:45")
+    paid = [ran(of, day)[0]["model_demand_usd"] for day in (evening, midnight)]
+    # The generator still comes up its ramp: a peak that was paid is not reached again.
+    assert paid[0].iloc[1] == 0.0
+    assert paid[1].iloc[1] > 15.0 * 5000.0
+
+
+def test_where_taps_rest_is_known_to_the_first_cycle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site.toml").write_text(EXAMPLES["ieee123"](), encoding="utf-8")
+    site = load_settings(tmp_path / "site.toml", {}).to_site()
+    of = case("geems", site=site, feeder="ieee123")
+    asked: list[Ports] = []
+
+    def cycle(*given: Any) -> None:
+        asked.append(given[3])
+        raise InterruptedError("it is enough to know what it would have been told")
+
+    monkeypatch.setattr("ems.backtest.day.run_cycle", cycle)
+    with pytest.raises(InterruptedError):
+        ran(of, given(of, share=0.0, load_kw=2000.0, intervals=1))
+    idle = dict.fromkeys(site.names, 0.0)
+    rested = feeder_of(of, "model").load_flow(
+        Injections(p_kw=idle, q_kvar=idle, load_kw=2000.0), controls=True
+    )
+    assert asked[0].regulation() == rested.regulation
+    setup = Setup(site=site, policy=of.policy)
+    seen = gathered(setup, 0.25, asked[0], NOW, None, None, Pace()).snapshot
+    assert seen.regulation == rested.regulation
+
+
+def test_alarms_are_told_and_not_only_counted() -> None:
+    of = case("geems")
+    tight = replace(of.site, limits=replace(of.site.limits, v_min_pu=1.09))
+    rows, _ = ran(replace(of, site=tight), given(of, share=0.0, load_kw=14000.0, intervals=1))
+    lines = rows["alarms_told"].iloc[0].splitlines()
+    assert len(lines) == rows["alarms"].iloc[0] > 0
+    assert ran(case("none"), given(of, intervals=1))[0]["alarms_told"].tolist() == [""]
 
 
 def test_what_limits_cost_is_told_of_verified_optima_alone() -> None:

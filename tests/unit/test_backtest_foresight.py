@@ -108,6 +108,29 @@ def test_the_load_shows_what_it_was_and_is_expected_to_stay() -> None:
     assert (day.load_expected_kw == day.before_kw).all()
 
 
+def test_without_a_history_no_interval_measures_its_own_end() -> None:
+    of = case("geems")
+    profiles = sunny(of.site, steps=3)
+    (share,) = {id(s): s[-96:] for s in profiles.pv_share.values()}.values()
+    share[0] = 0.1, 0.2, 0.3
+    load_kw = profiles.load_kw[-96:].copy()
+    load_kw[0] = 9000.0, 9100.0, 9200.0
+    bare = Profiles(
+        first=PERIOD.begin, pv_share=dict.fromkeys(profiles.pv_share, share), load_kw=load_kw
+    )
+    day = foreseen(of, bare)
+    assert (day.before_kw[0], day.before_share[0, 0]) == (9000.0, 0.1)
+    assert (day.before_kw[1], day.before_share[1, 0]) == (9200.0, 0.3)
+
+
+def test_fixed_caps_are_told_the_lowest_step_of_the_period_and_none_before_it() -> None:
+    of = case("rules")
+    profiles = sunny(of.site, steps=3)
+    profiles.load_kw[-200] = 100.0
+    profiles.load_kw[-50, 1] = 5000.0
+    assert foreseen(of, profiles).lowest_load_kw == 5000.0
+
+
 @pytest.mark.parametrize("left", [0.0, 0.5])
 def test_a_share_of_the_error_is_left(left: float) -> None:
     of = case("geems")

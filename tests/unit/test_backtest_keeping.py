@@ -13,7 +13,7 @@ from pyarrow import parquet
 from ems.backtest.case import DayState
 from ems.backtest.keeping import ChainKey, Failed, Results, days_of, hash_of, packed, write_whole
 from ems.backtest.study import sources_of, versions
-from ems.errors import BadInput
+from ems.errors import BadInput, GeemsError
 from tests.backtest_days import rows
 from tests.backtests import case, given
 
@@ -121,6 +121,27 @@ def test_two_runs_never_write_into_one_folder(tmp_path: Path) -> None:
             pass
     with Results.opened(tmp_path, ASKED):
         pass
+
+
+def test_what_fails_before_a_day_is_kept_leaves_nothing(tmp_path: Path) -> None:
+    def failing(folder: Path, fault: type[BaseException], *, keeps: bool = False) -> set[str]:
+        def run() -> None:
+            with Results.opened(folder, ASKED) as results:
+                if keeps:
+                    results.keep(CHAIN, DAY, a_day(results))
+                raise fault
+
+        with pytest.raises(fault):
+            run()
+        return {p.name for p in folder.iterdir()} if folder.exists() else {"no folder"}
+
+    there = tmp_path / "there"
+    there.mkdir()
+    assert failing(tmp_path / "new", GeemsError) == {"no folder"}
+    assert failing(there, GeemsError) == set()
+    assert failing(there, KeyboardInterrupt) == {"study.json", ".lock"}
+    assert failing(there, GeemsError) == {"study.json", ".lock"}, "another run began it"
+    assert failing(tmp_path / "kept", GeemsError, keeps=True) == {"study.json", ".lock", "rows"}
 
 
 def test_the_hash_knows_rows_and_no_wall_time(tmp_path: Path) -> None:

@@ -156,6 +156,19 @@ def test_nothing_is_measured_from_an_oracle_that_broke_limits(tmp_path: Path) ->
     assert {m.compared_usd for m in found} == {24.0, 16.0}
 
 
+def test_a_policy_that_broke_limits_is_not_measured_from_the_oracle(tmp_path: Path) -> None:
+    keep(tmp_path, "none", cost_usd=3.0, nodes_above=[1] + [0] * 7)
+    keep(tmp_path, "none", cost_usd=3.0, seed=1)
+    for seed in (0, 1):
+        keep(tmp_path, "oracle", cost_usd=2.0, seed=seed)
+    site = segment()
+    found = measured(tmp_path, {site.name: site})
+    told = {(m.chain.policy, m.chain.seed): m.regret_usd for m in found}
+    assert told == {("none", 0): None, ("none", 1): 8.0, ("oracle", 0): 0.0, ("oracle", 1): 0.0}
+    together = {row["policy"]: row["regret_usd"] for row in summed_up(found)}
+    assert together == {"none": None, "oracle": 0.0}
+
+
 def test_limits_of_the_grid_connection_count_as_those_of_the_feeder(tmp_path: Path) -> None:
     keep(
         tmp_path, import_over_kw=[0.0] * 6 + [30.0, 0.0], export_over_kw=[0.0] * 6 + [0.0, 5e-4],

@@ -1,13 +1,16 @@
 """What each policy does, and that every battery ends the period as it began."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
 
-from ems.backtest import POLICIES, Errors, PolicyName
+from ems.backtest import POLICIES, DayState, Errors, PolicyName, simulate_day
 from ems.backtest.devices import power_to, soc_after
+from ems.backtest.fixed_caps import FixedCaps
+from ems.backtest.keeping import packed
 from ems.backtest.policies import (
     Felt,
     Funnel,
@@ -284,6 +287,33 @@ def test_rules_keep_their_limits_through_a_day_of_any_sun(rng: np.random.Generat
     rows, _ = ran(of, given(of, share=share, load_kw=load, intervals=48))
     assert rows["nodes_above"].sum() == rows["elements_over"].sum() == 0
     assert rows["curtailed_kw"].max() > 0.0
+
+
+def test_rules_are_told_the_lowest_load_of_their_period_and_keep_limits_at_it() -> None:
+    of = case("rules")
+    day = given(of, share=1.0, load_kw=[8600.0, 9000.0, 12000.0, 8600.0], intervals=4)
+    blind, _ = ran(of, day)
+    told, _ = ran(of, replace(day, lowest_load_kw=8600.0))
+    assert told["nodes_above"].sum() == told["elements_over"].sum() == 0
+    assert told["pv_kw"].mean() > 1.5 * blind["pv_kw"].mean()
+    assert told["cap_kw.pv"].nunique() <= 2
+
+
+def test_the_caps_of_rules_go_with_the_rows_of_each_day(tmp_path: Path) -> None:
+    of = case("rules")
+    told = {}
+    for method in ("rules", "none"):
+        day = replace(given(of, intervals=1), lowest_load_kw=8600.0)
+        alike = replace(of, method=method)
+        start = DayState.at_start(alike)
+        result = simulate_day(alike, day, start)
+        path = tmp_path / f"{method}.parquet"
+        path.write_bytes(packed(result.rows, "digest", start, start.to_bytes()))
+        told[method] = FixedCaps.of_day(path)
+    assert told["none"] is None
+    assert told["rules"] is not None
+    assert told["rules"].lowest_load_kw == 8600.0
+    assert told["rules"].beside_share < told["rules"].pv_share < 1.0
 
 
 def test_rules_keep_the_limits_of_the_grid_connection_too(feeder: Feeder) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from ems.backtest.study import Study, StudySite
 from ems.domain import Pv, Site
 from ems.errors import BadInput
 from ems.plant import GeneratedProfile
+from ems.plant.profile import clear_sky_poa
 from ems.settings import TEMPLATE, load_settings
 
 ZONE = "America/Los_Angeles"
@@ -30,9 +32,15 @@ def told(start: str, end: str, every: str = "15min", zone: str = "UTC") -> pd.Da
     times = pd.date_range(start, end, freq=every, inclusive="left", tz=zone)
     return pd.DataFrame({
         "time": times.map(lambda t: t.isoformat()),
-        "pv": np.arange(len(times)) % 97 * 100.0,
+        "pv": by_day(times, np.arange(len(times)) % 97 * 50.0),
         "load": 9000.0 + np.arange(len(times)) % 89,
     })  # fmt: skip
+
+
+def by_day(times: Any, values: Any) -> Any:
+    """Values while the sun stands high over California, 0 at other hours."""
+    hour = pd.DatetimeIndex(pd.to_datetime(times, utc=True)).hour
+    return np.where(hour >= 18, values, 0.0)
 
 
 def written(path: Path, frame: pd.DataFrame) -> Path:
@@ -174,16 +182,16 @@ def test_one_column_may_serve_all_plants_as_a_share_of_their_rating(
     (pv,) = site.pvs
     of_two = replace(site, ders=(pv, replace(pv, name="own"), replace(pv, name="other")))
     frame = told("2019-05-20", "2019-06-05").rename(columns={"pv": "own_kw"})
-    frame["available_pu"] = 0.25
+    frame["available_pu"] = by_day(frame["time"], 0.25)
     found = profiles_of_file(written(tmp_path / "a.csv", frame), of_two, TWO_DAYS).profiles
     assert found.pv_share["pv"] is found.pv_share["other"]
-    assert np.all(found.pv_share["pv"] == 0.25)
+    np.testing.assert_array_equal(found.pv_share["pv"][:, 0], frame["available_pu"][: len(found)])
     assert found.pv_share["own"].max() == frame["own_kw"].max() / pv.rated_kw
 
 
 def test_modules_larger_than_their_inverter_stop_at_its_rating(tmp_path: Path, site: Site) -> None:
     frame = told("2019-05-20", "2019-06-05")
-    frame["pv"] *= 1.2
+    frame["pv"] *= 2.4
     found = profiles_of_file(written(tmp_path / "a.csv", frame), site, TWO_DAYS).profiles
     assert found.pv_share["pv"].max() == 1.0
 
@@ -224,8 +232,8 @@ def test_sun_beyond_the_rating_is_cut_off_and_told_with_what_is_lost(
 ) -> None:
     (pv,) = site.pvs
     frame = told("2019-05-20", "2019-06-05", "5min")
-    frame["pv"] = 5000.0
-    frame.loc[13 * 288 + 200 : 13 * 288 + 203, "pv"] = 1.2 * pv.rated_kw  # of two intervals
+    frame["pv"] = by_day(frame["time"], 5000.0)
+    frame.loc[13 * 288 + 239 : 13 * 288 + 242, "pv"] = 1.2 * pv.rated_kw  # of two intervals
     found = profiles_of_file(written(tmp_path / "a.csv", frame), site, TWO_DAYS)
     lost_kwh = 4 * 0.2 * pv.rated_kw / 12
     cut = f"sun beyond the rating is cut off there: pv in 2 intervals, {lost_kwh:,.1f} kWh"
@@ -236,7 +244,8 @@ def test_sun_beyond_the_rating_is_cut_off_and_told_with_what_is_lost(
 def test_of_many_plants_that_are_cut_off_three_are_named(tmp_path: Path, site: Site) -> None:
     (pv,) = site.pvs
     of_five = replace(site, ders=tuple(replace(pv, name=f"pv{k}") for k in range(5)))
-    frame = told("2019-05-20", "2019-06-05").drop(columns="pv").assign(available_pu=0.2)
+    frame = told("2019-05-20", "2019-06-05").drop(columns="pv")
+    frame["available_pu"] = by_day(frame["time"], 0.2)
     frame.loc[13 * 96 + 80, "available_pu"] = 1.1
     (note,) = profiles_of_file(written(tmp_path / "a.csv", frame), of_five, TWO_DAYS).notes
     each = 0.1 * pv.rated_kw / 4
@@ -263,6 +272,126 @@ def test_a_plant_without_any_sun_by_day_is_told(tmp_path: Path, site: Site) -> N
     frame["pv"] = 0.0
     (note,) = profiles_of_file(written(tmp_path / "a.csv", frame), site, TWO_DAYS).notes
     assert note == "a.csv: pv: no sun in the whole period, taken for a plant that is down"
+
+
+def test_what_inverters_use_at_night_is_taken_for_no_sun(tmp_path: Path, site: Site) -> None:
+    (pv,) = site.pvs
+    frame = told("2019-05-20", "2019-06-05")
+    night = by_day(frame["time"], 1.0) == 0.0
+    frame.loc[night, "pv"] = -0.003 * pv.rated_kw
+    found = profiles_of_file(written(tmp_path / "a.csv", frame), site, TWO_DAYS)
+    assert found.profiles.pv_share["pv"].min() == 0.0
+    assert found.profiles.first == datetime(2019, 5, 20, tzinfo=UTC), "the history is whole"
+    assert found.assumed == ("144 values of PV lie a little below zero, and are taken for 0",)
+    frame.loc[13 * 96 + 40, "pv"] = -0.02 * pv.rated_kw
+    with pytest.raises(BadInput, match=r"line 1290, column pv: -200 is below zero"):
+        profiles_of_file(written(tmp_path / "b.csv", frame), site, TWO_DAYS)
+
+
+# --- held against the sky --------------------------------------------------------------
+
+
+def sunny(site: Site, every: str = "15min", shift_h: float = 0.0) -> pd.DataFrame:
+    """Two cloudless weeks; its times are off by so many hours."""
+    frame = told("2019-05-20", "2019-06-05", every)
+    (pv,) = site.pvs
+    times = pd.DatetimeIndex(pd.to_datetime(frame["time"], utc=True))
+    then = times + pd.Timedelta(every) / 2 - pd.Timedelta(hours=shift_h)
+    frame["pv"] = 0.9 * clear_sky_poa(site.latitude_deg, site.longitude_deg, pv, then) / 1000
+    frame["pv"] *= pv.rated_kw
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("shift_h", "said"),
+    [
+        (-7.0, "the times seem 7 h too early, as local times of America/Los_Angeles are"),
+        (-8.0, "the times seem 8 h too early; write them as UTC"),
+        (7.0, "the times seem 7 h too late;"),
+        (1.5, "the times seem 1.5 h too late;"),
+        (11.0, "the times seem 11 h too late, or 13 h too early;"),
+    ],
+)
+def test_times_that_are_off_are_refused_with_the_hours_they_are_off_by(
+    tmp_path: Path, site: Site, shift_h: float, said: str
+) -> None:
+    week = replace(TWO_DAYS, first=date(2019, 5, 28))
+    file = written(tmp_path / "a.csv", sunny(site, shift_h=shift_h))
+    with pytest.raises(BadInput) as bad:
+        profiles_of_file(file, site, week)
+    (fault,) = bad.value.faults
+    assert fault.place == "a.csv: column pv"
+    assert "intervals with the sun below the horizon, first 2019-05-2" in fault.problem
+    assert said in fault.problem
+
+
+def test_times_that_are_right_need_no_words(tmp_path: Path, site: Site) -> None:
+    for every in ("15min", "5min"):
+        file = written(tmp_path / f"{every}.csv", sunny(site, every))
+        assert profiles_of_file(file, site, TWO_DAYS).notes == ()
+
+
+def test_the_first_of_so_many_in_the_dark_is_told(tmp_path: Path, site: Site) -> None:
+    (pv,) = site.pvs
+    frame = sunny(site)
+    dark = frame.index[13 * 96 + 28 : 13 * 96 + 34]  # 07:00 to 08:30 UTC: after midnight
+    frame.loc[dark[:5], "pv"] = 0.3 * pv.rated_kw
+    few = profiles_of_file(written(tmp_path / "a.csv", frame), site, TWO_DAYS)
+    (note,) = few.notes
+    assert note == (
+        "a.csv: more sun than any sky gives: pv in 5 intervals, by up to 3,000 kW; limits are "
+        "proved up to what the sky gives, and may be broken there: check the times, and tilt, "
+        "azimuth and place in the site file"
+    )
+    frame.loc[dark, "pv"] = 0.3 * pv.rated_kw
+    with pytest.raises(BadInput) as bad:
+        profiles_of_file(written(tmp_path / "a.csv", frame), site, TWO_DAYS)
+    (fault,) = bad.value.faults
+    assert fault.problem == (
+        "gives up to 30 % of the rating in 6 of 70 intervals with the sun below the horizon, "
+        "first 2019-06-02T07:00Z: by day it follows the sun; set to 0 what is measured in the dark"
+    )
+
+
+def test_a_series_that_never_follows_the_sun_is_told_as_such(tmp_path: Path, site: Site) -> None:
+    frame = told("2019-05-20", "2019-06-05")
+    frame["pv"] = 3000.0 + np.arange(len(frame)) % 7
+    with pytest.raises(BadInput, match="does not follow the sun at any hour; mend the column"):
+        profiles_of_file(written(tmp_path / "a.csv", frame), site, TWO_DAYS)
+
+
+def test_an_hour_that_brings_no_sun_into_the_night_is_told_at_least(
+    tmp_path: Path, site: Site
+) -> None:
+    (note,) = profiles_of_file(
+        written(tmp_path / "a.csv", sunny(site, shift_h=-1.0)), site, TWO_DAYS
+    ).notes
+    assert note.startswith("a.csv: more sun than any sky gives: pv in ")
+
+
+def test_noise_at_night_is_no_sun(tmp_path: Path, site: Site, rng: np.random.Generator) -> None:
+    (pv,) = site.pvs
+    frame = sunny(site)
+    noise = rng.uniform(-0.003, 0.005, len(frame)) * pv.rated_kw
+    frame["pv"] = np.where(frame["pv"] <= 0.0, noise, frame["pv"])
+    (note,) = profiles_of_file(written(tmp_path / "a.csv", frame), site, TWO_DAYS).notes
+    assert "a little below zero" in note
+
+
+def test_modules_that_face_elsewhere_are_told_as_more_than_the_sky_gives(
+    tmp_path: Path, site: Site
+) -> None:
+    west = replace(
+        site,
+        ders=tuple(
+            replace(d, tilt_deg=60.0, azimuth_deg=270.0) if isinstance(d, Pv) else d
+            for d in site.ders
+        ),
+    )
+    (pv,) = site.pvs
+    east = replace(site, ders=(replace(pv, tilt_deg=60.0, azimuth_deg=90.0),))
+    (note,) = profiles_of_file(written(tmp_path / "a.csv", sunny(east)), west, TWO_DAYS).notes
+    assert note.startswith("a.csv: more sun than any sky gives: pv in ")
 
 
 def test_in_the_polar_night_next_to_no_sun_is_no_slip_of_a_unit(tmp_path: Path, site: Site) -> None:

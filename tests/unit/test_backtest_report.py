@@ -99,6 +99,13 @@ def test_every_anchor_resolves_and_no_id_is_given_twice(text: str) -> None:
     assert inside <= set(page.ids)
 
 
+def test_alarms_stand_with_the_interval_they_were_raised_in(tmp_path: Path) -> None:
+    kept_study(tmp_path, alarms_told="the sun is <late>\nbes: not written")
+    write_report(tmp_path)
+    text = (tmp_path / "report.html").read_text()
+    assert "<p>Alarms: the sun is &lt;late&gt;; bes: not written.</p>" in text
+
+
 def test_each_worst_interval_links_to_its_sentence_voltages_and_setpoints(text: str) -> None:
     anchors = re.findall(r'<a href="#(segment13-interval-\d+)">', text)
     assert len(anchors) == 6, "of each policy the worst interval of each of three days"
@@ -227,7 +234,7 @@ def test_what_was_assumed_is_said(text: str) -> None:
     notes = text[text.index('<section id="notes"') :]
     for told in (
         "share of the load is off by 2 %", "lines are as in the model", "made up", "clear sky",
-        "cut every 28 days", "worth nothing here", "Wear of batteries", "opendssdirect",
+        "more than 28 days are cut", "worth nothing here", "Wear of batteries", "opendssdirect",
     ):  # fmt: skip
         assert told in notes
 

@@ -12,10 +12,10 @@ from pyarrow import parquet
 
 from ems.backtest import running
 from ems.backtest import study as studies
+from ems.backtest.answering import Answer
 from ems.backtest.case import DayInput
 from ems.backtest.keeping import days_of, hash_of
 from ems.backtest.period import intervals_of, midnight
-from ems.backtest.pools import Answer
 from ems.backtest.running import Outcome, Told, run
 from ems.backtest.study import Chain, Study
 from ems.backtest.working import SimulateDay, Task, work
@@ -125,6 +125,17 @@ def test_rows_are_the_same_on_any_number_of_workers(tmp_path: Path, slots: int) 
     ran(asked, tmp_path / "one")
     ran(asked, tmp_path / "other", here=Here(slots))
     assert hash_of(tmp_path / "one") == hash_of(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("days", "parts", "longest"), [(6, 1, 6), (7, 2, 4), (31, 6, 6), (365, 6, 61), (732, 12, 61)]
+)
+def test_a_long_chain_is_cut_into_parts_of_one_length(days: int, parts: int, longest: int) -> None:
+    whole = tuple(FIRST + timedelta(days=i) for i in range(days))
+    cut = studies.blocks_of(whole)
+    assert sum(cut, ()) == whole
+    assert (len(cut), max(map(len, cut))) == (parts, longest)
+    assert min(map(len, cut)) >= longest - 1
 
 
 def test_independent_days_have_no_seams(tmp_path: Path) -> None:

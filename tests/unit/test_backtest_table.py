@@ -1,11 +1,14 @@
 """What a backtest prints: policies that can be compared, and why some cannot."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from ems.backtest import PolicyName
+from ems.backtest.fixed_caps import FixedCaps
 from ems.backtest.metrics import measured, summed_up
 from ems.backtest.report import write_report
 from ems.cli.backtest_table import print_backtest
@@ -51,6 +54,57 @@ def test_days_that_one_policy_lacks_are_compared_under_none(
     text = printed(tmp_path, asked.sites[0].site, capsys)
     assert "do not have the same days (geems 2, none 3): only the 2 that all have" in text
     assert "of both on days all have" in text
+
+
+@pytest.fixture(scope="module")
+def one_row(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("kept")
+    asked = kept_study(folder)
+    return dict(summed_up(measured(folder, {of.name: of.site for of in asked.sites}))[0])
+
+
+@pytest.mark.parametrize("width", range(60, 141))
+def test_no_number_is_cut_however_wide_the_terminal_is(
+    width: int,
+    one_row: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    rows = [
+        one_row | {"policy": policy, "cost_usd": 1_078_139.0 + i, "imported_kwh": 304e6 + i * 1e6}
+        for i, policy in enumerate(get_args(PolicyName))
+    ]
+    print_backtest(
+        {
+            "from": "2019-06-01", "to": "2019-06-03", "policies": rows, "simulated": 6,
+            "seconds": 1.0, "mended": 0, "rows_sha256": "0" * 64, "folder": "out",
+            "workers_died": 0, "failed": [],
+        }
+    )  # fmt: skip
+    text = capsys.readouterr().out
+    told = [line for line in text.splitlines() if "grid energy and fuel" in line]
+    costs = re.findall(r"\d[\d\u00a0]*\d", " ".join(told))
+    assert costs == [f"1\u00a0078\u00a0{139 + i}" for i in range(len(rows))]
+    assert "…" not in text
+    tables = [line for line in text.splitlines() if line.startswith("  ") or "──" in line]
+    assert max(map(len, tables)) <= width
+
+
+def test_the_caps_of_rules_are_told_with_the_load_they_are_for() -> None:
+    (of,) = study(1).sites
+    caps = FixedCaps(pv_share=0.3691, beside_share=0.288, other_share=1.0, lowest_load_kw=8554.2)
+    assert caps.words(of.site) == (
+        "every PV plant stands under a fixed cap, 28.8 % of its rating (2,880 kW in all) while a "
+        "generator runs, 36.9 % of its rating (3,691 kW in all) while none does; safe at 8,554 kW, "
+        "the lowest load of the period, with generators at 3,000 kW and batteries at 200 kW either "
+        "way. Nobody knows that load in advance, so this favours rules."
+    )
+    alone = replace(of.site, ders=of.site.pvs)
+    assert caps.words(alone).startswith(
+        "every PV plant stands under a fixed cap, 36.9 % of its rating (3,691 kW in all); safe at "
+        "8,554 kW, the lowest load of the period. Nobody"
+    )
 
 
 def test_the_same_days_need_no_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

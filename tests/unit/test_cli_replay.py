@@ -192,6 +192,16 @@ def test_a_record_of_an_older_version_is_decided_with_todays_site_file_and_told(
     assert "the record before it of 2019-07-15 21:00 UTC" in result.stdout
 
 
+def test_where_limits_cannot_be_kept_nothing_is_said_of_what_keeping_them_costs(run: Run) -> None:
+    changed = ("--set", "limits.v_max_pu=1.02", "--set", "load_kw=6000")
+    told = json.loads(run(*changed, "--json").stdout)
+    assert told["again"]["status"] == "infeasible"
+    assert told["again"]["compliance_usd_per_h"] is None
+    assert told["recorded"]["compliance_usd_per_h"] > 0.0
+    (line,) = [t for t in run(*changed).stdout.splitlines() if "keeping the limits costs" in t]
+    assert line.split()[-1] == "–"
+
+
 def test_a_time_without_a_record_is_bad_input(run: Run) -> None:
     result = run("2019-07-14T12:00")
     assert result.exit_code == Exit.BAD_INPUT

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 
 from ems.backtest import running
+from ems.backtest.answering import Answer
 from ems.backtest.case import Case, DayInput, DayResult, DayState
 from ems.backtest.period import Period, intervals_of, midnight
-from ems.backtest.pools import Answer
 from ems.backtest.running import Told
 from ems.backtest.study import Chain, Study
 from ems.backtest.sweeps import (

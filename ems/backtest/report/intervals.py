@@ -19,7 +19,8 @@ WHOLE = (
     *LIMITS,
     "converged", "depth_pu", "nodes_violated", "model_v_max_pu", "model_v_min_pu",
     "model_violations", "compliance_usd_per_h", "compliance_demand_usd", "caution_usd_per_h",
-    "pv_available_kw", "pv_expected_kw", "curtailed_kw", "why",
+    "pv_available_kw", "pv_expected_kw", "curtailed_kw", "alarms_told",
+    "why",
 )  # fmt: skip
 AT_HEAD = dict(
     zip(
@@ -119,10 +120,12 @@ def _explained(told: Told, site: Site, zone: str) -> str:
     status = "" if row["status"] == "none" else f" The decision: {row['status']}."
     beyond = str(row["nodes_violated"] or "").replace(",", ", ")
     named = f" Nodes beyond limits: {escape(beyond)}." if beyond else ""
+    lines = (row["alarms_told"] or "").splitlines()
+    alarms = f"<p>Alarms: {escape('; '.join(lines))}.</p>" if lines else ""
     return (
         f'<article id="{escape(told.anchor)}"><h3>{escape(title + seed)}</h3>'
         f"<p>{escape(_reason(told)[:1].upper() + _reason(told)[1:])}.{escape(status)}</p>"
-        f'<p class="why">{escape(why)}</p>'
+        f'<p class="why">{escape(why)}</p>{alarms}'
         f"{_voltages(row, site)}<p>{_circumstances(row)}{named}</p>{_devices(row, site)}"
         f'<p><a href="#{escape(site.name)}-worst">All worst intervals</a></p></article>'
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from ems.backtest.fixed_caps import fixed_caps_told
 from ems.backtest.keeping import ChainKey
 from ems.backtest.period import parts_of_months
 from ems.backtest.report.kept import Kept
@@ -36,6 +37,7 @@ def notes(kept: Kept, summed: Sequence[Mapping[str, Any]]) -> list[str]:
         *_series(kept),
         *_forecast(study),
         *_days(study),
+        *fixed_caps_told(kept.chains, kept.sites),
         *_costs(study, summed),
         IDEAL,
     ]
@@ -122,7 +124,7 @@ def _days(study: Mapping[str, Any]) -> Iterator[str]:
         yield "Every day begins from the site's initial state: nothing carries over midnight."
     else:
         yield (
-            f"Longer chains are cut every {CUT} days and computed side by side. At each cut days "
+            f"Chains of more than {CUT} days are cut, and computed side by side. At each cut days "
             "run again until charge, powers, caps and taps agree; what the EMS has learnt of "
             "measured voltages is not compared."
         )

@@ -22,13 +22,13 @@ from typing import Literal
 
 import numpy as np
 
-from ems.backtest.case import Case, DayState, Errors, Floats, ForecastName, Profiles
+from ems.backtest.case import STEPS_USUAL, Case, DayState, Errors, Floats, ForecastName, Profiles
 from ems.backtest.connection import LIMITS, beyond_in_words, broken
 from ems.backtest.day import simulate_day
 from ems.backtest.forecasts import Foreseen, foresee
 from ems.backtest.metrics import HOURS
 from ems.backtest.period import Period
-from ems.backtest.profiles import STEPS_USUAL, generated
+from ems.backtest.profiles import generated
 from ems.backtest.running import Tell, Told
 from ems.backtest.study import StudySite
 from ems.backtest.sweeps.worst_hours import worst_hours

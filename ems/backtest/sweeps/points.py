@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ems.backtest.answering import Answer
 from ems.backtest.day import simulate_day
 from ems.backtest.keeping import Failed
 from ems.backtest.metrics import Metrics, measured
-from ems.backtest.pools import Answer, LocalPool, Pool
+from ems.backtest.pools import LocalPool, Pool
 from ems.backtest.running import Tell, Told, cores, run
 from ems.backtest.study import Study
 from ems.backtest.working import SimulateDay, Task
