@@ -1,12 +1,12 @@
 """`geems coordinate`: every customer's PV of a feeder, held so that the feeder keeps its limits."""
 
-import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ems.cli.number_types import Number
 from ems.cli.outcome import Exit, json_option, print_json
 
 if TYPE_CHECKING:  # heavy imports live inside commands
@@ -32,21 +32,6 @@ class _UtilityPlant(click.ParamType[tuple[str, float]]):
         if not bus or not 0.0 < rated_kw < float("inf"):
             self.fail(f"{value} is no bus and power; write for example 48=300", param, ctx)
         return bus, rated_kw
-
-
-class Number(click.FloatRange):
-    """A number within bounds; `nan` is within none of them."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The number.
-
-        Raises:
-            click.BadParameter: it is none, or out of bounds.
-        """
-        number = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        return number
 
 
 @click.command()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ems.cli.outcome import json_option, print_json
+from ems.cli.series_options import series_options
 from ems.errors import BadInput, Fault
 
 if TYPE_CHECKING:
@@ -34,35 +35,9 @@ _TARGETS = {"mbe_pct": 0.0, "coverage50_pct": 50.0, "coverage80_pct": 80.0, "cov
 """What the best comes nearest to; of the others skill is best high, errors low."""
 
 
-# Numbers are checked with the file, so that one call tells everything that is wrong.
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--lat", type=float, help="Latitude, north positive [°]. Needed.")
-@click.option("--lon", type=float, help="Longitude, east positive [°]. Needed.")
-@click.option("--capacity-kw", type=float, help="Rating of the plant [kW]. Needed.")
-@click.option(
-    "--tilt",
-    type=float,
-    help="Tilt of the modules [°]; for power give both this and --azimuth, or neither: fitted.",
-)
-@click.option(
-    "--azimuth", type=float, help="Where they face, clockwise from north [°]; as for --tilt."
-)
-@click.option(
-    "--kind", type=click.Choice(["power", "ghi"]), help="What is measured; default: by the column."
-)
-@click.option(
-    "--resolution",
-    type=click.Choice(["15min", "5min", "1min"]),
-    help="Judge with polls as far apart as this; default: as in the file.",
-)
-@click.option(
-    "--calibration-days",
-    type=int,
-    default=60,
-    show_default=True,
-    help="Days at the start that are never scored; the plant is fitted to them.",
-)
+@series_options
 @click.option(
     "--test-span",
     type=click.Choice(["last-third", "after-calibration"]),

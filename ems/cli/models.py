@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ems.cli.outcome import Exit, json_option, print_json
+from ems.cli.series_options import series_options
 
 if TYPE_CHECKING:
     from models import Artefact, ArtefactFault
@@ -107,32 +108,7 @@ def show(artefact_id: str, folder: Path | None, *, as_json: bool) -> None:
     type=click.Path(path_type=Path),
     help="Measured series that neither model has trained on: time_utc,value, or an archive's form.",
 )
-@click.option("--lat", type=float, help="Latitude, north positive [°].")
-@click.option("--lon", type=float, help="Longitude, east positive [°].")
-@click.option("--capacity-kw", type=float, help="Rating of the plant [kW].")
-@click.option(
-    "--tilt",
-    type=float,
-    help="Tilt of the modules [°]; for power give both this and --azimuth, or neither: fitted.",
-)
-@click.option(
-    "--azimuth", type=float, help="Where they face, clockwise from north [°]; as for --tilt."
-)
-@click.option(
-    "--kind", type=click.Choice(["power", "ghi"]), help="What is measured; default: by the column."
-)
-@click.option(
-    "--resolution",
-    type=click.Choice(["15min", "5min", "1min"]),
-    help="Judge with polls as far apart as this; default: as in the file.",
-)
-@click.option(
-    "--calibration-days",
-    type=int,
-    default=60,
-    show_default=True,
-    help="Days at the start that are never judged; bands settle there.",
-)
+@series_options
 @_plant_option
 @_folder_option
 @json_option

@@ -10,8 +10,8 @@ from click.core import ParameterSource
 
 from ems.cli.client_fleet import serve_clients
 from ems.cli.fleet import address_row, serve_fleet, until_told_to_stop
+from ems.cli.number_types import Speed
 from ems.cli.outcome import json_option, print_json
-from ems.cli.speed import Speed
 
 if TYPE_CHECKING:  # heavy imports live inside commands
     from ems.domain import DeviceAddress

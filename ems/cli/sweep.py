@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from ems.cli.backtest import going_on
-from ems.cli.coordinate import Number
+from ems.cli.number_types import Number
 from ems.cli.outcome import Exit, json_option, print_json, site_argument
 from ems.cli.sweep_input import battery_faults, bus_faults, numbers, study_asked
 from ems.errors import Fault
