@@ -85,6 +85,15 @@ def plausible(der: Der, answer: DerReading | DeviceError) -> DerReading | Device
     return answer
 
 
+def plausible_load(site: Site, answer: LoadReading | DeviceError) -> LoadReading | DeviceError:
+    """The same of the load meter."""
+    if isinstance(answer, DeviceError):
+        return answer
+    if not math.isfinite(answer.p_kw) or abs(answer.p_kw) > PLAUSIBLE * site.load_max_kw:
+        return DeviceError(f"load reads {answer.p_kw}, expected at most {site.load_max_kw:.0f}")
+    return answer
+
+
 def _der(
     der: Der,
     answer: DerReading | DeviceError,
@@ -140,11 +149,9 @@ def _load(
     last: LoadReading | None,
     now: datetime,
 ) -> LoadReading:
+    answer = plausible_load(site, answer)
     if isinstance(answer, LoadReading):
-        bad = not math.isfinite(answer.p_kw) or abs(answer.p_kw) > PLAUSIBLE * site.load_max_kw
-        if not bad:
-            return answer
-        answer = DeviceError(f"load reads {answer.p_kw}, expected at most {site.load_max_kw:.0f}")
+        return answer
     if last is not None and last.quality is not Quality.ASSUMED:
         age = (now - last.time).total_seconds()
         if abs(age) <= LAST_LOAD_S:  # as above
