@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ems.backtest.case import Floats, ForecastName, Profiles
 from ems.clock import INTERVAL
 from ems.domain import Pv, Site
-from ems.forecast.bound import upper_bound_kw
+from ems.forecast.bound import upper_bounds_kw
 from forecasting.baselines import climatology, smart_persistence
 from forecasting.clearsky import PvGeometry
 from forecasting.ladder import ladder_series
@@ -89,9 +89,7 @@ def sun_forecast(
     )
     told, by = _told(record, geometry, method)
     upper = np.zeros(len(share))
-    upper[begin:] = [
-        upper_bound_kw(geometry, geometry, start, trusted=True) for start in starts[begin:]
-    ]
+    upper[begin:] = upper_bounds_kw(geometry, starts[begin], len(share) - begin)
     return Sun(
         geometry=geometry,
         record=record,

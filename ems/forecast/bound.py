@@ -31,14 +31,22 @@ CLOUD_EDGE: Final = 1.25
 _DISPROOF_SHARE = 0.01
 
 # The bound looks 5 minutes to either side.
-_AROUND = pd.TimedeltaIndex([timedelta(minutes=m) for m in (-5.0, -2.5, 0.0, 2.5, 5.0)])
-_INTERVAL_AROUND = pd.TimedeltaIndex([timedelta(minutes=m / 2) for m in range(-10, 41, 5)])
+_EVERY: Final = timedelta(minutes=2.5)
+_AROUND = pd.TimedeltaIndex([k * _EVERY for k in range(-2, 3)])
+_OF_INTERVAL: Final = INTERVAL // _EVERY
+_BEFORE: Final = 2
+"""Instants that an interval's bound looks at before it; as many after it, and both its ends."""
+_LOOKS: Final = _BEFORE + _OF_INTERVAL + 1 + _BEFORE
 
-_SPAN: Final = 8 * 96
+_DAY: Final = 96
+_SPAN: Final = 8 * _DAY
 """Intervals whose brightest sky is worked out at a time."""
 
-# Of the instants above: 2.5, 7.5 and 12.5 minutes after the start, the middles of its thirds.
-_MEAN_OF = [3, 5, 7]
+# Of the instants of an interval: the middles of its thirds.
+_MEAN_OF = [_BEFORE + 1, _BEFORE + 3, _BEFORE + 5]
+
+_BLOCK: Final = 16 * _DAY
+"""Intervals whose bounds are worked out at a time, in a whole series."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,31 +136,73 @@ def upper_bound_kw(
     return min(rated, CLOUD_EDGE * brightest * rated)
 
 
+def upper_bounds_kw(geometry: PvGeometry, first: pd.Timestamp, count: int) -> Floats:
+    """`upper_bound_kw` of intervals in a row, of a plant that stands as its site file says.
+
+    Args:
+        geometry: the plant as its site file has it.
+        first: start of the first interval.
+        count: of intervals.
+
+    Returns:
+        Shape (interval,) [kW].
+    """
+    rated, unit = geometry.rated_kw, _unit(replace(geometry, scale=max(geometry.scale, 1.0)))
+    since = number_of(first)
+    # Whole blocks: how exactly pvlib finds the sun's place hangs on what is asked beside it.
+    block, skipped = divmod(since, _BLOCK)
+    skies = (
+        _sky(unit.latitude_deg, unit.longitude_deg, k * _BLOCK, _BLOCK)
+        for k in range(block, -(-(since + count) // _BLOCK))
+    )
+    brightest = [np.zeros(0), *(_shares(unit, sky)[1] for sky in skies)]
+    shares = np.concatenate(brightest)[skipped : skipped + count]
+    return np.minimum(rated, CLOUD_EDGE * shares * rated)
+
+
 def sky_shares(geometry: PvGeometry, start: pd.Timestamp) -> tuple[float, float]:
     """Clear-sky mean of an interval, and its brightest sky with 5 minutes either side.
 
     As shares of the rating, so that plants of one orientation share the calculation.
     """
-    day, interval = divmod(number_of(start), 96)
-    mean, brightest = _shares_of_day(replace(geometry, rated_kw=1.0), day)
+    day, interval = divmod(number_of(start), _DAY)
+    mean, brightest = _shares_of_day(_unit(geometry), day)
     return float(mean[interval]), float(brightest[interval])
+
+
+def _unit(geometry: PvGeometry) -> PvGeometry:
+    """A plant of 1 kW that stands alike."""
+    return replace(geometry, rated_kw=1.0)
 
 
 @lru_cache(maxsize=1024)  # a hundred plants, as built and as fitted, for days; one is 1.5 kB
 def _shares_of_day(unit: PvGeometry, day: int) -> tuple[Floats, Floats]:
     """The two of `sky_shares` for each interval of a UTC day from 1970, shapes (96,) [1]."""
-    sky = _sky_of_day(unit.latitude_deg, unit.longitude_deg, day)
-    mean = clear_power_kw(unit, sky).reshape(96, -1)[:, _MEAN_OF].mean(axis=1)
-    return mean, brightest_power_kw(unit, sky).reshape(96, -1).max(axis=1)
+    return _shares(unit, _sky_of_day(unit.latitude_deg, unit.longitude_deg, day))
 
 
-@lru_cache(maxsize=16)  # today and tomorrow of a few places, for all their plants; one is 60 kB
+@lru_cache(maxsize=16)  # today and tomorrow of a few places, for all their plants; one is 30 kB
 def _sky_of_day(latitude_deg: float, longitude_deg: float, day: int) -> ClearSky:
-    """The sky about each interval of a UTC day from 1970, at `_INTERVAL_AROUND` of each in turn."""
-    first = pd.Timestamp(0, tz="UTC") + pd.Timedelta(days=day)
-    starts = pd.date_range(first, periods=96, freq=INTERVAL)
-    around = pd.TimedeltaIndex(np.tile(_INTERVAL_AROUND.to_numpy(), len(starts)))
-    return clear_sky(latitude_deg, longitude_deg, starts.repeat(len(_INTERVAL_AROUND)) + around)
+    """`_sky` of a UTC day from 1970."""
+    return _sky(latitude_deg, longitude_deg, day * _DAY, _DAY)
+
+
+def _shares(unit: PvGeometry, sky: ClearSky) -> tuple[Floats, Floats]:
+    """The two of `sky_shares` for each interval of what `_sky` gave, shapes (interval,) [1]."""
+    mean = _by_interval(clear_power_kw(unit, sky))[:, _MEAN_OF].mean(axis=1)
+    return mean, _by_interval(brightest_power_kw(unit, sky)).max(axis=1)
+
+
+def _by_interval(values: Floats) -> Floats:
+    """What each interval looks at, shape (interval, look)."""
+    return np.lib.stride_tricks.sliding_window_view(values, _LOOKS)[::_OF_INTERVAL]
+
+
+def _sky(latitude_deg: float, longitude_deg: float, first: int, count: int) -> ClearSky:
+    """The sky at all instants that intervals in a row look at, by the number of the first."""
+    begin = start_of(first) - _BEFORE * _EVERY
+    looks = (count - 1) * _OF_INTERVAL + _LOOKS
+    return clear_sky(latitude_deg, longitude_deg, pd.date_range(begin, periods=looks, freq=_EVERY))
 
 
 def _made(
@@ -166,7 +216,7 @@ def _made(
 
     Of the intervals not held yet, and of the present.
     """
-    unit = replace(g, rated_kw=1.0)
+    unit = _unit(g)
     # Less than the tolerance disproves nothing: so the nights cost nothing. Nor does what is
     # within the clear sky of the interval, which its brightest sky exceeds: so nor do most days.
     rows = np.flatnonzero(made_kw > _DISPROOF_SHARE * g.rated_kw)

@@ -26,6 +26,7 @@ from ems.domain import (
     Snapshot,
 )
 from ems.forecast import METHODS, LadderForecaster, Method
+from ems.forecast.bound import upper_bound_kw, upper_bounds_kw
 from ems.forecast.models import Chosen
 from ems.forecast.observed import Observed
 from forecasting.clearsky import PvGeometry, clear_sky_kw, clear_sky_mean_kw
@@ -459,6 +460,27 @@ def test_the_upper_bound_is_the_brightest_sky_within_five_minutes_and_a_quarter_
 
 def test_the_upper_bound_at_noon_is_the_rating() -> None:
     assert forecast(NOON, EMPTY)[0].upper_kw == 1000.0
+
+
+@pytest.mark.parametrize("since_h", [0, 31, 400])
+def test_the_upper_bounds_of_a_series_are_those_of_its_intervals_wherever_it_begins(
+    since_h: int,
+) -> None:
+    plant = PvGeometry(
+        latitude_deg=33.0, longitude_deg=-117.0, tilt_deg=30.0, azimuth_deg=200.0, rated_kw=40.0
+    )
+    first = pd.Timestamp("2026-03-01", tz="UTC")
+    whole = upper_bounds_kw(plant, first, 1700)
+    part = upper_bounds_kw(plant, first + pd.Timedelta(hours=since_h), 96)
+    assert part.tolist() == whole[4 * since_h :][:96].tolist()
+    single = [
+        upper_bound_kw(
+            plant, plant, first + pd.Timedelta(hours=since_h) + k * INTERVAL, trusted=True
+        )
+        for k in range(96)
+    ]
+    assert part == pytest.approx(single, abs=1e-4)
+    assert upper_bounds_kw(plant, first, 0).shape == (0,)
 
 
 @pytest.mark.parametrize("method", METHODS)
