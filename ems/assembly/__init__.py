@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from ems.assembly.links import Clients, clients_of, field_of, utility_of
 from ems.assembly.meter import NetMeter
 from ems.clock import Clock, WallClock
 from ems.command import Astray, command
-from ems.constrain import holding_violations, largest_safe_share, reversion_violations
+from ems.constrain import check_reversion, unproved
 from ems.cycle import run_cycle
 from ems.domain import (
     CycleRecord,
@@ -28,11 +28,10 @@ from ems.domain import (
     Site,
     Watched,
 )
-from ems.errors import BadInput
 from ems.forecast import LadderForecaster
 from ems.measure import measure
 from ems.outlook import TariffOutlook
-from ems.ports import Network, Ports
+from ems.ports import Ports
 from ems.response import own_caps, with_foreign_caps
 from ems.settings import Settings
 from ems.store import Holder, Store
@@ -306,52 +305,3 @@ def open_site(
             clients=clients,
             utility=utility,
         )
-
-
-def check_reversion(site: Site, network: Network, place: str) -> None:
-    """Refuse a site whose devices would break limits when GEEMS is silent.
-
-    Raises:
-        BadInput: names the worst violation and the caps that would be safe.
-    """
-    broken = reversion_violations(site, network)
-    if not broken:
-        return
-    share = largest_safe_share(site, network)
-    safe = ", ".join(f"{pv.name} {share * pv.reversion_kw:.0f}" for pv in site.pvs)
-    mend = (
-        f"lower reversion_kw of the PV plants, at most: {safe}"
-        if share > 0.0
-        else "no PV cap mends it: check load.min_kw, the feeder and the DGs' reversion_kw"
-    )
-    raise BadInput.at(
-        f"{place}: reversion_kw",
-        f"together, at load.min_kw under a clear sky, the reversion values break a limit: "
-        f"{broken[0]}; {mend}",
-    )
-
-
-def unproved(site: Site, network: Network, holding: Collection[str]) -> str:
-    """What nobody can promise of devices that keep their last command when GEEMS is silent.
-
-    No fault: without GEEMS such a device is not safer, and no key of the site file mends it.
-
-    Args:
-        site: what is installed.
-        network: its feeder.
-        holding: names of the devices that have no timer.
-
-    Returns:
-        For people; empty where the limits are kept whatever these devices hold.
-    """
-    broken = holding_violations(site, network, holding)
-    if not broken:
-        return ""
-    names = ", ".join(name for name in site.names if name in holding)
-    one = len(holding) == 1
-    keep, they, them = ("keeps its", "it", "it") if one else ("keep their", "they", "them")
-    return (
-        f"not proved safe when GEEMS dies: {names} {keep} last command, and what {they} may be "
-        f"told could break {'; '.join(str(v) for v in broken)}; give {them} a timer, or a limit "
-        "of the device's own"
-    )

@@ -5,8 +5,8 @@ from contextlib import closing
 from difflib import get_close_matches
 from pathlib import Path
 
-from ems.assembly import check_reversion, unproved
 from ems.cli.tls_files import tls_faults
+from ems.constrain import check_reversion, unproved
 from ems.errors import BadInput, Fault
 from ems.settings import Checked, Settings, check, is_path
 from feeders.engine import Feeder

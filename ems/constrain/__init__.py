@@ -28,6 +28,7 @@ from ems.constrain.reversion import (
     reversion_violations,
 )
 from ems.constrain.rungs import anchors, bisected, unpriced, with_caps
+from ems.constrain.silent import check_reversion, unproved
 from ems.domain import (
     Degraded,
     Dispatch,
@@ -46,11 +47,13 @@ from ems.ports import Network
 
 __all__ = [
     "Resolve",
+    "check_reversion",
     "constrain",
     "holding_violations",
     "largest_safe_share",
     "mix_violations",
     "reversion_violations",
+    "unproved",
     "without_optimum",
 ]
 

@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
-from ems.assembly import OpenSite, unproved
+from ems.assembly import OpenSite
 from ems.cli.site_check import all_faults, remarks
-from ems.constrain import holding_violations
+from ems.constrain import holding_violations, unproved
 from ems.constrain.cases import severity
 from ems.domain import Bes, InForce, RowKind, Setpoint
 from ems.ports import Ports
