@@ -20,6 +20,7 @@ from ems.domain import (
     Injections,
     Limits,
     LoadFlow,
+    PvForecast,
     Quality,
     Regulation,
     RowKind,
@@ -78,7 +79,7 @@ def cases_of(site: Site, snapshot: Snapshot, forecast: Forecast) -> tuple[Case, 
     expected = _case("expected", "expected", Sun.EXPECTED, forecast.load_kw, forecast)
     high = _case("high", "high", Sun.CAP, lowest_kw, forecast)
     low = _case("low", "low", Sun.LOWER, highest_kw, forecast)
-    certain = all(f.lower_kw == f.expected_kw == f.upper_kw for f in forecast.pv.values())
+    certain = all(f.lower_kw == f.expected_kw == f.upper_kw for f in _skies(forecast).values())
     if lowest_kw == highest_kw and certain:
         cases = [replace(high, name="expected")]
     else:
@@ -156,15 +157,22 @@ def crossed(high: Case, low: Case) -> tuple[Case, Case]:
 
 def unshaded(site: Site, forecast: Forecast) -> bool:
     """Whether there are too many plants to shade them one by one where that might matter."""
-    sunny = sum(sky.upper_kw > 0.0 for sky in forecast.pv.values())
-    certain = all(f.lower_kw == f.upper_kw for f in forecast.pv.values())
+    skies = _skies(forecast).values()
+    sunny = sum(sky.upper_kw > 0.0 for sky in skies)
+    certain = all(f.lower_kw == f.upper_kw for f in skies)
     three_phase = all(d.phases == 3 for d in site.ders)
     return sunny > MOST_SHADED and not certain and not three_phase
 
 
+def _skies(forecast: Forecast) -> Mapping[str, PvForecast]:
+    """Of each plant, whatever others limit it to: it may not keep to that."""
+    return {**forecast.pv, **forecast.unlimited}
+
+
 def _shaded(site: Site, forecast: Forecast, high: Case) -> list[Case]:
     """`high` with each PV plant shaded alone, and each one alone in the sun."""
-    sunny = [p.name for p in site.pvs if forecast.pv[p.name].upper_kw > 0.0]
+    skies = _skies(forecast)
+    sunny = [p.name for p in site.pvs if skies[p.name].upper_kw > 0.0]
     three_phase = all(d.phases == 3 for d in site.ders)
     if three_phase or not 2 <= len(sunny) <= MOST_SHADED:
         return []
@@ -199,7 +207,7 @@ def powers(
     p_kw, q_kvar = {}, {}
     skies = forecast.pv
     # A device that is not commanded may not keep to a limit of others either.
-    free = replace(forecast, pv={**skies, **forecast.unlimited}) if forecast.unlimited else forecast
+    free = forecast.unkept(pins)
     for name, asked in setpoints.items():
         held, sky = (getattr(pins[name], case.side), free) if name in pins else (asked, forecast)
         p_kw[name] = pv_kw(case, held, sky) if name in skies else held.p_kw

@@ -91,6 +91,7 @@ def dispatch(
         SolverFault: no optimal point; the message says how it ended, and where constraints
             conflict, which.
     """
+    forecast = forecast.unkept(pins)
     data = IntervalData(
         price_usd_per_kwh=price_usd_per_kwh,
         load_kw=forecast.load_kw,

@@ -1,6 +1,6 @@
 """What the coming interval is expected to bring."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from statistics import NormalDist
@@ -78,6 +78,15 @@ class Forecast:
         }
         sky = {name: self.pv[name] for name in limits}
         return replace(self, pv={**self.pv, **bounded}, unlimited=sky)
+
+    def unkept(self, names: Collection[str]) -> "Forecast":
+        """The same, where plants give what the sky offers that may not keep to others' limits.
+
+        Args:
+            names: of plants that are not commanded, among others.
+        """
+        free = {name: sky for name, sky in self.unlimited.items() if name in names}
+        return replace(self, pv={**self.pv, **free}) if free else self
 
 
 def least_kw(levels: Sequence[float], quantiles_kw: Sequence[float], confidence: float) -> float:

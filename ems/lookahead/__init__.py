@@ -81,7 +81,7 @@ def lookahead(
         flat = (site.export_price_usd_per_kwh,) * len(horizon)
         horizon = replace(horizon, export_usd_per_kwh=flat)
     given = Given(
-        snapshot=snapshot, forecast=forecast, horizon=horizon, pins=dict(pins),
+        snapshot=snapshot, forecast=forecast.unkept(pins), horizon=horizon, pins=dict(pins),
         generators_may_fall=generators_may_fall, peak_kw=peak_kw,
         loss_factor=site.loss_factor if loss_factor is None else loss_factor,
     )  # fmt: skip

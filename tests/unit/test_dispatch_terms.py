@@ -88,6 +88,22 @@ def only(decided: Dispatch) -> RowPrice:
     return bound
 
 
+def test_a_plant_that_is_not_commanded_is_not_taken_to_keep_to_a_limit_of_others() -> None:
+    site = site_of(PV, DG, export_limit_kw=50.0)
+    sky = PvForecast(expected_kw=800.0, lower_kw=0.0, upper_kw=1000.0, method="given")
+    free = Forecast(start=NOW, pv={"pv": sky}, load_kw=600.0)
+    known = Snapshot(
+        time=NOW, load=LoadReading(time=NOW, p_kw=600.0),
+        ders={n: DerReading(der=n, time=NOW, p_kw=0.0, q_kvar=0.0) for n in site.names},
+    )  # fmt: skip
+    pins = {"pv": Setpoint(der="pv", p_kw=800.0, q_kvar=0.0)}
+    limited = dispatch(site, known, free.within({"pv": 200.0}), 0.3, (), pins)
+    assert limited.setpoints == dispatch(site, known, free, 0.3, (), pins).setpoints
+    assert limited.setpoints["pv"].p_kw == pytest.approx(800.0)
+    commanded = dispatch(site, known, free.within({"pv": 200.0}), 0.3)
+    assert commanded.setpoints["pv"].p_kw == pytest.approx(200.0)
+
+
 # --- prices --------------------------------------------------------------------------
 
 

@@ -109,6 +109,17 @@ def planned(
     return lookahead(site, state(site, soc_pct), now(ahead), ahead, **more)
 
 
+def test_a_plant_that_is_not_commanded_is_not_planned_within_a_limit_of_others() -> None:
+    site = site_of(PLANT, DIESEL)
+    ahead = horizon([0.35] * 4, load_kw=600.0, pv_kw={"pv": [450.0] * 4})
+    limited = now(ahead).within({"pv": 100.0})
+    pins = {"pv": Setpoint(der="pv", p_kw=450.0, q_kvar=0.0)}
+    first, _ = lookahead(site, state(site), limited, ahead, (), pins)
+    assert first.setpoints["pv"].p_kw == pytest.approx(450.0)
+    commanded, _ = lookahead(site, state(site), limited, ahead)
+    assert commanded.setpoints["pv"].p_kw == pytest.approx(100.0)
+
+
 # --- storage -------------------------------------------------------------------------
 
 
