@@ -91,6 +91,9 @@ def plausible_load(site: Site, answer: LoadReading | DeviceError) -> LoadReading
         return answer
     if not math.isfinite(answer.p_kw) or abs(answer.p_kw) > PLAUSIBLE * site.load_max_kw:
         return DeviceError(f"load reads {answer.p_kw}, expected at most {site.load_max_kw:.0f}")
+    kvar = answer.q_kvar
+    if kvar is not None and not abs(kvar) <= PLAUSIBLE * site.load_max_kw:  # nor is NaN
+        answer = replace(answer, q_kvar=None)
     return answer
 
 
