@@ -2,10 +2,19 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from ems.clock import interval_start
 from ems.domain import PLAUSIBLE, Site
 from ems.store import LOAD, Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+COVERED = 2 / 3
+"""Of an interval that must have been measured to count: minutes of a start, or between two failures
+of a link, are no mean that anybody is charged for [1]."""
 
 
 class NetMeter:
@@ -28,17 +37,20 @@ class NetMeter:
     def imported_kw(
         self, since: datetime, until: datetime, loss_factor: float
     ) -> Mapping[datetime, float]:
-        """Intervals of which the load and every DER were measured.
+        """Intervals of which the load and every DER were measured for the most part.
 
         Raises:
             StoreFault: the database cannot be read.
         """
-        net_kw = (1.0 + loss_factor) * self._store.mean_kw(LOAD, since, until)
+        net_kw = (1.0 + loss_factor) * self._mean_kw(LOAD, since, until)
         for name in self._names:
-            net_kw = net_kw - self._store.mean_kw(name, since, until).to_numpy()
+            net_kw = net_kw - self._mean_kw(name, since, until).to_numpy()
         # Minutes kept before readings were looked at may hold anything.
         found = net_kw[net_kw.abs() <= self._most_kw]  # NaN is not below it
         return {
             interval_start(at.to_pydatetime()): float(kw)
             for at, kw in zip(found.index, found.to_numpy(), strict=True)
         }
+
+    def _mean_kw(self, device: str, since: datetime, until: datetime) -> "pd.Series[float]":
+        return self._store.mean_kw(device, since, until, covered=COVERED)

@@ -39,12 +39,12 @@ _MINUTE = pd.Timedelta(minutes=1)
 
 
 def interval_means(
-    connection: Connection, device: str, since: datetime, until: datetime
+    connection: Connection, device: str, since: datetime, until: datetime, covered: float = 0.0
 ) -> "pd.Series[float]":
     """15-minute means of one device's power from `since`, an interval start, until `until` [kW].
 
-    The mean is over the minutes that were measured, each by the time it covers; NaN
-    where there is none.
+    The mean is over the minutes that were measured, each by the time it covers; NaN where there is
+    none, or where they cover less than a share of the interval.
     """
     row = MinuteRow
     # Integer division: number of the interval since 1970.
@@ -54,6 +54,7 @@ def interval_means(
         select(interval, mean.label("p_kw"))
         .where(row.device == device, row.time >= since, row.time < until)
         .group_by(interval)
+        .having(func.sum(row.minutes) >= covered * PER_INTERVAL)
     )
     index = pd.date_range(since, until, freq=INTERVAL, inclusive="left", name="time")
     values = np.full(len(index), np.nan)

@@ -280,16 +280,25 @@ class Store:
         """15-minute means of the aggregate load [kW], indexed as `mean_kw` (the History port)."""
         return self.mean_kw(LOAD, since, until)
 
-    def mean_kw(self, device: str, since: datetime, until: datetime) -> "pd.Series[float]":
+    def mean_kw(
+        self, device: str, since: datetime, until: datetime, *, covered: float = 0.0
+    ) -> "pd.Series[float]":
         """15-minute means of power, capped or not [kW].
 
-        Index: UTC interval start, from the interval that holds `since` until just before
-        `until`; NaN where nothing was measured.
+        Args:
+            device: its name, or that of the load.
+            since: in the first interval.
+            until: after the last one.
+            covered: share of an interval that must have been measured [1].
+
+        Returns:
+            Index: UTC interval start, from the interval that holds `since` until just before
+            `until`; NaN where nothing was measured, or less of it than asked.
         """
         from ems.store.history import interval_means
 
         with self._reading() as connection:
-            return interval_means(connection, device, interval_start(since), until)
+            return interval_means(connection, device, interval_start(since), until, covered)
 
     # --- missed runs -----------------------------------------------------------------
 

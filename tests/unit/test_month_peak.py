@@ -17,6 +17,7 @@ from ems.settings import TEMPLATE, load_settings
 from ems.store import LOAD, MinuteMean, Store
 from tests.sites import AUTO, NOW, PRICE_USD_PER_KWH, ports, segment
 
+MINUTE = timedelta(minutes=1)
 PACIFIC = "America/Los_Angeles"
 SITE = replace(segment(), demand_charge_usd_per_kw=15.0, zone=PACIFIC)
 
@@ -223,13 +224,32 @@ def test_the_service_s_minutes_make_a_meter_where_load_and_every_der_were_measur
     first = {LOAD: 10_000.0, "pv": 3000.0, "dg": 1000.0, "bes": -100.0}
     second = {LOAD: 10_000.0, "pv": 3000.0, "dg": 1000.0}
     absurd = {**first, LOAD: 1e9}
+    intervals = ((timedelta(), first), (INTERVAL, second), (2 * INTERVAL, absurd))
     store.add_minute(
         *(
-            MinuteMean(device=name, time=NOW + at, p_kw=p_kw)
-            for at, told in ((timedelta(), first), (INTERVAL, second), (2 * INTERVAL, absurd))
+            MinuteMean(device=name, time=NOW + at + k * MINUTE, p_kw=p_kw)
+            for at, told in intervals
+            for k in range(10)
             for name, p_kw in told.items()
         )
     )
     found = NetMeter(SITE, store).imported_kw(NOW, NOW + 3 * INTERVAL, 0.02)
     store.close()
     assert found == {NOW: pytest.approx(6300.0)}
+
+
+def test_some_minutes_of_an_interval_are_no_mean_that_anybody_is_charged_for(
+    tmp_path: Path,
+) -> None:
+    store = Store.open(tmp_path / "geems.sqlite")
+    told = {LOAD: 10_000.0, "pv": 3000.0, "dg": 1000.0, "bes": -100.0}
+    store.add_minute(
+        *(
+            MinuteMean(device=name, time=NOW + k * MINUTE, p_kw=p_kw)
+            for name, p_kw in told.items()
+            for k in range(9 if name == "pv" else 15)
+        )
+    )
+    found = NetMeter(SITE, store).imported_kw(NOW, NOW + INTERVAL, 0.02)
+    store.close()
+    assert found == {}
