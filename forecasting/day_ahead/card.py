@@ -1,24 +1,37 @@
 """The card of a day-ahead blend: what it is, how good, what it was trained on."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 
 from forecasting.data.sources import TrainingSource
 from forecasting.day_ahead.scores import DayAheadScore
 
-if TYPE_CHECKING:
-    from forecasting.day_ahead.train import PlantScore
-
 _SHOWN_HOURS = (1, 2, 4, 8, 12, 18, 24)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlantScore:
+    """How the day ahead did on the last third of one series."""
+
+    source: str
+    first: str
+    """First day of the series, UTC."""
+    tested_from: str
+    """First day of the last third, UTC."""
+    last: str
+    shipped: DayAheadScore
+    """Of the blend that ships, which saw the first two thirds."""
+    left_out: DayAheadScore | None
+    """Of a blend that never saw this plant; None where there is no other to learn from."""
 
 
 def render_day_ahead_card(
     artefact_id: str,
     sha256: str,
     sources: Sequence[TrainingSource],
-    scores: "Sequence[PlantScore]",
+    scores: Sequence[PlantScore],
 ) -> str:
     """Markdown for people."""
     ratios = [s.shipped.ratio for s in scores]
@@ -40,7 +53,7 @@ def render_day_ahead_card(
     )
 
 
-def _rows(score: "PlantScore") -> list[str]:
+def _rows(score: PlantScore) -> list[str]:
     name = f"{score.source}, from {score.tested_from}"
     rows = [_row(name, "as shipped", score.shipped)]
     if score.left_out is not None:
@@ -56,7 +69,7 @@ def _row(name: str, blend: str, s: DayAheadScore) -> str:
     )
 
 
-def _hours(score: "PlantScore") -> str:
+def _hours(score: PlantScore) -> str:
     by_hour = {h.hour: h for h in score.shipped.hours}
     cells = [
         f"{by_hour[h].nrmse_pct:.1f} / {by_hour[h].smart_nrmse_pct:.1f}" if h in by_hour else "–"
@@ -65,7 +78,7 @@ def _hours(score: "PlantScore") -> str:
     return f"| {score.source} | {' | '.join(cells)} |"
 
 
-def _data(source: TrainingSource, score: "PlantScore") -> str:
+def _data(source: TrainingSource, score: PlantScore) -> str:
     return (
         f"| {source.name} | {source.quantity} | {score.first} to {score.tested_from} | "
         f"{source.licence} | {source.origin} |"

@@ -17,7 +17,7 @@ import scipy
 
 from forecasting.data.sources import SourceRows, TrainingSource, read_source_rows
 from forecasting.day_ahead.blend import COEFFICIENTS, Blend
-from forecasting.day_ahead.card import render_day_ahead_card
+from forecasting.day_ahead.card import PlantScore, render_day_ahead_card
 from forecasting.day_ahead.features import DAY
 from forecasting.day_ahead.fit import Lesson, fit
 from forecasting.day_ahead.horizon import DayAhead
@@ -32,22 +32,6 @@ LEAST_DAYS = 60
 
 Progress = Callable[[int, int, str], None]
 """Called with the blends fitted so far, of how many, and the plant just left out."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlantScore:
-    """How the day ahead did on the last third of one series."""
-
-    source: str
-    first: str
-    """First day of the series, UTC."""
-    tested_from: str
-    """First day of the last third, UTC."""
-    last: str
-    shipped: DayAheadScore
-    """Of the blend that ships, which saw the first two thirds."""
-    left_out: DayAheadScore | None
-    """Of a blend that never saw this plant; None where there is no other to learn from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

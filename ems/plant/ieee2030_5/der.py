@@ -128,11 +128,19 @@ class SimulatedDer:
 
     def status(self, now: int) -> sep.DERStatus:
         """What it does."""
-        return told.status(self, now)
+        return told.status(
+            self.inverter,
+            now,
+            available_kw=self.available_kw if isinstance(self.der, Pv) else None,
+            soc_pct=self.soc_pct,
+            disconnected=self.control.value("opModConnect") is False,
+        )
 
     def availability(self, now: int) -> sep.DERAvailability:
         """What it could still give."""
-        return told.availability(self, now)
+        return told.availability(
+            self.der, self.inverter, now, available_kw=self.available_kw, soc_pct=self.soc_pct
+        )
 
     def information(self, lfdi: str) -> sep.DeviceInformation | None:
         """Who made it."""

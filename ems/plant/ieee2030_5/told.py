@@ -1,17 +1,20 @@
 """What a simulated inverter tells of itself, in the resources of IEEE 2030.5."""
 
 import math
-from typing import TYPE_CHECKING
 
 from ems.domain import Bes, Pv
 from ems.plant.ieee2030_5.mapping import bits, least_pf
-from ems.plant.inverter import InverterSettings, State, TripCauses, apparent_kva
+from ems.plant.inverter import (
+    BesInverter,
+    InverterSettings,
+    PvInverter,
+    State,
+    TripCauses,
+    apparent_kva,
+)
 from ems.plant.nameplate import V_NOM
 from ems.plant.operation import inverter_operation
 from ems.protocols.ieee2030_5 import sep, values
-
-if TYPE_CHECKING:
-    from ems.plant.ieee2030_5.der import SimulatedDer
 
 PHOTOVOLTAIC, STORAGE = 4, 80
 """DERType."""
@@ -103,57 +106,84 @@ def settings(
     )
 
 
-def status(der: "SimulatedDer", now: int) -> sep.DERStatus:
-    """What it does, its alarms, its state of charge."""
-    inverter, sunny = der.inverter, isinstance(der.der, Pv)
+def status(
+    inverter: PvInverter | BesInverter,
+    now: int,
+    *,
+    available_kw: float | None,
+    soc_pct: float | None,
+    disconnected: bool,
+) -> sep.DERStatus:
+    """What it does, its alarms, its state of charge.
+
+    Args:
+        inverter: as it stands.
+        now: the time to tell.
+        available_kw: what the sun offers; None: it is no PV plant [kW].
+        soc_pct: state of charge; None: it is no battery [%].
+        disconnected: it was told to disconnect, by a control.
+    """
     shown = inverter_operation(
         inverter.state,
         inverter.causes,
-        idle=sunny and der.available_kw <= 0.0,
-        held_back=sunny and der.available_kw > inverter.p_kw + WATT,
+        idle=available_kw is not None and available_kw <= 0.0,
+        held_back=available_kw is not None and available_kw > inverter.p_kw + WATT,
     )
     alarms = _alarms(inverter.causes)
     tripped = inverter.state is State.TRIPPED
-    value = f"{_connected(der, alarms=alarms, tripped=tripped):02X}"
+    value = f"{_connected(inverter, alarms=alarms, disconnected=disconnected):02X}"
     connect = sep.ConnectStatus(dateTime=now, value=value)
-    soc = der.soc_pct
     return sep.DERStatus(
         alarmStatus=f"{alarms:08X}",
-        genConnectStatus=connect if soc is None else None,
+        genConnectStatus=connect if soc_pct is None else None,
         # The words are those of SunSpec model 701, counted from 1 there and from 2 here.
         inverterStatus=sep.StatusValue(dateTime=now, value=shown["InvSt"] + 1),
         localControlModeStatus=sep.StatusValue(dateTime=now, value=REMOTE),
         operationalModeStatus=sep.StatusValue(dateTime=now, value=OFF if tripped else OPERATIONAL),
         readingTime=now,
         stateOfChargeStatus=None
-        if soc is None
-        else sep.StateOfChargeStatus(dateTime=now, value=values.percent(soc / 100)),
+        if soc_pct is None
+        else sep.StateOfChargeStatus(dateTime=now, value=values.percent(soc_pct / 100)),
         storageModeStatus=None
-        if soc is None
+        if soc_pct is None
         else sep.StatusValue(dateTime=now, value=_storage_mode(inverter.p_kw)),
-        storConnectStatus=None if soc is None else connect,
+        storConnectStatus=None if soc_pct is None else connect,
     )
 
 
-def availability(der: "SimulatedDer", now: int) -> sep.DERAvailability:
-    """What it could deliver, absorb and charge beyond what it does: its reserve."""
-    rated, p, q = der.der.rated_kw, der.inverter.p_kw, der.inverter.q_kvar
-    out = der.inverter.state is State.TRIPPED
-    var = 0.0 if out else max(der.der.q_max_kvar - abs(q), 0.0)
+def availability(
+    der: Pv | Bes,
+    inverter: PvInverter | BesInverter,
+    now: int,
+    *,
+    available_kw: float,
+    soc_pct: float | None,
+) -> sep.DERAvailability:
+    """What it could deliver, absorb and charge beyond what it does: its reserve.
+
+    Args:
+        der: its nameplate.
+        inverter: as it stands.
+        now: the time to tell.
+        available_kw: what the sun offers a PV plant [kW].
+        soc_pct: state of charge; None: it is no battery [%].
+    """
+    rated, p, q = der.rated_kw, inverter.p_kw, inverter.q_kvar
+    out = inverter.state is State.TRIPPED
+    var = 0.0 if out else max(der.q_max_kvar - abs(q), 0.0)
     left = sep.DERAvailability(
         readingTime=now, statVarAvail=values.reactive_power(var * 1000, "down")
     )
-    if isinstance(der.der, Bes) and der.soc_pct is not None:
-        bes, soc = der.der, der.soc_pct
-        above_kwh = max(soc - bes.soc_min_pct, 0.0) / 100 * bes.capacity_kwh * bes.eta_discharge
-        below_kwh = max(bes.soc_max_pct - soc, 0.0) / 100 * bes.capacity_kwh / bes.eta_charge
+    if isinstance(der, Bes) and soc_pct is not None:
+        above_kwh = max(soc_pct - der.soc_min_pct, 0.0) / 100 * der.capacity_kwh * der.eta_discharge
+        below_kwh = max(der.soc_max_pct - soc_pct, 0.0) / 100 * der.capacity_kwh / der.eta_charge
         more = 0.0 if out or above_kwh <= 0.0 else max(rated - p, 0.0)
         charge = 0.0 if out or below_kwh <= 0.0 else max(rated + p, 0.0)
         left.availabilityDuration = int(above_kwh / more * 3600) if more else 0
         left.maxChargeDuration = int(below_kwh / charge * 3600) if charge else 0
         left.reserveChargePercent = values.percent(charge / rated, "down")
     else:
-        more = 0.0 if out else max(der.available_kw - p, 0.0)
+        more = 0.0 if out else max(available_kw - p, 0.0)
     left.reservePercent = values.percent(more / rated, "down")
     left.statWAvail = values.active_power(more * 1000, "down")
     return left
@@ -195,13 +225,12 @@ def _alarms(causes: TripCauses) -> int:
     )
 
 
-def _connected(der: "SimulatedDer", *, alarms: int, tripped: bool) -> int:
+def _connected(inverter: PvInverter | BesInverter, *, alarms: int, disconnected: bool) -> int:
     """De-energized it stays connected; tripped or told to disconnect it does not."""
-    if not tripped:
-        delivers = der.inverter.state in {State.RUNNING, State.RIDING_THROUGH, State.STARTING}
+    if inverter.state is not State.TRIPPED:
+        delivers = inverter.state in {State.RUNNING, State.RIDING_THROUGH, State.STARTING}
         return CONNECTED | AVAILABLE | OPERATING * delivers
-    told_off = not der.inverter.settings.enter_service.permitted
-    if told_off and der.control.value("opModConnect") is not False:
+    if not inverter.settings.enter_service.permitted and not disconnected:
         return CONNECTED
     return FAULT if alarms else 0
 
