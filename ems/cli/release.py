@@ -45,21 +45,23 @@ def release(site: str, *, as_json: bool) -> None:
 
 
 def _told(outcome: "Outcome | None") -> dict[str, Any]:
-    """What became of one device, ready for JSON."""
+    """What became of one device, ready for JSON: what it reads back, else what it was asked."""
     if outcome is None:
         return {"outcome": "advisory", "reason": "nothing was ever written"}
-    command = outcome.command
+    held = getattr(outcome, "readback", None) or outcome.command
     return {
         "outcome": type(outcome).__name__.lower(),
         "reason": getattr(outcome, "reason", ""),
-        "p_kw": command.p_kw,
-        "cap_kw": command.cap_kw,
-        "q_kvar": command.q_kvar,
+        "p_kw": held.p_kw,
+        "cap_kw": held.cap_kw,
+        "q_kvar": held.q_kvar,
     }
 
 
 def _values(told: Mapping[str, Any]) -> str:
     if told["reason"]:
         return f": {told['reason']}"
-    held = f"cap {told['cap_kw']:g} kW" if told["p_kw"] is None else f"{told['p_kw']:g} kW"
+    p_kw, cap_kw = told["p_kw"], told["cap_kw"]
+    cap = "no cap" if cap_kw is None else f"cap {cap_kw:g} kW"
+    held = cap if p_kw is None else f"{p_kw:g} kW"
     return f", read back: {held}, {told['q_kvar']:g} kvar"

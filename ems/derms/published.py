@@ -4,10 +4,12 @@ On the board's own thread. A device has the program of its DER beside what it is
 file or an administrator that takes it away is corrected at the next publication.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ems.derms.board import Board, Control, Device, NotFound, Program
-from ems.protocols.ieee2030_5 import identity, sep
+from ems.derms.controls import RESPOND_SPECIFIC
+from ems.derms.seen import DONE, OPTED_IN, OPTED_OUT
+from ems.protocols.ieee2030_5 import identity, modes, sep
 from ems.settings.ieee2030_5 import DISPATCH
 
 FIRST, LAST = 0, 255
@@ -33,18 +35,33 @@ class Published:
         """
         self._board, self._devices = board, dict(devices)
         self._of = {program_of(der): device for der, device in self._devices.items()}
+        self._waiting: dict[str, sep.DERControlBase] = {}
+        """By DER whose program stands behind the others: the default it shall have before them."""
+        self._is_left = False
+        """Whether a program that is no DER's any more still keeps a limit."""
         board.dispatched = frozenset(self._of)
 
     # --- what is to be done ----------------------------------------------------------
 
     def keep_default(self, der: str, base: sep.DERControlBase) -> None:
-        """Make this the default of a DER's program, where it is not."""
+        """Make this the default of a DER's program, where it is not.
+
+        What was handed back stays as it is until there is a control for it: others may lift what
+        they limit, and nobody would lift it here.
+        """
+        if self._is_handed_back(program_of(der)):
+            self._waiting[der] = base
+            return
         program = self._assigned(der)
         self._set_default(program, self._board.device(self._devices[der]), base)
+        if self._is_left:
+            self.drop_left_over()
 
     def publish(self, der: str, base: sep.DERControlBase, duration_s: int) -> Control:
         """Publish a control from now on; the ones before are cancelled."""
         board, program = self._board, self._assigned(der)
+        if der in self._waiting:
+            self._set_default(program, board.device(self._devices[der]), self._waiting.pop(der))
         now = board.now()
         control = board.publish(
             program, base=base, start=now, duration=duration_s, description="dispatch"
@@ -81,13 +98,19 @@ class Published:
         """Take devices out of programs that are not theirs by the site file.
 
         A DER may have another name since, be another end device, or be gone. What was asked of it
-        would go before all that is asked now.
+        would go before all that is asked now. Of a DER that is gone or has another name the safe
+        state stays while it alone keeps a limit of others; it is looked at again with each default
+        that is set, and at the next start.
         """
+        self._is_left = False
         for program in self._board.programs():
             if program.name.startswith(DISPATCH):
                 of = self._of.get(program.name)
                 strangers = [d for d in self._assigned_to(program.name) if d.name != of]
-                if of is None or strangers:
+                if of is None and any(map(self._needs_safe_state, strangers)):
+                    self._cancel(program.name)
+                    self._is_left = True
+                elif of is None or strangers:
                     self._withdraw(program.name, strangers)
 
     def hand_back(self, ders: Collection[str]) -> None:
@@ -129,17 +152,44 @@ class Published:
     # What stands behind it
 
     def _has_given_way(self, device: Device) -> bool:
-        """Whether a control of another program that has not ended was superseded by one of ours."""
+        """Whether a control of another program that is not over was superseded by one of ours.
+
+        A device need not have said so yet, nor ever where no response is required.
+        """
         board, now = self._board, self._board.now()
+        ours = [
+            control
+            for name in device.groups
+            if name.startswith(DISPATCH)
+            for control in board.controls(name)
+        ]
         return any(
             control.ends > now
-            and any(
-                told.lfdi == device.lfdi and told.status in SUPERSEDED
-                for told in board.responses(control.mrid)
-            )
+            and control.cancelled is None
+            and self._is_superseded(control, ours, device)
             for program in self.others_of(device)
             for control in board.controls(program.name)
         )
+
+    def _is_superseded(self, control: Control, ours: Iterable[Control], by: Device) -> bool:
+        said = [r.status for r in self._board.responses(control.mrid) if r.lfdi == by.lfdi]
+        if SUPERSEDED & set(said):
+            return True
+        return not _is_over(said) and any(_takes_over(one, control) for one in ours)
+
+    def _needs_safe_state(self, device: Device) -> bool:
+        """Whether a limit is kept by nothing but a safe state that a program has left behind."""
+        program = next((p for p in device.groups if p in self._of), None)
+        held = None if program is None else self._board.program(program)
+        if held is not None and held.primacy == FIRST and held.default is not None:
+            return False  # the limit is in this one
+        return self._has_given_way(device)
+
+    def _is_handed_back(self, program: str) -> bool:
+        try:
+            return self._board.program(program).primacy == LAST
+        except NotFound:
+            return False
 
     def _is_another(self, number: int) -> bool:
         program = self._board.program_by_number(number)
@@ -200,6 +250,28 @@ class Published:
 def program_of(der: str) -> str:
     """Name of the program of a DER."""
     return f"{DISPATCH}{der}"
+
+
+def _is_over(said: Sequence[int]) -> bool:
+    """Whether a device has said that it does not follow a control, or no longer."""
+    opted = [status for status in said if status in (OPTED_OUT, OPTED_IN)]
+    return bool(DONE & set(said)) or opted[-1:] == [OPTED_OUT]
+
+
+def _takes_over(ours: Control, theirs: Control) -> bool:
+    """Whether a control goes before one of another program in a part of its time.
+
+    Two that have no mode in common need not exclude one another: a device that takes them so, and
+    is to respond, says it. One that was cancelled before the other was published took nothing.
+    """
+    begins = theirs.start + min(0, theirs.random_start or 0)
+    shared = modes.asked(ours.base) & modes.asked(theirs.base)
+    return (
+        ours.start < theirs.ends
+        and begins < ours.ends
+        and (bool(shared) or not theirs.response_required & RESPOND_SPECIFIC)
+        and (ours.cancelled is None or ours.cancelled >= theirs.created)
+    )
 
 
 def _settings(default: sep.DefaultDERControl | None) -> dict[str, int]:

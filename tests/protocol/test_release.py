@@ -11,9 +11,9 @@ import click.testing
 import pytest
 from click.testing import CliRunner
 
-from ems.assembly import open_site
+from ems.assembly import OpenSite, open_site
 from ems.cli import main
-from ems.domain import Sent
+from ems.domain import Command, Partial, Readback, Sent
 from ems.plant import GeneratedProfile, Plant
 from ems.settings import TEMPLATE, load_settings
 from ems.store import Store
@@ -110,6 +110,29 @@ def test_an_advisory_site_has_nothing_to_release(
     assert result.exit_code == 0
     assert "advisory mode: nothing was ever written" in result.stdout
     assert document(geems(tmp_path, "--json"))["devices"]["pv"]["outcome"] == "advisory"
+
+
+def test_what_a_device_reads_back_is_told_not_what_it_was_asked(
+    tmp_path: Path, plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client of the server may be held lower by another program, and that counts as sent."""
+    del plant
+    asked = Command(
+        der="pv", p_kw=None, q_kvar=0.0, cap_kw=1000.0, reversion_kw=1000.0, reversion_s=900
+    )
+    lower = Sent(command=asked, readback=Readback(p_kw=None, q_kvar=0.0, cap_kw=500.0))
+    free = Sent(command=asked, readback=Readback(p_kw=None, q_kvar=0.0, cap_kw=None))
+    unknown = Partial(command=asked, reason="no Response")
+    monkeypatch.setattr(OpenSite, "release", lambda *_: {"pv": lower, "bes": free, "dg": unknown})
+    result = geems(tmp_path)
+    assert result.exit_code == 3
+    assert result.stdout.splitlines() == [
+        "pv: sent, read back: cap 500 kW, 0 kvar",
+        "bes: sent, read back: no cap, 0 kvar",
+        "dg: partial: no Response",
+    ]
+    devices = document(geems(tmp_path, "--json"))["devices"]
+    assert [devices[n]["cap_kw"] for n in ("pv", "bes", "dg")] == [500.0, None, 1000.0]
 
 
 def test_a_limit_that_somebody_else_set_is_not_raised(tmp_path: Path, plant: Plant) -> None:

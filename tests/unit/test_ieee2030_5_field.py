@@ -1,5 +1,6 @@
 """Dispatch over IEEE 2030.5: commands as controls, Responses as answers, mirrors as readings."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -21,9 +22,12 @@ from ems.domain import (
     Setpoint,
 )
 from ems.errors import Contested, DeviceError, FellBack, RefusedWrite, Unreachable
+from ems.gateways.ieee2030_5.ahead import EARLY_S
 from ems.gateways.ieee2030_5.field import Ieee2030Field
 from ems.gateways.ieee2030_5.joined import JoinedField
 from ems.gateways.ieee2030_5.memory import MemoryComing, MemoryDevice, MemoryReading, MemoryServer
+from ems.gateways.ieee2030_5.orders import held
+from ems.gateways.ieee2030_5.ratings import ratings
 from ems.gateways.memory import MemoryField
 from ems.protocols.ieee2030_5 import modes, sep, values
 from ems.response import with_foreign_caps
@@ -381,6 +385,32 @@ def test_a_disconnect_by_another_program_is_kept_and_named() -> None:
     assert "another program" in str(answer)
 
 
+@pytest.mark.parametrize("supported", [MODES, ("opModMaxLimW", "opModFixedVar")])
+def test_a_plant_that_others_disconnect_is_not_proved_to_give_reactive_power(
+    supported: tuple[str, ...],
+) -> None:
+    device = end_device(PV, supported=supported)
+    device.others = [sep.DERControlBase(opModConnect=False)]
+    field, server = field_of(pv=device)
+    answer = field.write([cap(8000.0, 100.0)])["pv"]
+    var = server.published[0][1].base.opModFixedVar
+    assert var is not None
+    assert var.value == 0
+    assert isinstance(answer, Contested)
+    assert "another program" in str(answer)
+    answer = field.write([cap(8000.0)])["pv"]
+    assert isinstance(answer, Readback)
+    assert (answer.cap_kw, answer.q_kvar) == (0.0, 0.0)
+
+
+def test_what_an_order_of_others_holds_off_the_grid_is_no_power_at_all() -> None:
+    of = ratings(end_device(DG))
+    assert of is not None
+    var = sep.FixedVar(refType=values.REF_MAX_W, value=1000)
+    base = sep.DERControlBase(opModConnect=False, opModFixedW=5000, opModFixedVar=var)
+    assert held(DG, base, of) == Readback(p_kw=0.0, q_kvar=0.0, cap_kw=None)
+
+
 def test_a_limit_that_begins_while_a_control_runs_is_in_it_from_its_beginning() -> None:
     """A client may not ask in between, and GEEMS may be gone by then."""
     device = end_device(PV)
@@ -458,9 +488,9 @@ def test_a_long_control_ends_before_a_limit_that_is_far_ahead() -> None:
     field, server = field_of(pv=device)
     answer = field.write([cap(8000.0, reversion_s=36_000)])["pv"]
     ((_, order),) = server.published
-    assert (order.base.opModMaxLimW, order.duration) == (8000, 7200)
+    assert (order.base.opModMaxLimW, order.duration) == (8000, 7200 - EARLY_S)
     assert isinstance(answer, Readback)
-    assert answer.ends_s == 7200.0
+    assert answer.ends_s == 7200.0 - EARLY_S
     for _ in range(60):
         server.pass_s(60.0)
         field.write([cap(8000.0, reversion_s=36_000)])
@@ -495,7 +525,115 @@ def test_a_limit_far_ahead_that_is_published_later_shortens_what_runs() -> None:
     server.limit("pv", limit_of(20.0), AT + 7200)
     field.close()
     newest = server.devices["pv"].orders[0]
-    assert (newest.base.opModMaxLimW, newest.start + newest.duration) == (8000, AT + 7200)
+    ends = newest.start + newest.duration
+    assert (newest.base.opModMaxLimW, ends) == (8000, AT + 7200 - EARLY_S)
+
+
+def slow(server: MemoryServer, monkeypatch: pytest.MonkeyPatch, *, seconds: float) -> None:
+    """Let time pass between what is known of the devices and what is published for them."""
+    keep = server.keep_defaults
+
+    def kept(defaults: Mapping[str, sep.DERControlBase]) -> None:
+        server.pass_s(seconds)
+        keep(defaults)
+
+    monkeypatch.setattr(server, "keep_defaults", kept)
+
+
+@pytest.mark.parametrize("begins_s", [REVERSION_S, REVERSION_S + 1, 7200])
+def test_a_control_that_is_published_a_second_late_does_not_reach_into_a_limit(
+    monkeypatch: pytest.MonkeyPatch, begins_s: int
+) -> None:
+    """The device would give that up as a whole."""
+    device = end_device(PV)
+    device.coming = [MemoryComing(base=limit_of(20.0), start=AT + begins_s)]
+    field, server = field_of(pv=device)
+    slow(server, monkeypatch, seconds=1.0)
+    reversion_s = REVERSION_S if begins_s < 7200 else 36_000
+    field.write([cap(8000.0, reversion_s=reversion_s)])
+    _, order = server.published[0]
+    assert (order.base.opModMaxLimW, order.start) == (8000, AT + 1)
+    assert order.start + order.duration <= AT + begins_s
+
+
+def test_a_control_that_is_published_a_second_late_is_not_published_again_for_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    device = end_device(PV)
+    device.coming = [MemoryComing(base=limit_of(20.0), start=AT + 7200)]
+    field, server = field_of(pv=device)
+    slow(server, monkeypatch, seconds=1.0)
+    for _ in range(3):
+        field.write([cap(8000.0, reversion_s=36_000)])
+        field.read(NOW)
+    assert len(server.published) == 1
+
+
+def test_a_control_that_is_shortened_a_second_late_does_not_reach_into_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    field, server = field_of(pv=end_device(PV))
+    field.write([cap(8000.0, reversion_s=36_000)])
+    slow(server, monkeypatch, seconds=1.0)
+    server.limit("pv", limit_of(20.0), AT + 7200)
+    field.close()
+    field.read(NOW)
+    assert len(server.published) == 2
+    newest = server.devices["pv"].orders[0]
+    assert newest.start + newest.duration <= AT + 7200
+
+
+def default_of(device: MemoryDevice) -> int | None:
+    assert device.default is not None
+    return device.default.opModMaxLimW
+
+
+def test_an_event_that_our_control_reaches_into_is_kept_by_our_default_from_then_on() -> None:
+    """The device gives it up as a whole: after our control nothing else would keep the limit."""
+    device = end_device(PV)
+    device.coming = [MemoryComing(base=limit_of(5.0), start=AT + 200)]
+    field, server = field_of(pv=device)
+    field.write([cap(8000.0)])
+    assert (server.published[0][1].base.opModMaxLimW, default_of(device)) == (500, 500)
+
+
+def test_an_event_that_is_published_into_our_control_is_kept_by_our_default() -> None:
+    field, server = field_of(pv=end_device(PV))
+    field.write([cap(8000.0)])
+    server.limit("pv", limit_of(5.0), AT + 200)
+    field.close()
+    assert default_of(server.devices["pv"]) == 500
+
+
+def test_an_event_that_our_control_reached_into_is_kept_though_our_control_was_shortened() -> None:
+    """The device may have heard of both, and given the event up."""
+    field, server = field_of(pv=end_device(PV))
+    field.write([cap(8000.0, reversion_s=36_000)])
+    server.limit("pv", limit_of(5.0), AT + 7200)
+    field.close()
+    assert default_of(server.devices["pv"]) == 500
+    field.write([cap(8000.0, reversion_s=36_000)])
+    assert default_of(server.devices["pv"]) == 500
+
+
+def test_an_event_that_only_our_default_goes_beyond_is_kept_by_it() -> None:
+    """It does not lower our control, which then reaches into it."""
+    device = end_device(PV)
+    device.coming = [MemoryComing(base=limit_of(8.0), start=AT + 7200)]
+    field, server = field_of(pv=device)
+    field.write([cap(500.0, reversion_s=36_000)])
+    ((_, order),) = server.published
+    assert (order.base.opModMaxLimW, order.duration) == (500, 36_000)
+    assert default_of(device) == 800
+
+
+def test_an_event_that_no_control_of_ours_reaches_into_leaves_our_default_alone() -> None:
+    """The device follows it: events go before defaults."""
+    device = end_device(PV)
+    device.coming = [MemoryComing(base=limit_of(5.0), start=AT + REVERSION_S + EARLY_S)]
+    field, _ = field_of(pv=device)
+    field.write([cap(8000.0)])
+    assert default_of(device) == int(1000.0 / PV.rated_kw * 10_000)
 
 
 def test_a_limit_that_comes_while_an_answer_is_awaited_is_in_the_answer() -> None:

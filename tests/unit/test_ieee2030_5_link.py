@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ems.clock import SteppedClock
-from ems.derms.board import Board, Latest
+from ems.derms.board import Board, Control, Latest
 from ems.derms.link import DispatchLink
 from ems.derms.server import DermsServer
 from ems.derms.settings import ServerSettings
@@ -263,6 +263,44 @@ def test_a_der_that_is_another_end_device_leaves_nothing_on_the_one_before(world
     assert world.board.device("barn").groups == ("feeder", "dispatch-pv")
 
 
+def given_way(world: World) -> Control:
+    """An event of others that the device has given up for a control of ours."""
+    world.link.keep_defaults({"pv": HALF})
+    theirs = world.board.publish("feeder", base=HALF, start=AT, duration=3600)
+    world.link.publish({"pv": HALF}, {"pv": 300})
+    world.board.respond(subject=theirs.mrid, lfdi=LFDI, status=14, time=AT)
+    return theirs
+
+
+def test_a_der_that_is_gone_leaves_its_safe_state_while_that_alone_keeps_a_limit(
+    world: World,
+) -> None:
+    given_way(world)
+    link = renamed(world, {"bes": "shed"})
+    program = world.board.program("dispatch-pv")
+    assert program.default is not None
+    assert (program.primacy, program.default.DERControlBase_) == (0, HALF)
+    assert world.board.device("roof").groups == ("feeder", "dispatch-pv")
+    assert all(c.cancelled is not None for c in world.board.controls("dispatch-pv"))
+    world.pass_s(3600)
+    world.board.add_device("shed", lfdi="A" * 40)
+    link.keep_defaults({"bes": WHOLE})
+    assert world.board.program("dispatch-pv").default is None
+    assert world.board.device("roof").groups == ("feeder",)
+
+
+def test_a_der_that_has_another_name_leaves_its_safe_state_until_the_new_one_keeps_the_limit(
+    world: World,
+) -> None:
+    given_way(world)
+    link = renamed(world, {"house": "roof"})
+    assert "dispatch-pv" in world.board.device("roof").groups
+    assert HALF in link.look(("house",))["house"].others
+    link.keep_defaults({"house": HALF})
+    assert world.board.device("roof").groups == ("feeder", "dispatch-house")
+    assert world.board.program("dispatch-pv").default is None
+
+
 def test_a_restart_of_the_same_site_leaves_what_devices_hold(world: World) -> None:
     world.link.keep_defaults({"pv": HALF})
     control = world.link.publish({"pv": HALF}, {"pv": 300})["pv"]
@@ -315,8 +353,74 @@ def test_a_device_that_has_no_other_program_keeps_its_safe_state_behind_any_that
     assert seen.default == HALF
     assert all(order.cancelled is not None for order in seen.orders)
     assert world.board.program("dispatch-pv").primacy == 255
-    world.link.keep_defaults({"pv": HALF})
+    world.link.publish({"pv": WHOLE}, {"pv": 300})
     assert world.board.program("dispatch-pv").primacy == 0
+
+
+def test_what_was_handed_back_stays_as_it_is_until_there_is_a_control_for_it(world: World) -> None:
+    """Reading lays limits in: others may lift them, and an advisory site would never."""
+    world.link.keep_defaults({"pv": WHOLE})
+    world.link.publish({"pv": WHOLE}, {"pv": 300})
+    world.link.hand_back(["pv"])
+    world.board.set_default("feeder", HALF)
+    world.link.keep_defaults({"pv": HALF})
+    assert world.board.program("dispatch-pv").primacy == 255
+    assert world.link.look(("pv",))["pv"].default == WHOLE
+    world.link.publish({"pv": HALF}, {"pv": 300})
+    assert world.board.program("dispatch-pv").primacy == 0
+    assert world.link.look(("pv",))["pv"].default == HALF
+
+
+EXPORT = sep.DERControlBase(opModExpLimW=sep.ActivePower(multiplier=0, value=0))
+"""A mode that no control of the dispatch has."""
+
+
+@pytest.mark.parametrize(
+    ("base", "start", "response_required", "said", "primacy"),
+    [
+        (HALF, AT, 0, (), 0),
+        (HALF, AT + 200, 0, (1,), 0),
+        (HALF, AT, 3, (1, 2), 0),
+        (HALF, AT + 300, 0, (), 255),
+        (HALF, AT, 3, (1, 252), 255),
+        (HALF, AT, 3, (1, 2, 4), 255),
+        (EXPORT, AT, 0, (), 0),
+        (EXPORT, AT, 3, (1, 2), 255),
+    ],
+)
+def test_an_event_that_a_control_of_ours_reaches_into_counts_as_given_way_unless_it_is_over(
+    world: World,
+    base: sep.DERControlBase,
+    start: int,
+    response_required: int,
+    said: tuple[int, ...],
+    primacy: int,
+) -> None:
+    """Where no response is required the device never answers 14."""
+    theirs = world.board.publish(
+        "feeder", base=base, start=start, duration=3600, response_required=response_required
+    )
+    world.link.keep_defaults({"pv": HALF})
+    world.link.publish({"pv": HALF}, {"pv": 300})
+    for status in said:
+        world.board.respond(subject=theirs.mrid, lfdi=LFDI, status=status, time=AT)
+    world.link.hand_back(["pv"])
+    assert world.board.program("dispatch-pv").primacy == primacy
+
+
+def test_an_event_that_was_cancelled_or_came_after_our_control_has_not_given_way(
+    world: World,
+) -> None:
+    world.link.keep_defaults({"pv": HALF})
+    theirs = world.board.publish("feeder", base=HALF, start=AT, duration=3600)
+    ours = world.link.publish({"pv": HALF}, {"pv": 300})["pv"]
+    world.board.respond(subject=theirs.mrid, lfdi=LFDI, status=14, time=AT)
+    world.board.cancel("feeder", theirs.mrid)
+    world.board.cancel("dispatch-pv", ours.mrid)
+    world.pass_s(10)
+    world.board.publish("feeder", base=HALF, start=AT + 10, duration=3600)
+    world.link.hand_back(["pv"])
+    assert world.board.program("dispatch-pv").primacy == 255
 
 
 # --- what a default tells beside its modes -------------------------------------------

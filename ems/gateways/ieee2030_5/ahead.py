@@ -15,6 +15,10 @@ from ems.protocols.ieee2030_5 import sep
 NEAR_S = int(INTERVAL.total_seconds())
 """A limit that begins within it holds for the whole of our control; before a later one our control
 ends. The next decision comes within an interval, and none is proved for longer [s]."""
+EARLY_S = 5
+"""How long before a limit that it does not keep a control ends. It is published later than the time
+that its end is reckoned from, a call or two of the server, and a device gives up the whole of an
+event that it reaches into by a second [s]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +27,11 @@ class Fitted:
 
     base: sep.DERControlBase
     ends: int
-    """Until when it may run [s]."""
+    """Until when it may run, `EARLY_S` before a limit that it does not keep [s]."""
+
+    def is_outlasted(self, ends: int) -> bool:
+        """Whether a control that runs until `ends` reaches into such a limit [s]."""
+        return ends > self.ends + EARLY_S
 
 
 def fitted(base: sep.DERControlBase, device: EndDevice, of: Ratings, at: int, ends: int) -> Fitted:
@@ -38,20 +46,27 @@ def fitted(base: sep.DERControlBase, device: EndDevice, of: Ratings, at: int, en
     """
     base = lowered(base, limits(asked_until(device, at, ends), of), of)
     later = [
-        coming.start
+        coming.start - EARLY_S
         for coming in device.coming
-        if coming.start > at + NEAR_S and lowered(base, limits([coming.base], of), of) != base
+        if coming.start >= _held_until(at, ends)
+        and lowered(base, limits([coming.base], of), of) != base
     ]
-    return Fitted(base=base, ends=min([ends, *later]))
+    return Fitted(base=base, ends=max(min([ends, *later]), at + 1))
 
 
-def asked_for_long(device: EndDevice) -> list[sep.DERControlBase]:
-    """What others ask now, or whenever an event of theirs is over: our default may be left alone.
+def asked_for_long(device: EndDevice, ends: int) -> list[sep.DERControlBase]:
+    """What others ask now, or will ask without an event that a device follows.
+
+    Our default may be left alone with it: with a default of theirs that comes back, and with the
+    time of an event that a control of ours reaches into. The device has given that up as a whole,
+    and does not take it up again where our control ends or is cancelled before.
 
     Args:
         device: what the server knows of it.
+        ends: until when a control runs that is about to be published; else the present [s].
     """
-    return [*device.others, *(c.base for c in device.coming if c.lasts)]
+    ours = max([ends + EARLY_S, *(o.start + o.duration for o in device.orders)])
+    return [*device.others, *(c.base for c in device.coming if c.lasts or c.start < ours)]
 
 
 def asked_until(device: EndDevice, at: int, ends: int) -> list[sep.DERControlBase]:
@@ -62,5 +77,10 @@ def asked_until(device: EndDevice, at: int, ends: int) -> list[sep.DERControlBas
         at: the server's time [s].
         ends: until when the control runs [s].
     """
-    near = [c.base for c in device.coming if c.start < min(ends, at + NEAR_S + 1)]
+    near = [c.base for c in device.coming if c.start < _held_until(at, ends)]
     return [*device.others, *near]
+
+
+def _held_until(at: int, ends: int) -> int:
+    """Limits that begin before it are in the control that runs until `ends` [s]."""
+    return min(ends, at + NEAR_S + 1)

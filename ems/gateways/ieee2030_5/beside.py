@@ -52,13 +52,16 @@ def limits(bases: Iterable[sep.DERControlBase], of: Ratings) -> Limits:
 
 def lowered(base: sep.DERControlBase, to: Limits, of: Ratings) -> sep.DERControlBase:
     """What is ordered, within the limits of others."""
-    changes: dict[str, int | bool] = {}
+    changes: dict[str, int | bool | sep.FixedVar] = {}
     if base.opModMaxLimW is not None:
         changes["opModMaxLimW"] = min(base.opModMaxLimW, _share(to.give_w, of.max_w))
     if base.opModFixedW is not None:
         most = _share(to.give_w, of.discharge_w)
         least = -_share(to.take_w, of.charge_w)
         changes["opModFixedW"] = max(min(base.opModFixedW, most), least)
+    if not to.connected and base.opModFixedVar is not None:
+        # Off the grid it has no reactive power to give either.
+        changes["opModFixedVar"] = base.opModFixedVar.model_copy(update={"value": 0})
     if not to.connected and of.can("opModConnect"):
         changes["opModConnect"] = False
     return base.model_copy(update=changes)

@@ -182,7 +182,7 @@ class Ieee2030Field:
             if of is None or not (device.others or device.coming):
                 continue
             if device.default is not None:
-                default = lowered(device.default, limits(asked_for_long(device), of), of)
+                default = lowered(device.default, limits(asked_for_long(device, at), of), of)
                 if device.default != default:
                     defaults[name] = default
             newest = next((o for o in device.orders if runs(o, at)), None)
@@ -190,7 +190,7 @@ class Ieee2030Field:
                 continue
             ends = newest.start + newest.duration
             fit = fitted(newest.base, device, of, at, ends)
-            if fit.base != newest.base or fit.ends < ends:
+            if fit.base != newest.base or fit.is_outlasted(ends):
                 self._ours[name] = self._ours.get(name, True) and fit.base == newest.base
                 bases[name], left_s[name] = fit.base, fit.ends - at
                 log.warning("%s: another program of the server limits it; GEEMS follows", name)

@@ -148,6 +148,12 @@ def held(der: Der, base: sep.DERControlBase, of: Ratings) -> Readback:
     """What a base orders, in kW and kvar as it was rounded."""
     var = base.opModFixedVar
     q_kvar = 0.0
+    if base.opModConnect is False:
+        return Readback(
+            p_kw=None if isinstance(der, Pv) else 0.0,
+            q_kvar=0.0,
+            cap_kw=0.0 if isinstance(der, Pv) else None,
+        )
     if var is not None:
         whole_var = of.inject_var if var.refType == values.REF_MAX_VAR else of.max_w
         q_kvar = var.value / values.FULL * (whole_var or 0.0) / 1000.0
@@ -155,8 +161,6 @@ def held(der: Der, base: sep.DERControlBase, of: Ratings) -> Readback:
         limit = base.opModMaxLimW
         free = limit is None or limit >= values.FULL
         cap_kw = None if free or limit is None else limit / values.FULL * of.max_w / 1000.0
-        if base.opModConnect is False:
-            cap_kw = 0.0
         return Readback(p_kw=None, q_kvar=q_kvar, cap_kw=cap_kw)
     share = base.opModFixedW or 0
     whole_w = of.charge_w if share < 0 else of.discharge_w

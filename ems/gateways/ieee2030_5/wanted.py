@@ -5,7 +5,7 @@ from itertools import takewhile
 
 from ems.domain import Command, Der, EndDeviceAddress, Readback
 from ems.errors import Contested, DeviceError, FellBack, RefusedWrite, Unreachable
-from ems.gateways.ieee2030_5.ahead import asked_for_long, fitted
+from ems.gateways.ieee2030_5.ahead import EARLY_S, asked_for_long, fitted
 from ems.gateways.ieee2030_5.beside import limits, lowered
 from ems.gateways.ieee2030_5.following import is_foreign, is_taken, refusal, running
 from ems.gateways.ieee2030_5.orders import fallback, held, order
@@ -45,13 +45,16 @@ class Wanted:
     @property
     def is_limited(self) -> bool:
         """Whether others limit a setpoint to less than was asked; a cap only shows lower."""
-        return self.base.opModFixedW != self.asked.opModFixedW
+        told, asked = self.base, self.asked
+        return (told.opModFixedW, told.opModFixedVar) != (asked.opModFixedW, asked.opModFixedVar)
 
     @property
     def is_between(self) -> bool:
         """Whether what it is told lies between what was commanded and what it falls back to."""
-        told, asked, back = (b.opModFixedW or 0 for b in (self.base, self.asked, self.back))
-        return min(asked, back) <= told <= max(asked, back)
+        # Reactive power is cut to none, which is what it falls back to.
+        bases = (self.base, self.asked, self.back)
+        of_modes = [[b.opModFixedW or 0 for b in bases], [b.opModMaxLimW or 0 for b in bases]]
+        return all(min(ends) <= told <= max(ends) for told, *ends in of_modes)
 
     def still(self, device: EndDevice, at: int) -> "Wanted":
         """The same as it is published, within what others limit by now."""
@@ -62,7 +65,8 @@ class Wanted:
     def within(self, device: EndDevice, at: int) -> "Wanted":
         """The same within what others limit until it ends."""
         found = fitted(self.base, device, self.of, at, self.ends)
-        default = lowered(self.default, limits(asked_for_long(device), self.of), self.of)
+        long = limits(asked_for_long(device, found.ends), self.of)
+        default = lowered(self.default, long, self.of)
         return replace(self, base=found.base, default=default, ends=found.ends)
 
 
@@ -122,7 +126,7 @@ def is_due(want: Wanted, device: EndDevice, at: int) -> bool:
         return True
     ends = known[0].start + known[0].duration
     shortened = want.ends < at + want.command.reversion_s
-    if shortened and ends > want.ends:
+    if shortened and ends > want.ends + EARLY_S:
         return True  # it would outlast the beginning of somebody else's limit
     whole_s = (
         min(want.command.reversion_s, known[0].duration) if shortened else want.command.reversion_s
