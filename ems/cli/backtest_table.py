@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ems.backtest.case import SAME_SOC_PCT
 from ems.backtest.period import parts_of_months
-from ems.cli.side_by_side import parts_that_fit
+from ems.cli.side_by_side import print_side_by_side
 
 if TYPE_CHECKING:
     from ems.backtest.running import Told
@@ -82,8 +82,8 @@ def print_backtest(document: Mapping[str, Any]) -> None:
         of_site = sorted((r for r in rows if r["site"] == site), key=_rank)
         title = f"{site}, {document['from']} to {document['to']}"
         for name, lines in ((title, COST), ("Limits, in the truth", LIMITS)):
-            for part in parts_that_fit(console, of_site, partial(_table, name, lines)):
-                console.print(part)
+            drawn = partial(_table, name, _told(lines, of_site))
+            print_side_by_side(console, of_site, drawn)
     for line in _words(document):
         console.print(escape(line), highlight=False, soft_wrap=True)
 
@@ -104,13 +104,19 @@ def _table(title: str, lines: Sequence[Line], rows: Sequence[Mapping[str, Any]])
         name = f"[red]{name} ¹[/red]" if row["violated"] else name
         table.add_column(name, justify="right", no_wrap=True, min_width=COLUMN_WIDTH)
     for name, key, over, decimals in lines:
-        if key == "compared_usd" and all(r["compared_days"] == r["days"] for r in rows):
-            continue
-        if key == "total_usd" and not any(r["demand_usd"] for r in rows):
-            continue
-        if key not in OPTIONAL or any(row[key] for row in rows):
-            table.add_row(name, *(_cell(row[key], over, decimals) for row in rows))
+        table.add_row(name, *(_cell(row[key], over, decimals) for row in rows))
     return table
+
+
+def _told(lines: Sequence[Line], rows: Sequence[Mapping[str, Any]]) -> list[Line]:
+    """Lines in which any policy of a site has something to tell: each part of a table has all."""
+    left_out = set()
+    if all(r["compared_days"] == r["days"] for r in rows):
+        left_out.add("compared_usd")
+    if not any(r["demand_usd"] for r in rows):
+        left_out.add("total_usd")
+    left_out |= {key for key in OPTIONAL if not any(row[key] for row in rows)}
+    return [line for line in lines if line[1] not in left_out]
 
 
 def _cell(value: float | None, over: float, decimals: int) -> str:

@@ -9,16 +9,27 @@ from rich.table import Table
 Column = TypeVar("Column")
 
 
-def parts_that_fit(
+def print_side_by_side(
     console: Console, columns: Sequence[Column], drawn: Callable[[Sequence[Column]], Table]
-) -> Iterator[Table]:
-    """Tables one below the other, each of as many columns as fit, of one at least.
+) -> None:
+    """Print tables one below the other, each of as many columns as fit, of one at least.
+
+    One that is wider than the terminal all the same goes beyond its edge.
 
     Args:
         console: where they are printed.
         columns: what may stand beside each other.
         drawn: a table of some of them; what names its rows it repeats.
     """
+    for part in _parts_that_fit(console, columns, drawn):
+        width = _width(console, part)
+        wide = console if width <= console.width else Console(file=console.file, width=width)
+        wide.print(part)
+
+
+def _parts_that_fit(
+    console: Console, columns: Sequence[Column], drawn: Callable[[Sequence[Column]], Table]
+) -> Iterator[Table]:
     first = 0
     while first < len(columns):
         last = first + 1

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ems.cli.side_by_side import parts_that_fit
+from ems.cli.side_by_side import print_side_by_side
 
 Column = tuple[str, Sequence[str]]
 """Title and cells."""
@@ -116,8 +116,10 @@ def _print(
 
     console = Console()
     rest = columns[keys:]
-    for part in parts_that_fit(console, rest, drawn) if rest else (drawn(()),):
-        console.print(part)
+    if rest:
+        print_side_by_side(console, rest, drawn)
+    else:
+        console.print(drawn(()))
     for line in (*words, *_failures(document), f"Figure: {document['figures'][0]}"):
         console.print(escape(line), highlight=False, soft_wrap=True)
 

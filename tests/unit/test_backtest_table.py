@@ -8,8 +8,9 @@ from typing import Any, get_args
 import pytest
 
 from ems.backtest import PolicyName
+from ems.backtest.comparing import measured
 from ems.backtest.fixed_caps import FixedCaps
-from ems.backtest.metrics import measured, summed_up
+from ems.backtest.metrics import summed_up
 from ems.backtest.report import write_report
 from ems.cli.backtest_table import print_backtest
 from ems.domain import Site
@@ -17,15 +18,18 @@ from tests.backtest_days import FIRST, study
 from tests.backtest_reports import kept_study
 
 
+def document(rows: list[dict[str, Any]], folder: str = "out") -> dict[str, Any]:
+    """All that is told of three days."""
+    return {
+        "from": "2019-06-01", "to": "2019-06-03", "policies": rows, "simulated": 6,
+        "seconds": 1.0, "mended": 0, "rows_sha256": "0" * 64, "folder": folder,
+        "workers_died": 0, "failed": [],
+    }  # fmt: skip
+
+
 def printed(folder: Path, site: Site, capsys: pytest.CaptureFixture[str], **changed: Any) -> str:
     rows = [row | changed for row in summed_up(measured(folder, {site.name: site}))]
-    print_backtest(
-        {
-            "from": "2019-06-01", "to": "2019-06-03", "policies": rows, "simulated": 6,
-            "seconds": 1.0, "mended": 0, "rows_sha256": "0" * 64, "folder": str(folder),
-            "workers_died": 0, "failed": [],
-        }
-    )  # fmt: skip
+    print_backtest(document(rows, str(folder)))
     return capsys.readouterr().out
 
 
@@ -36,14 +40,10 @@ def test_batteries_that_end_alike_are_not_said_to_differ(
     site = asked.sites[0].site
     rows = summed_up(measured(tmp_path, {site.name: site}))
     rows[0]["soc_end_pct"] = {"bes": 50.0 + 1e-9}
-    document = {
-        "from": "", "to": "", "policies": rows, "simulated": 0, "seconds": 0.0, "mended": 0,
-        "rows_sha256": "", "folder": "", "workers_died": 0, "failed": [],
-    }  # fmt: skip
-    print_backtest(document)
+    print_backtest(document(rows))
     assert "end differently" not in capsys.readouterr().out
     rows[0]["soc_end_pct"] = {"bes": 50.1}
-    print_backtest(document)
+    print_backtest(document(rows))
     assert "Batteries end differently" in capsys.readouterr().out
 
 
@@ -63,7 +63,7 @@ def one_row(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return dict(summed_up(measured(folder, {of.name: of.site for of in asked.sites}))[0])
 
 
-@pytest.mark.parametrize("width", range(60, 141))
+@pytest.mark.parametrize("width", [20, 30, 40, *range(60, 141)])
 def test_no_number_is_cut_however_wide_the_terminal_is(
     width: int,
     one_row: dict[str, Any],
@@ -75,20 +75,14 @@ def test_no_number_is_cut_however_wide_the_terminal_is(
         one_row | {"policy": policy, "cost_usd": 1_078_139.0 + i, "imported_kwh": 304e6 + i * 1e6}
         for i, policy in enumerate(get_args(PolicyName))
     ]
-    print_backtest(
-        {
-            "from": "2019-06-01", "to": "2019-06-03", "policies": rows, "simulated": 6,
-            "seconds": 1.0, "mended": 0, "rows_sha256": "0" * 64, "folder": "out",
-            "workers_died": 0, "failed": [],
-        }
-    )  # fmt: skip
+    print_backtest(document(rows))
     text = capsys.readouterr().out
     told = [line for line in text.splitlines() if "grid energy and fuel" in line]
     costs = re.findall(r"\d[\d\u00a0]*\d", " ".join(told))
     assert costs == [f"1\u00a0078\u00a0{139 + i}" for i in range(len(rows))]
     assert "…" not in text
     tables = [line for line in text.splitlines() if line.startswith("  ") or "──" in line]
-    assert max(map(len, tables)) <= width
+    assert max(map(len, tables)) <= max(width, 60), "one column goes beyond a narrow terminal"
 
 
 def test_the_caps_of_rules_are_told_with_the_load_they_are_for() -> None:
@@ -105,6 +99,29 @@ def test_the_caps_of_rules_are_told_with_the_load_they_are_for() -> None:
         "every PV plant stands under a fixed cap, 36.9 % of its rating (3,691 kW in all); safe at "
         "8,554 kW, the lowest load of the period. Nobody"
     )
+
+
+def test_caps_beside_limits_that_are_broken_anyway_are_not_called_safe() -> None:
+    (of,) = study(1).sites
+    caps = FixedCaps(
+        pv_share=0.3, beside_share=0.2, other_share=1.0, lowest_load_kw=2000.0, broken_idle=True
+    )
+    assert "safe" not in caps.words(of.site)
+    assert (
+        "with every device off limits are broken at 2,000 kW, the lowest load of the period, or at "
+        "the highest one, and no further so"
+    ) in caps.words(of.site)
+
+
+def test_all_parts_of_a_table_have_the_same_lines(
+    one_row: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    names = get_args(PolicyName)
+    rows = [one_row | {"policy": n, "demand_usd": 5.0 * (n == names[-1])} for n in names]
+    print_backtest(document(rows))
+    text = capsys.readouterr().out
+    assert text.count("demand charge, $") == text.count("grid energy and fuel, $") > 1
 
 
 def test_the_same_days_need_no_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
