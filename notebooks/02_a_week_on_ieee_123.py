@@ -30,6 +30,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import textwrap
 from contextlib import closing
 from pathlib import Path
 
@@ -41,6 +42,7 @@ SHORT = os.environ.get("NOTEBOOK_SHORT") == "1"  # set by the test suite
 FIRST, LAST = ("2019-12-21", "2019-12-21") if SHORT else ("2019-06-03", "2019-06-09")
 QUICK = ["--forecast", "perfect", "--no-reasons"] if SHORT else []  # without a band to prove
 POLICIES = ["none", "rules", "geems"]
+COLOUR = dict(zip(POLICIES, ("C0", "C1", "C2"), strict=True))
 workspace = tempfile.TemporaryDirectory(prefix="geems-notebook-")
 folder = Path(workspace.name)
 
@@ -123,11 +125,13 @@ one = mine["none"]
 panes[0].plot(one.index, one["load_kw"] / 1000, color="black", linewidth=0.8, label="load")
 panes[0].plot(one.index, one["pv_available_kw"] / 1000, color="grey", label="sun")
 for policy in POLICIES[1:]:
-    panes[0].plot(mine[policy].index, mine[policy]["pv_kw"] / 1000, linewidth=0.9, label=policy)
+    line = {"color": COLOUR[policy], "linewidth": 0.9, "label": policy}
+    panes[0].plot(mine[policy].index, mine[policy]["pv_kw"] / 1000, **line)
 panes[0].set(title="Load, sun, and what was used of it", ylabel="Power [MW]")
 for policy in POLICIES:
-    panes[1].plot(mine[policy].index, mine[policy]["v_max_pu"], linewidth=0.9, label=policy)
-    panes[2].plot(mine[policy].index, mine[policy]["loading_max_pct"], linewidth=0.9, label=policy)
+    line = {"color": COLOUR[policy], "linewidth": 0.9, "label": policy}
+    panes[1].plot(mine[policy].index, mine[policy]["v_max_pu"], **line)
+    panes[2].plot(mine[policy].index, mine[policy]["loading_max_pct"], **line)
 panes[1].axhline(site.limits.v_max_pu, color="black", linewidth=0.8, linestyle="--")
 panes[1].set(title="Highest voltage", ylabel="Voltage [pu]")
 panes[2].axhline(100, color="black", linewidth=0.8, linestyle="--")
@@ -179,7 +183,8 @@ axes.set(title="What GEEMS paid for the limits", xlabel="[$]")
 plt.show()
 reasons = mine["geems"].sort_values("compliance_usd_per_h", ascending=False)
 for when, row in reasons.head(3).iterrows():
-    print(f"{when:%a %H:%M}, {row['compliance_usd_per_h']:.0f} $/h: {row['why'][:150]}")
+    why = textwrap.shorten(row["why"], 150, placeholder=" …")
+    print(f"{when:%a %H:%M}, {row['compliance_usd_per_h']:.0f} $/h: {why}")
 
 # %% [markdown]
 # ## Who bore it
@@ -194,7 +199,10 @@ for policy in POLICIES[1:]:
         name: 100 * mine[policy][f"p_kw.{name}"].sum() / mine[policy][f"available_kw.{name}"].sum()
         for name in away_km
     }
-    axes.scatter([away_km[name] for name in kept], list(kept.values()), s=14, label=policy)
+    axes.scatter(
+        [away_km[name] for name in kept], list(kept.values()),
+        s=14, color=COLOUR[policy], label=policy,
+    )  # fmt: skip
 axes.set(
     title="Sun used by each of the 85 plants",
     xlabel="Distance from the substation [km]",
