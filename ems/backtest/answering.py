@@ -13,9 +13,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import ems.backtest.day  # noqa: F401 - as above
-from ems.backtest.working import Done, Task, Undone, work
-
-Answer = Done | Undone
+from ems.backtest.working import Answer, Task, work
 
 
 def answer_tasks(pipe: "Connection[Answer, Task]") -> None:

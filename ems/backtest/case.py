@@ -192,6 +192,9 @@ class DayState:
     """The last cycle; None: there was none."""
     imported_kw: float = 0.0
     """Mean import of its interval, in the truth [kW]."""
+    peak_kw: float = 0.0
+    """Highest import of the month that the next interval counts, 0 where it begins a month, or none
+    is charged [kW]."""
 
     @classmethod
     def at_start(cls, case: Case) -> Self:
@@ -213,7 +216,7 @@ class DayState:
         pairs = [(d, other.devices[name]) for name, d in self.devices.items()]
         return (
             self.regulation == other.regulation
-            and abs(_peak_kw(self) - _peak_kw(other)) <= SAME_KW
+            and abs(self.peak_kw - other.peak_kw) <= SAME_KW
             and all(_alike(a, b) for a, b in pairs)
         )
 
@@ -231,6 +234,7 @@ class DayState:
             },
             "previous": self.previous and json.loads(to_json(self.previous)),
             "imported_kw": self.imported_kw,
+            "peak_kw": self.peak_kw,
         }
         return gzip.compress(json.dumps(document).encode(), compresslevel=1, mtime=0)
 
@@ -252,6 +256,7 @@ class DayState:
             ),
             previous=last and from_json(json.dumps(last)),
             imported_kw=document["imported_kw"],
+            peak_kw=document["peak_kw"],
         )
 
 
@@ -274,14 +279,6 @@ def utc(start: np.datetime64) -> datetime:
 def kinds_of(day: DayInput, pvs: tuple[Pv, ...]) -> Ints:
     """Kind of each PV plant in the site's order, shape (plant,)."""
     return np.array([day.kind[pv.name] for pv in pvs], dtype=np.int64)
-
-
-def _peak_kw(state: DayState) -> float:
-    """Highest import of the month that the cycle knows of; 0 where none is charged [kW]."""
-    before = state.previous.before if state.previous is not None else None
-    if before is None or before.peak_kw is None:
-        return 0.0
-    return max(before.peak_kw, state.imported_kw)
 
 
 def _alike(a: DeviceState, b: DeviceState) -> bool:

@@ -4,15 +4,12 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from ems.deciding import LOSSES_KW
 from ems.domain import LoadFlow, Site
 
 LIMITS: Final = ("import_over_kw", "export_over_kw", "power_factor_over_kvar")
 """Columns that tell how far beyond each limit a feeder's head is; null where there is none."""
 TOLERANCE_KW: Final = 1e-3
 """To which a load flow knows the power at its head [kW], [kvar]."""
-MODEL_KW: Final = LOSSES_KW
-"""To which a cycle keeps such a limit in its own load flow: so far its losses may be off [kW]."""
 
 
 def beyond(site: Site, flow: LoadFlow) -> dict[str, float]:

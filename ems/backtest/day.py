@@ -28,7 +28,7 @@ from ems.backtest.rows import Rows, decided, timing
 from ems.backtest.truth import Truth, feeder_of
 from ems.clock import INTERVAL
 from ems.cycle import run_cycle
-from ems.domain import CycleRecord, Injections, LoadFlow, Regulation
+from ems.domain import CycleRecord, Injections, LoadFlow, Regulation, month_peak
 from ems.ports import Ports
 
 
@@ -56,6 +56,7 @@ def simulate_day(case: Case, given: DayInput, state: DayState) -> DayResult:
             regulation=day.truth.regulation,
             previous=day.previous,
             imported_kw=day.head.last_kw,
+            peak_kw=day.peak_kw(),
         ),
         seconds=time.perf_counter() - started,
     )
@@ -144,6 +145,13 @@ class _Day:
         if self.rules is None:
             return {}
         return FixedCaps(**asdict(self.rules), lowest_load_kw=self.lowest_load_kw).metadata()
+
+    def peak_kw(self) -> float:
+        """Import that the next interval is held against, 0 where there is none [kW]."""
+        if self.previous is None or self.site.demand_charge_usd_per_kw <= 0.0:
+            return 0.0
+        drawn, after = {self._starts[-1]: self.head.last_kw}, self._starts[-1] + INTERVAL
+        return month_peak(self.previous, drawn, self.site.zone, after).kw
 
     def interval(self, i: int) -> None:
         """Decide, hold, and see what comes of it."""

@@ -27,6 +27,8 @@ class FixedCaps:
     """Most of its rating that any other device may give or take [1]."""
     lowest_load_kw: float
     """Of the segment, in any step of the period [kW]."""
+    broken_idle: bool = False
+    """Whether limits are broken with every device off, at that load or at the highest one."""
 
     def metadata(self) -> dict[bytes, bytes]:
         """As it goes with rows."""
@@ -59,10 +61,16 @@ class FixedCaps:
             bes_kw = self.other_share * sum(bes.rated_kw for bes in site.bess)
             others.append(f"batteries at {bes_kw:,.0f} kW either way")
         beside = f", with {' and '.join(others)}" if others else ""
+        at = f"at {self.lowest_load_kw:,.0f} kW, the lowest load of the period"
+        safe = (
+            f"with every device off limits are broken {at}, or at the highest one, and no further "
+            "so"
+            if self.broken_idle
+            else f"safe {at}"
+        )
         return (
-            f"every PV plant stands under a fixed cap, {caps}; safe at "
-            f"{self.lowest_load_kw:,.0f} kW, the lowest load of the period{beside}. Nobody knows "
-            "that load in advance, so this favours rules."
+            f"every PV plant stands under a fixed cap, {caps}; {safe}{beside}. Nobody knows that "
+            "load in advance, so this favours rules."
         )
 
 

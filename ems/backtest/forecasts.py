@@ -8,7 +8,7 @@ service's but for what a cycle adds there: fitted orientations, and what snow an
 from dataclasses import replace
 from datetime import date, datetime
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -20,9 +20,11 @@ from ems.backtest.suns import kinds_of_sun, next_intervals, sun_forecast
 from ems.clock import INTERVAL
 from ems.domain import band_kw, least_kw
 from ems.lookahead import load_ahead
-from forecasting.day_ahead.horizon import DayAhead
 from forecasting.day_ahead.load import load_ahead_batch
 from forecasting.record import LEVELS
+
+if TYPE_CHECKING:  # SciPy's filters, a third of a second, for policies that look ahead
+    from forecasting.day_ahead.horizon import DayAhead
 
 DAY = 96
 LEARNT = 7 * DAY
@@ -211,5 +213,7 @@ def _nearer(true: Floats, told: Floats, left: float) -> Floats:
 
 
 @lru_cache(maxsize=1)
-def _day_ahead() -> DayAhead:
+def _day_ahead() -> "DayAhead":
+    from forecasting.day_ahead.horizon import DayAhead  # noqa: PLC0415 - as above
+
     return DayAhead.load()

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow import parquet
 
-from ems.backtest.comparing import Bought, compared, demand_usd, month_of
+from ems.backtest.bought import Bought, demand_usd, month_of
 from ems.backtest.connection import LIMITS, TOLERANCE_KW
-from ems.backtest.keeping import TIMING, ChainKey, days_of
+from ems.backtest.keeping import TIMING, ChainKey, rows_of
 from ems.clock import INTERVAL
 from ems.domain import Site
 
@@ -144,17 +143,6 @@ class Metrics:
         return asdict(self.chain) | values | {name: getattr(self, name) for name in more}
 
 
-def measured(folder: Path, sites: Mapping[str, Site]) -> list[Metrics]:
-    """Metrics of all chains of a study's folder, compared with each other.
-
-    Args:
-        folder: of the study.
-        sites: by name.
-    """
-    found = [_chain(key, paths, sites[key.site]) for key, paths in days_of(folder).items()]
-    return list(compared(found, sites))
-
-
 def jain(values: Sequence[float]) -> float:
     """Jain's index: 1 where all have the same, 1/n where one has all [1]."""
     x = np.asarray(values, dtype=np.float64)
@@ -256,11 +244,17 @@ class _Sums:
         return HOURS * self.of[rate] if rate in self.told else None
 
 
-def _chain(key: ChainKey, paths: Iterable[Path], site: Site) -> Metrics:
+def summed(key: ChainKey, paths: Iterable[Path], site: Site) -> Metrics:
+    """Metrics of one chain, compared with no other.
+
+    Args:
+        key: of the chain.
+        paths: files of its days, in order.
+        site: that it is of.
+    """
     sums = _Sums(site=site)
     for path in paths:
-        with parquet.ParquetFile(path) as file:
-            sums.add(file.read(columns=[n for n in file.schema_arrow.names if n not in WORDS]))
+        sums.add(rows_of(path, lambda name: name not in WORDS))
     violated = np.concatenate(sums.violated)
     capacity_kwh = sum(bes.capacity_kwh for bes in site.bess)
     counts = sums.counts
@@ -354,7 +348,8 @@ def _together(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             found[key] = {name: _mean(v[name] for v in values) for name in first}
         elif key not in ("site", "policy", "seed"):
             found[key] = _mean(values)
-    if found["violated"]:  # in one seed or in all: that is another service
+    # Limits broken in one seed are another service; and what one seed alone tells is no mean.
+    if found["violated"] or any(t["regret_usd"] is None for t in told):
         found["regret_usd"] = None
     return found
 

@@ -10,6 +10,7 @@
 | `oracle` | the same, knowing sun and load for certain, but not how it lies on the buses |
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -21,7 +22,7 @@ import numpy as np
 from ems.backtest.case import Case, PolicyName
 from ems.backtest.connection import beyond, broken
 from ems.backtest.devices import HOURS, soc_after
-from ems.constrain.cases import violations
+from ems.constrain.cases import severity, violations
 from ems.domain import Bes, Command, Der, Injections, Policy, Pv, Site
 from ems.ports import Network
 from feeders import FeederLoad
@@ -41,6 +42,8 @@ RETURN_SHARE = 0.8
 left to limits that hold it up [1]."""
 NOISE_SDS = 3.0
 """Standard deviations of bus noise that the oracle's band holds: noise itself is cut there [1]."""
+SAME_DEPTH = 1e-6
+"""By so much a limit that is broken anyway may be broken further: a load flow is no more exact."""
 HALVINGS = 12
 """Of a safe share: to a quarter of a thousandth."""
 
@@ -189,6 +192,8 @@ class Rules:
     """Likewise while one does [1]."""
     other_share: float
     """Most of its rating that any other device may give or take: 1 where that is safe [1]."""
+    broken_idle: bool = False
+    """Whether limits are broken with every device off: then the shares break none any further."""
 
     def commands(
         self, site: Site, now: "Felt", load_kw: float, price_usd_per_kwh: float
@@ -258,7 +263,10 @@ def rules_of(site: Site, network: Network) -> Rules:
     other = _largest(lambda share: _is_safe(site, network, Most(pv=0.0, dg=share, bes=share)))
     beside = _largest(lambda share: _is_safe(site, network, Most(pv=share, dg=other, bes=other)))
     alone = _largest(lambda share: _is_safe(site, network, Most(pv=share, dg=0.0, bes=other)))
-    return Rules(pv_share=max(alone, beside), beside_share=beside, other_share=other)
+    return Rules(
+        pv_share=max(alone, beside), beside_share=beside, other_share=other,
+        broken_idle=any(_broken(site, network, kw, {}) != {} for kw in _loads_kw(site)),
+    )  # fmt: skip
 
 
 class Most(NamedTuple):
@@ -281,31 +289,42 @@ def _largest(safe: Callable[[float], bool]) -> float:
 
 
 def _is_safe(site: Site, network: Network, most: Most) -> bool:
-    """Whether no corner breaks what it would not break with every device off."""
-    for load_kw in (site.load_min_kw, site.load_max_kw):
+    """Whether no corner breaks a limit, or one that is broken with every device off any further."""
+    for load_kw in _loads_kw(site):
         idle = _broken(site, network, load_kw, {})
         for pv, dg, bes in product((0.0, most.pv), (0.0, most.dg), (-1.0, 0.0, 1.0)):
             # A battery charges from what PV gives, or for its way back.
             p_kw = {d.name: pv * d.rated_kw for d in site.pvs}
             p_kw |= {d.name: dg * d.rated_kw for d in site.dgs}
             p_kw |= {d.name: bes * most.bes * d.rated_kw for d in site.bess}
-            if _broken(site, network, load_kw, p_kw) - idle:
+            found = _broken(site, network, load_kw, p_kw)
+            if idle is None or found is None:
+                return False
+            if any(depth > idle.get(name, 0.0) + SAME_DEPTH for name, depth in found.items()):
                 return False
     return True
 
 
-def _broken(site: Site, network: Network, load_kw: float, p_kw: Mapping[str, float]) -> set[str]:
+def _loads_kw(site: Site) -> tuple[float, float]:
+    return site.load_min_kw, site.load_max_kw
+
+
+def _broken(
+    site: Site, network: Network, load_kw: float, p_kw: Mapping[str, float]
+) -> dict[str, float] | None:
+    """Limits that are broken and how far, each in its measure; None: the load flow fails."""
     flow = network.load_flow(
         Injections(p_kw=p_kw, q_kvar=dict.fromkeys(p_kw, 0.0), load_kw=load_kw),
         controls=network.regulated,
     )
     if not flow.converged:
-        return {"the load flow"}
-    found = {f"{v.kind} {v.place}" for v in violations(flow, site.limits, "rules")}
-    found.update(broken(beyond(site, flow)))
+        return None
+    found = {f"{v.kind} {v.place}": severity(v) for v in violations(flow, site.limits, "rules")}
+    over = beyond(site, flow)
+    found |= {name: over[name] for name in broken(over)}
     if site.power_factor_min is not None and flow.head_kw < 0.0:
         # With less sun the power passes zero, and no power factor holds there.
-        found.add("power_factor_over_kvar")
+        found["power_factor_over_kvar"] = math.inf
     return found
 
 

@@ -10,15 +10,15 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any, Protocol
 
-from ems.backtest.answering import Answer, answer_tasks
-from ems.backtest.working import Task, Undone, work
+from ems.backtest.working import Answer, Task, Undone, work
 from ems.errors import BadInput, GeemsError
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -27,6 +27,9 @@ ANSWERS_S = 30.0
 """How long a scheduler may take to answer, and to have its first worker [s]."""
 COUNTED_S = 5.0
 """How often a cluster's workers are counted again [s]."""
+
+
+AnswerTasks = Callable[["Connection[Answer, Task]"], None]
 
 
 class Pool(Protocol):
@@ -102,7 +105,7 @@ class LocalPool:
 
     def _serve(self, number: int) -> None:
         """Hand tasks to one process, and to another one when it dies."""
-        with suppress(OSError):  # told with the first task, should it fail again
+        with suppress(Exception):  # told with the first task, should it fail again
             self._worker(number)
         while (asked := self._tasks.get()) is not None and not self._closed:
             task, future = asked
@@ -143,7 +146,7 @@ class _Worker:
         # Not forked: a child would inherit threads and locks of the engine in an unknown state.
         spawn = multiprocessing.get_context("spawn")
         self.pipe, theirs = spawn.Pipe()
-        self.process = spawn.Process(target=answer_tasks, args=(theirs,), daemon=True)
+        self.process = spawn.Process(target=_Answering(), args=(theirs,), daemon=True)
         # Ctrl-C goes to all processes of a terminal. One that is still importing cannot ignore it
         # yet, so it inherits it blocked; starting the tracker, once, would unblock it again.
         resource_tracker.ensure_running()
@@ -159,6 +162,22 @@ class _Worker:
         self.process.kill()
         self.process.join()
         self.pipe.close()
+
+
+class _Answering:
+    """`answer_tasks`, as it is handed to a process: only there is the optimiser loaded."""
+
+    def __call__(self, pipe: "Connection[Answer, Task]") -> None:
+        _answer_tasks()(pipe)
+
+    def __reduce__(self) -> tuple[Callable[[], AnswerTasks], tuple[()]]:
+        return _answer_tasks, ()
+
+
+def _answer_tasks() -> AnswerTasks:
+    from ems.backtest.answering import answer_tasks  # noqa: PLC0415 - as said
+
+    return answer_tasks
 
 
 class DaskPool:

@@ -17,8 +17,9 @@ import numpy as np
 import pyarrow as pa
 
 from ems.backtest.case import Case, DayInput
-from ems.backtest.connection import LIMITS, MODEL_KW, beyond, broken
+from ems.backtest.connection import LIMITS, beyond, broken
 from ems.constrain.cases import TOLERANCE_PU
+from ems.deciding import LOSSES_KW
 from ems.domain import Bill, CycleRecord, LoadFlow, Site, Verified
 
 TIMING: Final = "s."
@@ -201,8 +202,9 @@ def decided(record: CycleRecord | None, flow: LoadFlow, site: Site) -> dict[str,
     found: dict[str, object] = {
         "model_v_max_pu": seen.v_max_pu if flow.converged else None,
         "model_v_min_pu": seen.v_min_pu if flow.converged else None,
-        # Without an answer nothing is known to keep its limit.
-        "model_violations": nodes + seen.elements_over + len(broken(seen.over, MODEL_KW))
+        # A cycle keeps limits at the grid to what losses may be off; without an answer nothing is
+        # known to keep its limit.
+        "model_violations": nodes + seen.elements_over + len(broken(seen.over, LOSSES_KW))
         if flow.converged
         else len(flow.nodes) + len(flow.elements) + len(beyond(site, flow)),
     }

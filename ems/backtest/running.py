@@ -13,16 +13,23 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from ems.backtest.answering import Answer
 from ems.backtest.case import STEPS_USUAL, DayInput, Profiles
 from ems.backtest.chains import ChainRun, Over, Step, Steps
-from ems.backtest.day import simulate_day
 from ems.backtest.forecasts import Foreseen, foresee
 from ems.backtest.keeping import Failed, Results
 from ems.backtest.pools import DaskPool, LocalPool, Pool
 from ems.backtest.profiles import generated
 from ems.backtest.study import Chain, Study, StudySite, study_faults, versions
-from ems.backtest.working import Done, FeederFiles, SimulateDay, Task, Undone, feeder_files
+from ems.backtest.working import (
+    Answer,
+    Done,
+    FeederFiles,
+    SimulateDay,
+    Task,
+    Undone,
+    feeder_files,
+    usual_day,
+)
 from ems.errors import BadInput, GeemsError
 
 WAITING = 2
@@ -32,7 +39,8 @@ DEADLY = 3
 HOPELESS = 3
 """So many days that killed their workers, and none that did not: it is not the days."""
 HELD = 4
-"""Sites and seeds whose sun and forecasts are held at once, some MB each for a year."""
+"""Sites and seeds whose sun and forecasts are held at least, some MB each for a year; more where
+more of them take turns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +82,7 @@ def run(
     scheduler: str | None = None,
     workers: Callable[[], Pool] | None = None,
     tell: Tell = lambda _told: None,
-    simulate: SimulateDay = simulate_day,
+    simulate: SimulateDay = usual_day,
 ) -> Outcome:
     """Simulate all days of a study that its folder does not hold yet.
 
@@ -189,14 +197,15 @@ class _Running:
 
     # --- what comes next ---------------------------------------------------------------
 
-    def _begun(self) -> Iterator[_Strand]:
-        """Each block of each chain that has something to ask for."""
+    def _begun(self) -> Iterator[list[_Strand]]:
+        """The blocks of each chain that have something to ask for.
+
+        They begin together: going on in turn, they end together, and no worker waits for the last.
+        """
         for r in self._runs:
-            for number in range(len(r.chain.blocks)):
-                steps = r.block(number)
-                strand = self._asking(r, steps, next(steps, None))
-                if strand is not None:
-                    yield strand
+            blocks = [r.block(number) for number in range(len(r.chain.blocks))]
+            strands = [self._asking(r, steps, next(steps, None)) for steps in blocks]
+            yield [strand for strand in strands if strand is not None]
 
     def _asking(self, r: ChainRun, steps: Steps, step: Step | None) -> _Strand | None:
         """A strand with something to ask for; what follows when it has nothing more."""
@@ -212,9 +221,12 @@ class _Running:
     def _ask(self) -> None:
         """Keep the workers busy."""
         while self._has_room():
-            strand = self._ready.popleft() if self._ready else next(self._fresh, None)
-            if strand is None:
-                return
+            while not self._ready:
+                begun = next(self._fresh, None)
+                if begun is None:
+                    return
+                self._ready.extend(begun)
+            strand = self._ready.popleft()
             pool = self._pool = self._pool or self._opened()
             self._under_way[pool.submit(self._task(strand.step))] = strand
 
@@ -226,12 +238,18 @@ class _Running:
         return Task(
             case=chain.case,
             feeder=self._given.feeder(chain),
-            given=self._given.day(chain, step.day),
+            given=self._given.day(chain, step.day, self._live()),
             start=step.start,
             study=self._results.digest,
             simulate=self._simulate,
             versions=versions(),
         )
+
+    def _live(self) -> int:
+        """How many sites and seeds take turns."""
+        strands = (*self._ready, *self._under_way.values())
+        keys = (strand.run.chain.key for strand in strands)
+        return 1 + len({(key.site, key.seed) for key in keys})
 
     # --- what came of it ---------------------------------------------------------------
 
@@ -239,7 +257,7 @@ class _Running:
         """Wait for a day to be over, and take all that are."""
         assert self._pool is not None  # noqa: S101 - something is under way in it
         over, _ = wait(self._under_way, return_when=FIRST_COMPLETED)
-        for future in over:
+        for future in [f for f in self._under_way if f in over]:  # in the order they were asked
             strand = self._under_way.pop(future)
             answer = self._pool.answer(future)
             if answer is None:
@@ -271,7 +289,7 @@ class _Running:
                 self._go_on(strand, Over(data=None, end=strand.step.start, why=why))
 
     def _go_on(self, strand: _Strand, over: Over) -> None:
-        """Give a strand its answer; what it asks next comes before what has not begun."""
+        """Give a strand its answer; what it asks next comes before chains that have not begun."""
         try:
             step = strand.steps.send(over)
         except StopIteration:
@@ -290,13 +308,19 @@ class _Given:
         self._foreseen: OrderedDict[tuple[str, int], Foreseen] = OrderedDict()
         self._feeders: dict[str, FeederFiles | None] = {}
 
-    def day(self, chain: Chain, day: date) -> DayInput:
-        """Of one chain."""
+    def day(self, chain: Chain, day: date, live: int) -> DayInput:
+        """Of one chain.
+
+        Args:
+            chain: whose it is.
+            day: of its period.
+            live: how many sites and seeds take turns.
+        """
         key = (chain.key.site, chain.key.seed)
         if key not in self._foreseen:
             profiles = profiles_of(self._study, self._sites[chain.key.site], chain.key.seed)
             self._foreseen[key] = foresee(chain.case, profiles, chain.period)
-            if len(self._foreseen) > HELD:
+            while len(self._foreseen) > max(HELD, live):
                 self._foreseen.popitem(last=False)
         self._foreseen.move_to_end(key)
         given = self._foreseen[key].day(chain.case, day)

@@ -31,7 +31,8 @@ NOISE = 0.01
 HANDFUL = 5
 """So many intervals in the dark may be a logger's slips."""
 OF_NIGHT = 0.01
-"""Or such a share of them; a clock that is one hour off fills several times as many [1]."""
+"""Or such a share of them; a clock that is one hour off fills several times as many, but in summer
+beyond 50° of latitude [1]."""
 A_DAY = 24 * 4
 """Intervals."""
 FARTHEST = 14 * 4
@@ -42,6 +43,8 @@ at their own time [1]."""
 AS_GOOD = 0.02
 """Shifts whose correlations differ by less explain a series alike: dull afternoons of a week move
 the best one by half an hour, and an hour under a clear sky costs 0.03 [1]."""
+FEW = 3
+"""From so many days on the best shift is right to the hour."""
 SHOWN = 3
 """Plants that are named in a note."""
 
@@ -119,9 +122,11 @@ def _mend(series: SkySeries, share: Floats, geometry: PvGeometry) -> str:
             f"the times seem {_hours(own)}, as local times of {series.zone} are where they are "
             "taken for UTC; write them as UTC, or with their offset in a column time"
         )
-    # Days are much like each other.
+    # Days are much like each other; and the clouds of a few of them fit more than one hour.
     alike = [s for s in (best, best - A_DAY, best + A_DAY) if abs(s) <= FARTHEST]
     seem = ", or ".join(map(_hours, sorted(alike, key=abs)))
+    if own and likeness[own + FARTHEST] >= LIKE and len(share) < FEW * A_DAY:
+        seem += f", or {_hours(own)} as local times of {series.zone} are"
     if abs(best) <= 1:
         return "by day it follows the sun; set to 0 what is measured in the dark"
     return (

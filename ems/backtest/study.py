@@ -162,7 +162,9 @@ class Study:
                 reasons=self.reasons,
             ),
             period=self.period(of),
-            blocks=tuple((day,) for day in days) if self.independent_days else blocks_of(days),
+            blocks=tuple((day,) for day in days)
+            if self.independent_days
+            else blocks_of(days, by_month=of.site.demand_charge_usd_per_kw > 0.0),
             linked=not self.independent_days,
         )
 
@@ -186,13 +188,21 @@ class Study:
         }
 
 
-def blocks_of(days: tuple[date, ...]) -> tuple[tuple[date, ...], ...]:
+def blocks_of(days: tuple[date, ...], *, by_month: bool = False) -> tuple[tuple[date, ...], ...]:
     """A chain's days cut into parts of one length, or a day less.
 
-    The number of days alone says where, so that the result is the same on any number of processes.
+    The days alone say where, so that the result is the same on any number of processes.
+
+    Args:
+        days: of the chain, one after the other.
+        by_month: cut only where a month begins: a peak that a part does not know of would have all
+            its days until then run again.
     """
     count = max(min(ceil(len(days) / CUT), PARTS), ceil(len(days) / PART_DAYS))
     ends = [len(days) * part // count for part in range(count + 1)]
+    if by_month:
+        whole = [0, *(i for i, day in enumerate(days) if day.day == 1), len(days)]
+        ends = sorted({min(whole, key=lambda at: abs(at - end)) for end in ends})
     return tuple(days[begin:end] for begin, end in pairwise(ends))
 
 

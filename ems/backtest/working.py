@@ -65,6 +65,9 @@ class Undone:
     """True where the worker has other versions than the one who asked."""
 
 
+Answer = Done | Undone
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeederFiles:
     """A user's feeder, as it can be sent to another machine."""
@@ -73,6 +76,13 @@ class FeederFiles:
     """Name of the file to compile."""
     zipped: bytes
     """Its folder."""
+
+
+def usual_day(case: Case, given: DayInput, start: DayState) -> DayResult:
+    """`simulate_day`; who only asks for days does not load the optimiser."""
+    from ems.backtest.day import simulate_day  # noqa: PLC0415 - as said
+
+    return simulate_day(case, given, start)
 
 
 def feeder_files(source: str) -> FeederFiles | None:

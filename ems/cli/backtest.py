@@ -100,7 +100,9 @@ INTERRUPTED = 130
     help="Charge that batteries begin with, within their bounds.",
 )
 @click.option(
-    "--independent-days", is_flag=True, help="Every day begins from the site's initial state."
+    "--independent-days",
+    is_flag=True,
+    help="Every day begins from the site's initial state, and knows no peak of its month.",
 )
 @click.option(
     "--solver", type=click.Choice(["auto", "ipopt", "highs"]), help="Default: the site file's."
@@ -170,9 +172,10 @@ def _document(study: "Study", folder: Path, outcome: "Outcome", seconds: float) 
     """All that is told of a backtest."""
     from dataclasses import asdict
 
+    from ems.backtest.comparing import measured
     from ems.backtest.fixed_caps import fixed_caps_told
     from ems.backtest.keeping import days_of, hash_of
-    from ems.backtest.metrics import measured, summed_up
+    from ems.backtest.metrics import summed_up
 
     sites = {of.name: of.site for of in study.sites}
     metrics = measured(folder, sites)

@@ -11,6 +11,7 @@ import pytest
 
 from ems.backtest import TIMING, Case, DayState, DeviceState, Profiles, foresee, simulate_day
 from ems.backtest.case import utc
+from ems.backtest.keeping import packed, unpacked
 from ems.backtest.period import Period
 from ems.backtest.rows import schema_of
 from ems.backtest.truth import feeder_of
@@ -89,6 +90,30 @@ def test_states_that_know_another_peak_of_the_month_agree_only_where_it_is_charg
         _, high = ran(of, given(of, share=0.0, load_kw=[9000.0, 6000.0], intervals=2))
         _, low = ran(of, given(of, share=0.0, load_kw=[7000.0, 6000.0], intervals=2))
         assert high.agrees(replace(low, devices=high.devices)) == alike
+
+
+def test_a_kept_day_remembers_the_peak_that_it_began_with(tmp_path: Path) -> None:
+    plain = case("geems")
+    of = replace(plain, site=replace(plain.site, demand_charge_usd_per_kw=15.0))
+    result = simulate_day(
+        of, given(of, share=0.0, load_kw=9000.0, intervals=1), DayState.at_start(of)
+    )
+    state = result.state
+    assert state.peak_kw > 5000.0
+    kept = tmp_path / "day.parquet"
+    kept.write_bytes(packed(result.rows, "study", state, state.to_bytes()))
+    found = unpacked(kept, "study")
+    assert found is not None
+    assert found.start.previous is None
+    assert found.start.agrees(state)
+    assert not found.start.agrees(replace(state, peak_kw=0.0))
+
+
+def test_the_last_day_of_a_month_leaves_no_peak() -> None:
+    plain = case("geems")
+    of = replace(plain, site=replace(plain.site, demand_charge_usd_per_kw=15.0))
+    _, state = ran(of, given(of, share=0.0, load_kw=9000.0, intervals=1, start="2019-07-01T06:45"))
+    assert state.peak_kw == 0.0
 
 
 def test_states_that_differ_in_charge_power_cap_or_taps_do_not_agree() -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from ems.backtest.case import DayState
+from ems.backtest.comparing import measured
 from ems.backtest.keeping import ChainKey, Results, packed
-from ems.backtest.metrics import jain, longest_run, measured, summed_up
+from ems.backtest.metrics import jain, longest_run, summed_up
 from ems.backtest.period import parts_of_months
 from ems.domain import Site
 from tests.backtest_days import rows
@@ -167,6 +168,16 @@ def test_a_policy_that_broke_limits_is_not_measured_from_the_oracle(tmp_path: Pa
     assert told == {("none", 0): None, ("none", 1): 8.0, ("oracle", 0): 0.0, ("oracle", 1): 0.0}
     together = {row["policy"]: row["regret_usd"] for row in summed_up(found)}
     assert together == {"none": None, "oracle": 0.0}
+
+
+def test_what_one_seed_alone_costs_above_the_oracle_is_no_mean(tmp_path: Path) -> None:
+    keep(tmp_path, "oracle", cost_usd=2.0, nodes_above=[1] + [0] * 7)
+    keep(tmp_path, "oracle", cost_usd=2.0, seed=1)
+    for seed in (0, 1):
+        keep(tmp_path, "geems", cost_usd=3.0, seed=seed)
+    site = segment()
+    rows = summed_up(measured(tmp_path, {site.name: site}))
+    assert {row["policy"]: row["regret_usd"] for row in rows} == {"geems": None, "oracle": None}
 
 
 def test_limits_of_the_grid_connection_count_as_those_of_the_feeder(tmp_path: Path) -> None:

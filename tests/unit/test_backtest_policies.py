@@ -212,6 +212,17 @@ def test_where_nothing_is_safe_the_rules_hold_all_of_it_back(feeder: Feeder) -> 
     assert rules.beside_share < 0.02
 
 
+def test_rules_break_nothing_further_that_is_broken_without_them(feeder: Feeder) -> None:
+    site = segment()
+    assert not rules_of(site, feeder).broken_idle
+    light = replace(site, load_min_kw=2000.0)
+    idle = Injections(p_kw={}, q_kvar={}, load_kw=2000.0)
+    assert feeder.load_flow(idle).highest()[1] > site.limits.v_max_pu
+    rules = rules_of(light, feeder)
+    assert rules.broken_idle
+    assert rules.pv_share < 0.01
+
+
 def test_a_generator_runs_where_the_grid_costs_more() -> None:
     for price, p_kw in ((0.25, 3000.0), (0.05, 0.0)):
         of = case("rules", tariff=flat(price))

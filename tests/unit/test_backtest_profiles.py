@@ -325,6 +325,14 @@ def test_times_that_are_off_are_refused_with_the_hours_they_are_off_by(
     assert said in fault.problem
 
 
+def test_two_days_are_too_few_to_rule_out_the_clock_of_the_site(tmp_path: Path, site: Site) -> None:
+    file = written(tmp_path / "a.csv", sunny(site, shift_h=-8.0))
+    with pytest.raises(BadInput) as bad:
+        profiles_of_file(file, site, TWO_DAYS)
+    said = "8 h too early, or 7 h too early as local times of America/Los_Angeles are;"
+    assert said in bad.value.faults[0].problem
+
+
 def test_times_that_are_right_need_no_words(tmp_path: Path, site: Site) -> None:
     for every in ("15min", "5min"):
         file = written(tmp_path / f"{every}.csv", sunny(site, every))

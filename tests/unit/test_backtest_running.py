@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from ems.backtest import running
+from ems.backtest import pools, running
 from ems.backtest import study as studies
-from ems.backtest.answering import Answer
 from ems.backtest.case import DayInput
 from ems.backtest.keeping import days_of, hash_of
 from ems.backtest.period import intervals_of, midnight
 from ems.backtest.running import Outcome, Told, run
 from ems.backtest.study import Chain, Study
-from ems.backtest.working import SimulateDay, Task, work
+from ems.backtest.working import Answer, SimulateDay, Task, work
 from ems.errors import BadInput, GeemsError
 from tests.backtest_days import FIRST, failing_day, forgetful_day, next_soc_pct, study, tiny_day
 from tests.backtests import case, given
@@ -34,7 +33,7 @@ class _Load:
     def __init__(self, _study: Study) -> None:
         pass
 
-    def day(self, chain: Chain, day: date) -> DayInput:
+    def day(self, chain: Chain, day: date, _live: int) -> DayInput:
         count = intervals_of(day, chain.case.zone)
         start = midnight(day, chain.case.zone).replace(tzinfo=None).isoformat()
         return replace(given(case("none"), 0.0, intervals=count, start=start), day=day)
@@ -119,6 +118,26 @@ def test_a_seam_at_which_nothing_differs_costs_one_day_of_run_in(tmp_path: Path)
     assert (outcome.mended, outcome.simulated) == (0, CUT + 3)
 
 
+def test_parts_of_a_chain_take_turns_so_that_they_end_together(tmp_path: Path) -> None:
+    here = Here(1)
+    ran(study(3 * CUT), tmp_path, forgetful_day, here)
+    # The parts but the first begin with a day of run-in, so the first is a day ahead.
+    assert [(day - FIRST).days // CUT for day in here.asked[:4]] == [0, 0, 1, 0]
+    assert {(day - FIRST).days // CUT for day in here.asked[-3:]} == {1, 2}
+
+
+def test_a_process_that_cannot_be_started_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Refused:
+        def __init__(self) -> None:
+            raise ValueError("no process today")
+
+    monkeypatch.setattr(pools, "_Worker", Refused)
+    with pytest.raises(ValueError, match="no process today"):
+        run(study(2), tmp_path, jobs=1, simulate=tiny_day)
+
+
 @pytest.mark.parametrize("slots", [1, 2, 7])
 def test_rows_are_the_same_on_any_number_of_workers(tmp_path: Path, slots: int) -> None:
     asked = study(CUT + 2, "none", "rules", seeds=(1, 2))
@@ -136,6 +155,24 @@ def test_a_long_chain_is_cut_into_parts_of_one_length(days: int, parts: int, lon
     assert sum(cut, ()) == whole
     assert (len(cut), max(map(len, cut))) == (parts, longest)
     assert min(map(len, cut)) >= longest - 1
+
+
+@pytest.mark.parametrize(
+    ("first", "days", "begins"),
+    [
+        (date(2019, 1, 1), 365, ["01-01", "03-01", "05-01", "07-01", "09-01", "11-01"]),
+        (date(2019, 6, 17), 29, ["06-17", "07-01"]),
+        (date(2019, 6, 2), 28, ["06-02"]),
+    ],
+)
+def test_a_chain_with_a_demand_charge_is_cut_where_months_begin(
+    first: date, days: int, begins: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    whole = tuple(first + timedelta(days=i) for i in range(days))
+    cut = studies.blocks_of(whole, by_month=True)
+    assert sum(cut, ()) == whole
+    assert [f"{part[0]:%m-%d}" for part in cut] == begins
 
 
 def test_independent_days_have_no_seams(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pytest
 
 from ems.backtest import running
-from ems.backtest.answering import Answer
 from ems.backtest.case import Case, DayInput, DayResult, DayState
 from ems.backtest.period import Period, intervals_of, midnight
 from ems.backtest.running import Told
@@ -32,7 +31,7 @@ from ems.backtest.sweeps import (
     the_battery,
 )
 from ems.backtest.sweeps.hosting import with_plant
-from ems.backtest.working import Task, work
+from ems.backtest.working import Answer, Task, work
 from ems.domain import Bes, Injections, Pv, Site
 from ems.errors import BadInput
 from feeders import Feeder
@@ -73,7 +72,7 @@ class _Load:
     def __init__(self, _study: Study) -> None:
         pass
 
-    def day(self, chain: Chain, day: date) -> DayInput:
+    def day(self, chain: Chain, day: date, _live: int) -> DayInput:
         count = intervals_of(day, chain.case.zone)
         start = midnight(day, chain.case.zone).replace(tzinfo=None).isoformat()
         return replace(given(case("none"), 0.0, intervals=count, start=start), day=day)

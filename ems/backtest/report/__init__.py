@@ -9,8 +9,9 @@ without whoever ran the backtest:
 
 from pathlib import Path
 
+from ems.backtest.comparing import measured
 from ems.backtest.keeping import write_whole
-from ems.backtest.metrics import measured, summed_up
+from ems.backtest.metrics import summed_up
 from ems.backtest.report.kept import Kept
 from ems.backtest.report.page import page, site_part
 

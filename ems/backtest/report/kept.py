@@ -10,9 +10,8 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow import parquet
 
-from ems.backtest.keeping import FAILED, STUDY, ChainKey, days_of
+from ems.backtest.keeping import FAILED, STUDY, ChainKey, days_of, rows_of
 from ems.backtest.policies import POLICIES
 from ems.domain import Bes, Der, Dg, Limits, Pv, Site
 from ems.errors import BadInput
@@ -104,8 +103,7 @@ def arrays(table: pa.Table) -> dict[str, Any]:
 
 
 def _read(path: Path, names: Sequence[str]) -> pa.Table:
-    with parquet.ParquetFile(path) as file:
-        return file.read(columns=list(names)).replace_schema_metadata(None)
+    return rows_of(path, set(names).__contains__).replace_schema_metadata(None)
 
 
 def _place(key: ChainKey) -> tuple[str, int, int]:

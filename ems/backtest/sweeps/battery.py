@@ -4,13 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ems.backtest.day import simulate_day
 from ems.backtest.metrics import summed_up
 from ems.backtest.pools import Pool
 from ems.backtest.running import Tell
 from ems.backtest.study import Study, StudySite
 from ems.backtest.sweeps.points import Point, Ran, run_points
-from ems.backtest.working import SimulateDay
+from ems.backtest.working import SimulateDay, usual_day
 from ems.domain import Bes, Site
 from ems.errors import BadInput
 
@@ -53,7 +52,7 @@ def battery_size(
     jobs: int | None = None,
     workers: Callable[[], Pool] | None = None,
     tell: Tell = lambda _told: None,
-    simulate: SimulateDay = simulate_day,
+    simulate: SimulateDay = usual_day,
 ) -> tuple[list[BatteryPoint], list[Ran]]:
     """Run a study with batteries of several sizes, and with none.
 

@@ -4,13 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ems.backtest.day import simulate_day
 from ems.backtest.metrics import summed_up
 from ems.backtest.pools import Pool
 from ems.backtest.running import Tell
 from ems.backtest.study import Study
 from ems.backtest.sweeps.points import Point, Ran, run_points
-from ems.backtest.working import SimulateDay
+from ems.backtest.working import SimulateDay, usual_day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +46,7 @@ def forecast_error(
     jobs: int | None = None,
     workers: Callable[[], Pool] | None = None,
     tell: Tell = lambda _told: None,
-    simulate: SimulateDay = simulate_day,
+    simulate: SimulateDay = usual_day,
 ) -> tuple[list[ErrorPoint], list[Ran]]:
     """Run a study at several shares of the forecast's error.
 

@@ -24,7 +24,6 @@ import numpy as np
 
 from ems.backtest.case import STEPS_USUAL, Case, DayState, Errors, Floats, ForecastName, Profiles
 from ems.backtest.connection import LIMITS, beyond_in_words, broken
-from ems.backtest.day import simulate_day
 from ems.backtest.forecasts import Foreseen, foresee
 from ems.backtest.metrics import HOURS
 from ems.backtest.period import Period
@@ -33,7 +32,7 @@ from ems.backtest.running import Tell, Told
 from ems.backtest.study import StudySite
 from ems.backtest.sweeps.worst_hours import worst_hours
 from ems.backtest.truth import feeder_of
-from ems.backtest.working import SimulateDay
+from ems.backtest.working import SimulateDay, usual_day
 from ems.domain import Pv, Site
 from ems.errors import BadInput
 
@@ -90,7 +89,7 @@ def hosting_capacity(
     forecast: ForecastName = "lstm",
     steps: int = STEPS_USUAL,
     tell: Tell = lambda _told: None,
-    simulate: SimulateDay = simulate_day,
+    simulate: SimulateDay = usual_day,
 ) -> Hosting:
     """Largest PV at a bus, by halving between none and `most_kw`.
 

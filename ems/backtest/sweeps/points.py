@@ -9,14 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ems.backtest.answering import Answer
-from ems.backtest.day import simulate_day
+from ems.backtest.comparing import measured
 from ems.backtest.keeping import Failed
-from ems.backtest.metrics import Metrics, measured
+from ems.backtest.metrics import Metrics
 from ems.backtest.pools import LocalPool, Pool
 from ems.backtest.running import Tell, Told, cores, run
 from ems.backtest.study import Study
-from ems.backtest.working import SimulateDay, Task
+from ems.backtest.working import Answer, SimulateDay, Task, usual_day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +44,7 @@ def run_points(
     jobs: int | None = None,
     workers: Callable[[], Pool] | None = None,
     tell: Tell = lambda _told: None,
-    simulate: SimulateDay = simulate_day,
+    simulate: SimulateDay = usual_day,
 ) -> list[Ran]:
     """Simulate what is missing of all points.
 
