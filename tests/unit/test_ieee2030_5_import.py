@@ -104,7 +104,8 @@ def test_without_a_server_mode_that_servers_own_default_is_taken() -> None:
         ((0, 0, 1), (1, 1, 2)),
         ((*range(10), None, 12), (*range(1, 11), 11, 12)),
         ((3, None), (3, None)),
-        (range(256), (*range(1, 256), 255)),
+        (range(256), (*range(1, 255), 254, 254)),
+        ((255, 3), (254, 3)),
     ],
 )
 def test_a_primacy_of_0_becomes_1_and_the_order_of_all_programs_stays(

@@ -54,7 +54,7 @@ class NewProgram(Table):
 
     name: ProgramName
     description: Description = ""
-    primacy: int = Field(default=10, ge=1, le=255)
+    primacy: int = Field(default=10, ge=1, le=254)
     mrid: Mrid | None = None
 
 
@@ -62,7 +62,7 @@ class ProgramChange(Table):
     """What is to change of a program; what is left out stays."""
 
     description: Description | None = None
-    primacy: int | None = Field(default=None, ge=1, le=255)
+    primacy: int | None = Field(default=None, ge=1, le=254)
 
 
 class Default(Table):

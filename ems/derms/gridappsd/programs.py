@@ -7,8 +7,8 @@ from ems.derms.gridappsd.made import Made, Names
 from ems.derms.gridappsd.reading import Path, Section, Told
 from ems.settings.ieee2030_5 import ProgramTable
 
-_LAST = 255
-"""IEEE 2030.5-2018, PrimacyType."""
+_LAST, _MOST = 254, 255
+"""The last a program can have here, and what IEEE 2030.5-2018, PrimacyType, ends with."""
 
 
 class Controls:
@@ -85,12 +85,12 @@ def programs(root: Section, names: Names, controls: Controls, curves: CurveNames
 
 
 def _give_way(made: list[Made], told: Told) -> None:
-    """Move primacies from 1 on, in their order: 0 is the dispatch's own here."""
+    """Move primacies to 1…254, in their order: 0 and 255 are the dispatch's own here."""
     usual: int = ProgramTable.model_fields["primacy"].default
     ours: dict[int, int] = {}
     for theirs in sorted({program.get("primacy", usual) for program in made}):
         # What is out of all bounds is told of where the whole is checked.
-        if 0 <= theirs <= _LAST:
+        if 0 <= theirs <= _MOST:
             least = max(ours.values(), default=0) + 1
             ours[theirs] = min(max(theirs, least), _LAST)
     for program in made:
@@ -99,7 +99,8 @@ def _give_way(made: list[Made], told: Told) -> None:
             continue
         at = program.source("primacy")
         program.put("primacy", ours[theirs], at)
-        why = "0 is the dispatch's own" if theirs == 0 else "so it still goes behind the one before"
+        own = f"{theirs} is the dispatch's own"
+        why = own if theirs in (0, _MOST) else "so it still goes behind the one before"
         told.changed(at, f"the primacy {theirs} is {ours[theirs]} here: {why}")
 
 

@@ -301,8 +301,11 @@ class ProgramTable(Table):
     """Name; `groups` of a device name it."""
     description: Description = ""
     """Text shown to clients; default: the name."""
-    primacy: int = Field(default=10, ge=1, le=255)
-    """Lower goes first: 1 aggregator, 2 utility; 3 to 255 as one likes; 0 is the dispatch's own."""
+    primacy: int = Field(default=10, ge=1, le=254)
+    """Lower goes first: 1 aggregator, 2 utility; 3 to 254 as one likes.
+
+    0 and 255 are the dispatch's own: it goes before all, and, handed back, behind all.
+    """
     mrid: Mrid | None = None
     """Default: made of the name."""
     default: ControlBaseTable | None = None
