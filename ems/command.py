@@ -113,8 +113,11 @@ def _leads_from(der: Der, at: Setpoint, reading: DerReading, *, astray: bool) ->
 
     One that is asked the same again begins anew only where it stands far below: an engine that
     tripped and comes back must not be asked for all of it. Where it shows more, its measurement
-    may be what is wrong, and a step down from there would be a step up.
+    may be what is wrong, and a step down from there would be a step up. One that others disconnect
+    is asked for nothing, however far it stands above.
     """
+    if reading.off:
+        return None
     behind = at.p_kw - reading.p_kw > tolerance_kw(der)
     return reading.p_kw if behind or not astray else None
 

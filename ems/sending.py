@@ -35,7 +35,7 @@ from ems.domain import (
 from ems.errors import Contested, DeviceError, FellBack, RefusedWrite
 from ems.ports import Field
 from ems.response import tolerance_kw
-from ems.unmoved import Held, after_writes, disobeying, unconfirmed
+from ems.unmoved import Held, after_writes, disconnected, disobeying, off, unconfirmed
 
 SHARES = (0.25, 0.5, 0.75)
 """Where on a generator's way the mix is judged. Its ends are cases of the interval; voltages and
@@ -137,7 +137,7 @@ class Sender:
             secured: what load flows verified.
             pins: devices that cannot be moved now.
         """
-        aside = frozenset(pins)
+        aside = frozenset(pins) - disconnected(self.snapshot, self.watched)
         alarms: tuple[str, ...] = ()
         moving, halfway = self._unsafe_way(secured, pins)
         if halfway is not None:
@@ -160,7 +160,7 @@ class Sender:
         return self._with_room(made, doubts, broken[0], aside, astray) if broken else made
 
     def _doubts(self, made: Round, aside: frozenset[str]) -> Mapping[str, Unmoved]:
-        """Devices that could be moved and did not confirm; the others were reckoned with."""
+        """Devices that were commanded and did not confirm; the others were reckoned with."""
         unsure = unconfirmed(self.site, self.snapshot, made.outcomes, made.held)
         return {name: unmoved for name, unmoved in unsure.items() if name not in aside}
 
@@ -199,12 +199,14 @@ class Sender:
 
     def _astray(self) -> Mapping[str, Astray]:
         """Devices that do not obey, and what they are asked once more."""
-        found = {}
+        found, ders = {}, {d.name: d for d in self.site.ders}
         for name, why in disobeying(self.snapshot, self.watched).items():
             held = self.held.get(name)
             reading = self.snapshot.ders[name]
             ours = held is not None and not reading.local and not reading.limited
-            found[name] = Astray(why=why, asked=held.setpoints[0] if held and ours else None)
+            # Others may have disconnected it since: what was asked before, it is not to do.
+            asked = off(ders[name]) if reading.off else held.setpoints[0] if held else None
+            found[name] = Astray(why=why, asked=asked if ours else None)
         return found
 
     # --- what is nearly held already -------------------------------------------------

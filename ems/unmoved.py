@@ -3,7 +3,8 @@
 A silent device holds what it was last written until its reversion timer runs out, and then
 falls back, a generator over minutes. Its timer runs from the last refresh; where it is not known
 which was the last one, both may be true. A device that nobody ever wrote to may do anything. One
-that answers and does not obey goes on as it shows itself, or does at last what it was asked.
+that answers and does not obey goes on as it shows itself, or does at last what it was asked. One
+that others disconnect is off; whether it took our word for that, too, is judged after the write.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,7 +49,7 @@ Held = Mapping[str, InForce]
 def unmoved(
     site: Site, snapshot: Snapshot, held: Held, watched: Watched | None = None
 ) -> Mapping[str, Unmoved]:
-    """DERs that cannot be commanded now, with the range of what they may do in the interval.
+    """DERs that cannot be moved now, with the range of what they may do in the interval.
 
     Args:
         site: what is installed.
@@ -57,7 +58,9 @@ def unmoved(
         watched: how they followed.
     """
     astray = disobeying(snapshot, watched)
-    return {
+    apart = disconnected(snapshot, watched)
+    off_now = {d.name: _off_now(d, snapshot.ders[d.name]) for d in site.ders if d.name in apart}
+    return off_now | {
         d.name: _range(
             d, snapshot.time, snapshot.ders[d.name], held.get(d.name), astray=d.name in astray
         )
@@ -82,6 +85,19 @@ def disobeying(snapshot: Snapshot, watched: Watched | None) -> Mapping[str, str]
         elif isinstance(response, Ignored):
             found[name] = response.reason
     return found
+
+
+def disconnected(snapshot: Snapshot, watched: Watched | None) -> frozenset[str]:
+    """DERs that others disconnect, and that are commanded to be off like any other.
+
+    What they do not confirm is doubtful like any other's, too.
+    """
+    astray = disobeying(snapshot, watched)
+    return frozenset(
+        name
+        for name, reading in snapshot.ders.items()
+        if reading.off and reading.quality is Quality.GOOD and name not in astray
+    )
 
 
 def limited(cap_kw: float) -> str:
@@ -184,6 +200,15 @@ def left_behind(record: CycleRecord, now: datetime) -> Held:
     return found
 
 
+def off(der: Der) -> Setpoint:
+    """What a device gives that others disconnect, and what it is asked meanwhile.
+
+    So it comes back with nothing, whenever they lift that.
+    """
+    cap_kw = 0.0 if isinstance(der, Pv) else None
+    return Setpoint(der=der.name, p_kw=0.0, q_kvar=0.0, cap_kw=cap_kw)
+
+
 def reverted(der: Der) -> Setpoint:
     """What a device does by itself when its timer has run out."""
     match der:
@@ -195,6 +220,14 @@ def reverted(der: Der) -> Setpoint:
             return Setpoint(der=der.name, p_kw=0.0, q_kvar=0.0)
         case Dg():
             return Setpoint(der=der.name, p_kw=der.reversion_kw, q_kvar=0.0)
+
+
+def _off_now(der: Der, reading: DerReading) -> Unmoved:
+    """A device that others disconnect; a generator without a switch ramps down to it."""
+    states = [off(der)]
+    if isinstance(der, Dg):
+        states.append(_shown(der, reading))
+    return _between(states)
 
 
 def _range(
@@ -233,6 +266,13 @@ def _range(
         states = _anything(der, reading)
     else:
         states = _while_held(der, reading, held, now)
+    if reading.off:
+        states = [*states, off(der)]  # whatever it holds of us, it may have heard of that
+    return _between(states)
+
+
+def _between(states: Sequence[Setpoint]) -> Unmoved:
+    """Anything between some states, most likely the first."""
     caps = [s.cap_kw for s in states]
     widest = None if None in caps else max(c for c in caps if c is not None)
     most = replace(

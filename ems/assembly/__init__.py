@@ -36,7 +36,7 @@ from ems.response import own_caps, with_foreign_caps
 from ems.settings import Settings
 from ems.store import Holder, Store
 from ems.tariff import Tariff
-from ems.unmoved import left_behind, limited, reverted
+from ems.unmoved import Held, left_behind, limited, reverted
 from feeders import Feeder, fingerprint
 
 if TYPE_CHECKING:  # the client of IEEE 2030.5: half a second, and most sites follow nobody
@@ -158,7 +158,7 @@ class OpenSite:
     def _cycle(self, policy: Policy, now: datetime, watched: Watched | None) -> CycleRecord:
         before = self.previous
         if before is not None and self.inherited:
-            before = replace(before, in_force=left_behind(before, now))
+            before = replace(before, in_force=self._left_behind(before, now))
         record = run_cycle(
             self.site, policy, self.tariff.price(now), self.ports, now, before, watched,
             self.imposed(),
@@ -167,6 +167,14 @@ class OpenSite:
             self.measured(record.snapshot.ders)
         self.previous, self.inherited = record, False
         return record
+
+    def _left_behind(self, before: CycleRecord, now: datetime) -> Held:
+        """What devices hold of another process; of what was handed back nothing is known."""
+        held = left_behind(before, now)
+        if self.clients is None:
+            return held
+        handed_back = self.clients.link.handed_back(self.clients.ders)
+        return {name: at for name, at in held.items() if name not in handed_back}
 
     def run_once(self, now: datetime) -> CycleRecord:
         """One cycle outside the service, as the site's only writer meanwhile.
@@ -293,7 +301,7 @@ def open_site(
                     weather_file=settings.weather_path(),
                 ),
                 feeder=mark,
-                meter=NetMeter(site, store),
+                meter=NetMeter(site, store, settings.control.poll_s),
             ),
             store=store,
             previous=latest,

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 
 COVERED = 2 / 3
-"""Of an interval that must have been measured to count: minutes of a start, or between two failures
-of a link, are no mean that anybody is charged for [1]."""
+"""Of the polls of an interval that must have been answered for it to count: minutes of a start, or
+between two failures of a link, are no mean that anybody is charged for [1]."""
+MINUTE_S = 60.0
 
 
 class NetMeter:
@@ -24,14 +25,16 @@ class NetMeter:
     share of the load, as in eq. (2).
     """
 
-    def __init__(self, site: Site, store: Store) -> None:
+    def __init__(self, site: Site, store: Store, poll_s: float) -> None:
         """Nothing is read yet.
 
         Args:
             site: its DERs.
             store: with their minute means.
+            poll_s: time between polls; of minutes without one no mean is kept [s].
         """
         self._names, self._store = site.names, store
+        self._covered = COVERED * min(1.0, MINUTE_S / poll_s)
         self._most_kw = PLAUSIBLE * (site.load_max_kw + sum(d.rated_kw for d in site.ders))
 
     def imported_kw(
@@ -53,4 +56,4 @@ class NetMeter:
         }
 
     def _mean_kw(self, device: str, since: datetime, until: datetime) -> "pd.Series[float]":
-        return self._store.mean_kw(device, since, until, covered=COVERED)
+        return self._store.mean_kw(device, since, until, covered=self._covered)

@@ -90,6 +90,8 @@ class Watch:
         """Caps of somebody else that the decision reckoned with [kW]."""
         self._most: dict[str, float | None] = {}
         """Limits that it commanded within; None: there was none [kW]."""
+        self._off: frozenset[str] = frozenset()
+        """Devices that it knew others to disconnect."""
 
     def watched(self) -> Watched | None:
         """For the next cycle; None where none has ended yet."""
@@ -130,6 +132,7 @@ class Watch:
             if r.limited and r.cap_kw is not None
         }
         self._most = {n: r.most_kw for n, r in record.snapshot.ders.items()}
+        self._off = frozenset(n for n, r in record.snapshot.ders.items() if r.off)
 
     def _taken(
         self, outcome: Outcome, decided: Setpoint, stood_kw: float, before: _Held | None,
@@ -221,7 +224,13 @@ class Watch:
             self.lost[name] = f"somebody else raised its limit of {cap_kw:.0f} kW"
 
     def _judge_most(self, der: Der, reading: DerReading) -> None:
-        """Whether a plant is limited to less than was reckoned with; its command goes on within."""
+        """Whether a plant is limited to less than was reckoned with; its command goes on within.
+
+        Or whether a device is disconnected since.
+        """
+        if self._is_newly_off(der.name, reading):
+            self.lost[der.name] = "others of its server disconnect it"
+            return
         if reading.most_kw is None or der.name not in self._most:
             return
         reckoned_kw = self._most[der.name]
@@ -230,6 +239,14 @@ class Watch:
             self.lost[der.name] = (
                 f"another program of its server limits it to {reading.most_kw:.0f} kW"
             )
+
+    def _is_newly_off(self, name: str, reading: DerReading | None) -> bool:
+        """Whether others disconnect a device that the decision counts on.
+
+        What was asked of it is neither to be judged nor asked again, before the next decision or
+        until they lift that.
+        """
+        return reading is not None and reading.off and name not in self._off
 
     def _judge(self, name: str, answer: DerReading | DeviceError) -> None:
         held, der = self._held[name], self._ders[name]
@@ -243,6 +260,8 @@ class Watch:
             self._drop(name, "under local control")
         elif answer.limited and answer.cap_kw is not None:
             self._drop(name, limited(answer.cap_kw))
+        elif self._is_newly_off(name, answer):
+            pass
         elif other := _another_order(der, held.command, answer):
             self._drop(name, f"{other}: restarted, or written")
             self.at_large = True
@@ -280,14 +299,21 @@ class Watch:
             over = f"no decision since that of {self._began:%H:%M} UTC"
             for name in list(self._held):
                 self._drop(name, over)
+        waiting = set()
         for name, held in list(self._held.items()):
             if held.silent:
                 self._drop(name, held.silent)
+            elif self._is_newly_off(name, self._readings.get(name)):
+                waiting.add(name)
             elif held.trusted and self._behind(held):
                 shown_kw = self._readings[name].p_kw
                 self._drop(name, f"it shows {shown_kw:.1f} kW, led to {held.command.p_kw:.1f} kW")
         self._refreshed = now
-        return [self._next(self._ders[n], held, every) for n, held in self._held.items()]
+        return [
+            self._next(self._ders[name], held, every)
+            for name, held in self._held.items()
+            if name not in waiting
+        ]
 
     def _next(self, der: Der, held: _Held, every: float) -> Command:
         command = held.command

@@ -128,7 +128,7 @@ class Board:
         self.keeper, self.pen = kept.keeper, kept.pen
         self.listeners = kept.listeners
         self.now, self.tell, self.mrid = kept.now, kept.tell, kept.mrid
-        self.keep_again = kept.keep_again
+        self.follow, self.keep_again = kept.follow, kept.keep_again
         self.set_rates = self._pace.set_rates
 
     def _offer_served(self) -> None:
@@ -240,13 +240,6 @@ class Board:
     def rates(self) -> Rates:
         """How often devices shall ask and report, where nothing else is said for one."""
         return self._pace.rates
-
-    def follow(self) -> bool:
-        """See `Kept.follow`."""
-        was_set = self._kept.follow()
-        if was_set:
-            self._controls.work_out_anew()
-        return was_set
 
     # What concerns several parts
 

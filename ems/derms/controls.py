@@ -33,8 +33,10 @@ class Standing:
     """Those that have not ended; by start, then newest first."""
     states: tuple[events.EventState, ...]
     """The status of each."""
+    at: int
+    """When it was worked out [s]."""
     until: int
-    """Until when nothing of this changes by itself [s]."""
+    """Until when nothing of this changes by itself; before `at` it was another, too [s]."""
 
 
 class Controls:
@@ -179,7 +181,7 @@ class Controls:
         now = self._kept.now() if now is None else now
         owner = self._programs.program(program)
         known_of, known = self._standing.get(program, (None, None))
-        if known is None or known_of is not owner or now >= known.until:
+        if known is None or known_of is not owner or not known.at <= now < known.until:
             known = _standing(self._controls.get(program, {}).values(), now, owner.primacy)
             self._standing[program] = (owner, known)
         return known
@@ -197,10 +199,6 @@ class Controls:
         return events.status_at(
             event_of(control, primacy), [event_of(c, primacy) for c in siblings], now
         )
-
-    def work_out_anew(self) -> None:
-        """The clock was set: what stood by the time before does so no more."""
-        self._standing.clear()
 
     def prune(self, now: int) -> None:
         """Forget the controls that ended long ago; the keeper's entries of them stay."""
@@ -330,7 +328,8 @@ def _standing(controls: Iterable[Control], now: int, primacy: int) -> Standing:
         if instant > now
     )
     forever = 1 << 62
-    return Standing(controls=tuple(listed), states=states, until=min(instants, default=forever))
+    until = min(instants, default=forever)
+    return Standing(controls=tuple(listed), states=states, at=now, until=until)
 
 
 def _control(held: dict[str, Any]) -> Control:

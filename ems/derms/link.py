@@ -22,6 +22,7 @@ from ems.derms.board import (
     NotFound,
 )
 from ems.derms.controls import event_of
+from ems.derms.given_way import others_of
 from ems.derms.published import Published, program_of
 from ems.derms.seen import Offer, Said, Seen, asks_of, is_there, said_of
 from ems.derms.server import DermsServer
@@ -135,7 +136,7 @@ class DispatchLink:
         self._watching.append(changed)
 
     def _touched(self, path: str) -> None:
-        self._published.follow_settings(path)
+        self._published.follow(path)
         if self._published.may_limit(path):
             for changed in self._watching:
                 changed()
@@ -154,7 +155,7 @@ class DispatchLink:
         self, der: str, device: Device, offer: Callable[[str], Offer], said: Callable[[str], Said]
     ) -> Seen:
         board, lfdi = self._board, device.lfdi
-        others = [offer(p.name) for p in self._published.others_of(device)]
+        others = [offer(p.name) for p in others_of(board, device)]
         asked = asks_of(others, lambda mrid: said(mrid).get(lfdi, ()), board.now())
         default, controls = self._ordered(program_of(der))
         return Seen(
@@ -170,7 +171,8 @@ class DispatchLink:
                 for kind in ("status", "availability")
                 if (filed := self._document(lfdi, kind)) is not None
             },
-            default=default,
+            # Behind other programs it holds in part, or not at all.
+            default=None if self._published.is_handed_back(der) else default,
             orders=controls,
             others=asked.now,
             coming=asked.coming,
@@ -193,7 +195,7 @@ class DispatchLink:
             return None, ()
         now = self._board.now()
         controls = [c for c in self._board.controls(program) if c.ends > now]
-        controls.sort(key=lambda c: (c.created, c.number), reverse=True)
+        controls.sort(key=lambda c: c.number, reverse=True)  # clocks may be set back
         return None if held is None else held.DERControlBase_, controls
 
     def _filed(self, lfdi: str, kind: str) -> sep.Resource | None:
@@ -236,6 +238,27 @@ class DispatchLink:
         # What is served is in force, whether it could be kept or not: control goes on.
         return self._server.call(publish, durable=False) if bases else {}
 
+    def lower(
+        self,
+        defaults: Mapping[str, sep.DERControlBase],
+        bases: Mapping[str, sep.DERControlBase],
+        durations_s: Mapping[str, int],
+    ) -> None:
+        """Do both at once for what devices hold; nothing for one that was handed back meanwhile.
+
+        It would be taken back by whoever has looked at it before.
+        """
+
+        def lower() -> None:
+            handed_back = set(filter(self._published.is_handed_back, {*defaults, *bases}))
+            for der in defaults.keys() - handed_back:
+                self._published.keep_default(der, defaults[der])
+            for der in bases.keys() - handed_back:
+                self._published.publish(der, bases[der], durations_s[der])
+
+        if defaults or bases:
+            self._server.call(lower, durable=False)
+
     # --- what is taken back ----------------------------------------------------------
 
     def drop_left_over(self) -> None:
@@ -245,3 +268,13 @@ class DispatchLink:
     def hand_back(self, ders: Collection[str]) -> None:
         """See `Published.hand_back`."""
         self._server.call(lambda: self._published.hand_back(ders))
+
+    def handed_back(self, ders: Collection[str]) -> frozenset[str]:
+        """Those that were left to other programs; of a server that does not answer, all."""
+        try:
+            return self._server.call(
+                lambda: frozenset(filter(self._published.is_handed_back, ders)), durable=False
+            )
+        except GeemsError as fault:
+            log.warning("what was handed back is not known: %s", fault)
+            return frozenset(ders)

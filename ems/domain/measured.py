@@ -41,6 +41,9 @@ class DerReading:
     most_kw: float | None = None
     """PV: most that a limit lets it give which the site's own server tells it besides our commands;
     it is commanded within that. None: there is no such limit [kW]."""
+    off: bool = False
+    """Others of the site's own server disconnect it, whatever we command: it gives no active and no
+    reactive power. It is commanded all the same, to be off."""
     lifted: bool = False
     """PV: its cap is one of others that was laid into what it holds of us, and that they have
     lifted or raised since."""

@@ -275,6 +275,9 @@ class Schedule:
         if tracked.event.cancelled is not None:
             if tracked.stage is Stage.WAITING:
                 self._over(tracked, Status.CANCELLED, tracked.event.cancelled)
+            elif tracked.event.cancelled < tracked.window.start:
+                # It runs, so the clock was set back since it began.
+                self._over(tracked, Status.CANCELLED, now)
             elif now >= tracked.window.end:
                 self._over(tracked, Status.CANCELLED, tracked.window.end)
             return

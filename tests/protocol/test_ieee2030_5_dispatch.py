@@ -241,6 +241,34 @@ def test_one_cycle_and_release_work_without_the_service(tmp_path: Path) -> None:
         assert clients.ders["bes"].p_kw == clients.ders["dg"].p_kw == 0.0
 
 
+def test_what_was_released_during_an_event_of_others_follows_that_and_no_dispatch(
+    tmp_path: Path,
+) -> None:
+    """It gave the event up for the dispatch, and does not take that one up again."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    path, pki = site_of_clients(tmp_path, port=port)
+    settings = load_settings(path, {})
+    with living(pki, f"https://127.0.0.1:{port}") as clients:
+        with open_site(settings) as opened:
+            assert opened.clients is not None
+            board = opened.clients.served.board
+            board.add_program("feeder", primacy=5)
+            board.change_device("pv", groups=(*board.device("pv").groups, "feeder"))
+            half = sep.DERControlBase(opModMaxLimW=5000)
+            board.publish("feeder", base=half, start=board.now(), duration=3600)
+            record = opened.run_once(datetime.now(UTC))
+            assert isinstance(record.outcomes["pv"], Sent)
+        with open_site(settings) as opened:
+            assert isinstance(opened.release(datetime.now(UTC))["pv"], Sent)
+        assert clients.ders["pv"].p_kw == 1000.0
+        with open_site(settings) as opened:
+            opened.begin()
+            _until_shown(opened, "pv", 5000.0)
+            assert opened.clients is not None
+            assert opened.clients.link.handed_back(opened.site.names) == {"pv", "bes", "dg"}
+
+
 def test_a_device_leaves_the_program_of_a_der_that_the_site_has_no_more(tmp_path: Path) -> None:
     path, _ = site_of_clients(tmp_path)
     settings = load_settings(path, {})

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ems.clock import SteppedClock
-from ems.derms.board import Board, Control, Latest
+from ems.derms.board import Board, Latest
 from ems.derms.link import DispatchLink
 from ems.derms.server import DermsServer
 from ems.derms.settings import ServerSettings
@@ -23,8 +23,8 @@ HALF, WHOLE = sep.DERControlBase(opModMaxLimW=5000), sep.DERControlBase(opModMax
 class World:
     """A board behind a server that does not run: calls go straight to it."""
 
-    def __init__(self) -> None:
-        self.clock = SteppedClock(START)
+    def __init__(self, clock: SteppedClock | None = None) -> None:
+        self.clock = clock or SteppedClock(START)
         self.board = Board(clock=self.clock)
         self.board.add_program("feeder", primacy=5)
         self.board.add_device("roof", lfdi=LFDI, groups=("feeder",))
@@ -263,44 +263,6 @@ def test_a_der_that_is_another_end_device_leaves_nothing_on_the_one_before(world
     assert world.board.device("barn").groups == ("feeder", "dispatch-pv")
 
 
-def given_way(world: World) -> Control:
-    """An event of others that the device has given up for a control of ours."""
-    world.link.keep_defaults({"pv": HALF})
-    theirs = world.board.publish("feeder", base=HALF, start=AT, duration=3600)
-    world.link.publish({"pv": HALF}, {"pv": 300})
-    world.board.respond(subject=theirs.mrid, lfdi=LFDI, status=14, time=AT)
-    return theirs
-
-
-def test_a_der_that_is_gone_leaves_its_safe_state_while_that_alone_keeps_a_limit(
-    world: World,
-) -> None:
-    given_way(world)
-    link = renamed(world, {"bes": "shed"})
-    program = world.board.program("dispatch-pv")
-    assert program.default is not None
-    assert (program.primacy, program.default.DERControlBase_) == (0, HALF)
-    assert world.board.device("roof").groups == ("feeder", "dispatch-pv")
-    assert all(c.cancelled is not None for c in world.board.controls("dispatch-pv"))
-    world.pass_s(3600)
-    world.board.add_device("shed", lfdi="A" * 40)
-    link.keep_defaults({"bes": WHOLE})
-    assert world.board.program("dispatch-pv").default is None
-    assert world.board.device("roof").groups == ("feeder",)
-
-
-def test_a_der_that_has_another_name_leaves_its_safe_state_until_the_new_one_keeps_the_limit(
-    world: World,
-) -> None:
-    given_way(world)
-    link = renamed(world, {"house": "roof"})
-    assert "dispatch-pv" in world.board.device("roof").groups
-    assert HALF in link.look(("house",))["house"].others
-    link.keep_defaults({"house": HALF})
-    assert world.board.device("roof").groups == ("feeder", "dispatch-house")
-    assert world.board.program("dispatch-pv").default is None
-
-
 def test_a_restart_of_the_same_site_leaves_what_devices_hold(world: World) -> None:
     world.link.keep_defaults({"pv": HALF})
     control = world.link.publish({"pv": HALF}, {"pv": 300})["pv"]
@@ -314,11 +276,33 @@ def test_what_is_handed_back_goes_behind_the_other_programs_of_a_device(world: W
     world.link.keep_defaults({"pv": HALF})
     control = world.link.publish({"pv": HALF}, {"pv": 300})["pv"]
     world.link.hand_back(["pv"])
-    assert world.board.program("dispatch-pv").primacy == 255
-    assert world.link.look(("pv",))["pv"].default == HALF
+    program = world.board.program("dispatch-pv")
+    assert program.default is not None
+    assert (program.primacy, program.default.DERControlBase_) == (255, HALF)
     assert world.board.control(control.mrid).cancelled == AT
     world.link.publish({"pv": HALF}, {"pv": 300})
     assert world.board.program("dispatch-pv").primacy == 0
+
+
+def test_what_was_handed_back_since_it_was_looked_at_is_not_lowered(world: World) -> None:
+    """A limit may be published meanwhile: it holds by itself."""
+    world.link.keep_defaults({"pv": WHOLE})
+    control = world.link.publish({"pv": WHOLE}, {"pv": 300})["pv"]
+    world.link.hand_back(["pv"])
+    world.link.lower({"pv": HALF}, {"pv": HALF}, {"pv": 300})
+    program = world.board.program("dispatch-pv")
+    assert program.default is not None
+    assert (program.primacy, program.default.DERControlBase_) == (255, WHOLE)
+    assert [c.mrid for c in world.board.controls("dispatch-pv")] == [control.mrid]
+
+
+def test_what_is_lowered_is_the_default_and_the_control_at_once(world: World) -> None:
+    world.link.keep_defaults({"pv": WHOLE})
+    world.link.publish({"pv": WHOLE}, {"pv": 300})
+    world.link.lower({"pv": HALF}, {"pv": HALF}, {"pv": 200})
+    seen = world.link.look(("pv",))["pv"]
+    assert seen.default == HALF
+    assert [(o.base, o.duration) for o in seen.orders if o.cancelled is None] == [(HALF, 200)]
 
 
 def test_what_has_not_confirmed_its_safe_state_is_not_handed_back(world: World) -> None:
@@ -329,19 +313,6 @@ def test_what_has_not_confirmed_its_safe_state_is_not_handed_back(world: World) 
     assert world.board.control(control.mrid).cancelled is None
 
 
-def test_a_limit_that_has_given_way_to_an_order_of_ours_is_kept_by_the_safe_state(
-    world: World,
-) -> None:
-    """The device answered 14: it will not follow that event again."""
-    world.link.keep_defaults({"pv": HALF})
-    theirs = world.board.publish("feeder", base=HALF, start=AT, duration=3600)
-    world.link.publish({"pv": HALF}, {"pv": 300})
-    world.board.respond(subject=theirs.mrid, lfdi=LFDI, status=14, time=AT)
-    world.link.hand_back(["pv"])
-    assert world.board.program("dispatch-pv").primacy == 0
-    assert world.link.look(("pv",))["pv"].default == HALF
-
-
 def test_a_device_that_has_no_other_program_keeps_its_safe_state_behind_any_that_comes(
     world: World,
 ) -> None:
@@ -349,26 +320,17 @@ def test_a_device_that_has_no_other_program_keeps_its_safe_state_behind_any_that
     world.link.keep_defaults({"pv": HALF})
     world.link.publish({"pv": WHOLE}, {"pv": 300})
     world.link.hand_back(["pv"])
-    seen = world.link.look(("pv",))["pv"]
-    assert seen.default == HALF
-    assert all(order.cancelled is not None for order in seen.orders)
-    assert world.board.program("dispatch-pv").primacy == 255
+    program = world.board.program("dispatch-pv")
+    assert program.default is not None
+    assert (program.primacy, program.default.DERControlBase_) == (255, HALF)
+    assert all(c.cancelled is not None for c in world.board.controls("dispatch-pv"))
     world.link.publish({"pv": WHOLE}, {"pv": 300})
     assert world.board.program("dispatch-pv").primacy == 0
 
 
-def test_what_was_handed_back_stays_as_it_is_until_there_is_a_control_for_it(world: World) -> None:
-    """Reading lays limits in: others may lift them, and an advisory site would never."""
-    world.link.keep_defaults({"pv": WHOLE})
-    world.link.publish({"pv": WHOLE}, {"pv": 300})
-    world.link.hand_back(["pv"])
-    world.board.set_default("feeder", HALF)
-    world.link.keep_defaults({"pv": HALF})
-    assert world.board.program("dispatch-pv").primacy == 255
-    assert world.link.look(("pv",))["pv"].default == WHOLE
-    world.link.publish({"pv": HALF}, {"pv": 300})
-    assert world.board.program("dispatch-pv").primacy == 0
-    assert world.link.look(("pv",))["pv"].default == HALF
+def is_asked_again(world: World) -> bool:
+    """Whether something is asked of the plant in the place of an event of others."""
+    return "dispatch-left@5-roof" in world.board.device("roof").groups
 
 
 EXPORT = sep.DERControlBase(opModExpLimW=sep.ActivePower(multiplier=0, value=0))
@@ -376,16 +338,17 @@ EXPORT = sep.DERControlBase(opModExpLimW=sep.ActivePower(multiplier=0, value=0))
 
 
 @pytest.mark.parametrize(
-    ("base", "start", "response_required", "said", "primacy"),
+    ("base", "start", "response_required", "said", "gave_way"),
     [
-        (HALF, AT, 0, (), 0),
-        (HALF, AT + 200, 0, (1,), 0),
-        (HALF, AT, 3, (1, 2), 0),
-        (HALF, AT + 300, 0, (), 255),
-        (HALF, AT, 3, (1, 252), 255),
-        (HALF, AT, 3, (1, 2, 4), 255),
-        (EXPORT, AT, 0, (), 0),
-        (EXPORT, AT, 3, (1, 2), 255),
+        (HALF, AT, 0, (), True),
+        (HALF, AT + 200, 0, (1,), True),
+        (HALF, AT, 3, (1, 2), True),
+        (HALF, AT + 300, 0, (), False),
+        (HALF, AT + 300, 3, (1, 14), True),
+        (HALF, AT, 3, (1, 252), False),
+        (HALF, AT, 3, (1, 2, 4), False),
+        (EXPORT, AT, 0, (), True),
+        (EXPORT, AT, 3, (1, 2), False),
     ],
 )
 def test_an_event_that_a_control_of_ours_reaches_into_counts_as_given_way_unless_it_is_over(
@@ -394,7 +357,7 @@ def test_an_event_that_a_control_of_ours_reaches_into_counts_as_given_way_unless
     start: int,
     response_required: int,
     said: tuple[int, ...],
-    primacy: int,
+    gave_way: bool,
 ) -> None:
     """Where no response is required the device never answers 14."""
     theirs = world.board.publish(
@@ -405,7 +368,7 @@ def test_an_event_that_a_control_of_ours_reaches_into_counts_as_given_way_unless
     for status in said:
         world.board.respond(subject=theirs.mrid, lfdi=LFDI, status=status, time=AT)
     world.link.hand_back(["pv"])
-    assert world.board.program("dispatch-pv").primacy == primacy
+    assert is_asked_again(world) == gave_way
 
 
 def test_an_event_that_was_cancelled_or_came_after_our_control_has_not_given_way(
@@ -420,7 +383,7 @@ def test_an_event_that_was_cancelled_or_came_after_our_control_has_not_given_way
     world.pass_s(10)
     world.board.publish("feeder", base=HALF, start=AT + 10, duration=3600)
     world.link.hand_back(["pv"])
-    assert world.board.program("dispatch-pv").primacy == 255
+    assert not is_asked_again(world)
 
 
 # --- what a default tells beside its modes -------------------------------------------

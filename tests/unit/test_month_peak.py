@@ -233,7 +233,7 @@ def test_the_service_s_minutes_make_a_meter_where_load_and_every_der_were_measur
             for name, p_kw in told.items()
         )
     )
-    found = NetMeter(SITE, store).imported_kw(NOW, NOW + 3 * INTERVAL, 0.02)
+    found = NetMeter(SITE, store, 10.0).imported_kw(NOW, NOW + 3 * INTERVAL, 0.02)
     store.close()
     assert found == {NOW: pytest.approx(6300.0)}
 
@@ -250,6 +250,26 @@ def test_some_minutes_of_an_interval_are_no_mean_that_anybody_is_charged_for(
             for k in range(9 if name == "pv" else 15)
         )
     )
-    found = NetMeter(SITE, store).imported_kw(NOW, NOW + INTERVAL, 0.02)
+    found = NetMeter(SITE, store, 10.0).imported_kw(NOW, NOW + INTERVAL, 0.02)
     store.close()
     assert found == {}
+
+
+@pytest.mark.parametrize("poll_s", [10.0, 60.0, 90.0, 100.0, 120.0, 400.0, 900.0])
+@pytest.mark.parametrize("answered", [1.0, 0.4])
+def test_polls_that_are_minutes_apart_make_a_mean_where_most_are_answered(
+    poll_s: float, answered: float, tmp_path: Path
+) -> None:
+    store = Store.open(tmp_path / "geems.sqlite")
+    told = {LOAD: 10_000.0, "pv": 3000.0, "dg": 1000.0, "bes": -100.0}
+    polled = sorted({int(k * poll_s // 60.0) for k in range(int(900.0 / poll_s))})
+    store.add_minute(
+        *(
+            MinuteMean(device=name, time=NOW + k * MINUTE, p_kw=p_kw)
+            for name, p_kw in told.items()
+            for k in polled[: round(answered * len(polled))]
+        )
+    )
+    found = NetMeter(SITE, store, poll_s).imported_kw(NOW, NOW + INTERVAL, 0.02)
+    store.close()
+    assert found == ({NOW: pytest.approx(6300.0)} if answered == 1.0 else {})

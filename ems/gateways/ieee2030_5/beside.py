@@ -10,11 +10,14 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from ems.domain import Der, DerReading, Pv
-from ems.gateways.ieee2030_5.following import WHY, is_foreign, last_status, newest
+from ems.gateways.ieee2030_5.following import WHY, holding, is_foreign, last_status, newest
 from ems.gateways.ieee2030_5.orders import held
 from ems.gateways.ieee2030_5.port import EndDevice
 from ems.gateways.ieee2030_5.ratings import Ratings
 from ems.protocols.ieee2030_5 import sep, values
+
+DISCONNECTED = "another program of its server disconnects it"
+"""What people are told of such a DER."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,12 +104,16 @@ def shown(
             q_set_kvar=None if asked is None else asked.q_kvar,
             note=f"{WHY[last_status(told) or 0]}: it takes no command of GEEMS until that is over",
         )
+    if not to.connected:
+        note = "; ".join(filter(None, (DISCONNECTED, reading.note)))
+        reading = replace(reading, off=True, note=note)
     if not isinstance(der, Pv):
         return reading
     give_kw, held_kw = to.give_w / 1000.0, reading.cap_kw
     if give_kw < math.inf:
-        # What it holds of us it holds until it has answered the control that lowers it.
-        cap_kw = give_kw if held_kw is None else held_kw
+        # What it holds of us, be it no cap, it holds until it has answered the control that
+        # lowers it.
+        cap_kw = give_kw if holding(device, at).base is None else held_kw
         reading = replace(reading, cap_kw=cap_kw, most_kw=give_kw)
     return replace(reading, lifted=not ours and held_kw is not None and held_kw < give_kw)
 

@@ -18,7 +18,7 @@ from ems.domain import Command, Der, DerReading, EndDeviceAddress, LoadReading, 
 from ems.errors import DeviceError, GeemsError, RefusedWrite
 from ems.gateways.ieee2030_5.ahead import asked_for_long, asked_until, fitted
 from ems.gateways.ieee2030_5.beside import limits, lowered, shown
-from ems.gateways.ieee2030_5.following import running, runs
+from ems.gateways.ieee2030_5.following import running
 from ems.gateways.ieee2030_5.measured import Voltages
 from ems.gateways.ieee2030_5.port import ControlServer, EndDevice
 from ems.gateways.ieee2030_5.ratings import ratings
@@ -48,12 +48,12 @@ class Ieee2030Field:
         *,
         fresh_s: float,
     ) -> None:
-        """Ask nothing yet.
+        """Have what devices hold of a process before this one keep what others limit by now.
 
         Args:
             site: what is installed.
             addresses: one per DER that is a client, and maybe one of the meter under `LOAD`.
-            server: serves them.
+            server: serves them, from now on or later.
             fresh_s: age from which readings do not count any more [s].
         """
         self._ders: dict[str, Der] = {d.name: d for d in site.ders if d.name in addresses}
@@ -75,6 +75,7 @@ class Ieee2030Field:
         self._again = False
         """Whether more was published since it looked."""
         server.watch(self._limits_changed)
+        self._lay_in()
 
     def read(self, now: datetime) -> Mapping[str, DerReading | DeviceError]:
         """What each DER told last; never raises. Readings carry the time they were taken."""
@@ -148,21 +149,24 @@ class Ieee2030Field:
         with self._waking:
             self._again = True
             if self._laying is None:
-                self._laying = threading.Thread(target=self._lay_in, name="limits", daemon=True)
+                self._laying = threading.Thread(target=self._lay_in_all, name="limits", daemon=True)
                 self._laying.start()
 
-    def _lay_in(self) -> None:
+    def _lay_in_all(self) -> None:
         while True:
             with self._waking:
                 if not self._again:
                     self._laying = None
                     return
                 self._again = False
-            try:
-                self._kept_within(self._ders)
-            except GeemsError as fault:
-                # The next reading tries it again.
-                log.warning("limits of other programs could not be laid in: %s", fault)
+            self._lay_in()
+
+    def _lay_in(self) -> None:
+        try:
+            self._kept_within(self._ders)
+        except GeemsError as fault:
+            # The next reading tries it again.
+            log.warning("limits of other programs could not be laid in: %s", fault)
 
     def _kept_within(self, names: Collection[str]) -> tuple[Mapping[str, EndDevice], int]:
         """What is known of devices, once they are told to keep what others limit; and when."""
@@ -185,17 +189,17 @@ class Ieee2030Field:
                 default = lowered(device.default, limits(asked_for_long(device, at), of), of)
                 if device.default != default:
                     defaults[name] = default
-            newest = next((o for o in device.orders if runs(o, at)), None)
+            newest = next((o for o in running(device, at) if o.cancelled is None), None)
             if newest is None:
                 continue
-            ends = newest.start + newest.duration
+            # Where the clock was set back meanwhile, for no longer than it was to last.
+            ends = min(newest.start, at) + newest.duration
             fit = fitted(newest.base, device, of, at, ends)
             if fit.base != newest.base or fit.is_outlasted(ends):
                 self._ours[name] = self._ours.get(name, True) and fit.base == newest.base
                 bases[name], left_s[name] = fit.base, fit.ends - at
                 log.warning("%s: another program of the server limits it; GEEMS follows", name)
-        self._server.keep_defaults(defaults)
-        self._server.publish(bases, left_s)
+        self._server.lower(defaults, bases, left_s)
         return bool(defaults or bases)
 
     # --- writing -------------------------------------------------------------------
@@ -247,6 +251,6 @@ class Ieee2030Field:
                     answers[name] = found
                     del left[name]
             if left:
-                ends = (deadline(known[n], self._addresses[n]) for n in left)
+                ends = (deadline(w, known[n], at, self._addresses[n]) for n, w in left.items())
                 self._server.wait_for_responses(heard, max(min(ends) - at, 0.0))
         return answers

@@ -81,11 +81,13 @@ def last_status(told: Sequence[Told]) -> int | None:
 def running(device: EndDevice, now: int) -> list[Order]:
     """The controls that a device may hold now, newest first.
 
-    One that was cancelled for a newer one is held until the device has heard of that.
+    All of ours begin when they are published, and a device goes on with what has begun: by a clock
+    that was set back meanwhile one that is held may begin ahead. One that was cancelled for a newer
+    one is held until the device has heard of that.
     """
     found, replaced = [], False
     for order in device.orders:
-        if runs(order, now) or (replaced and order.start <= now < order.start + order.duration):
+        if now < order.start + order.duration and (replaced or order.cancelled is None):
             found.append(order)
         replaced = replaced or order.cancelled is None
     return found
@@ -94,11 +96,6 @@ def running(device: EndDevice, now: int) -> list[Order]:
 def newest(device: EndDevice, now: int) -> Sequence[Told]:
     """The Responses to the newest control that runs."""
     return next((device.told.get(o.mrid, ()) for o in running(device, now)), ())
-
-
-def runs(order: Order, now: int) -> bool:
-    """Whether a control is to be held now."""
-    return order.cancelled is None and order.start <= now < order.start + order.duration
 
 
 def holding(device: EndDevice, now: int) -> Holding:

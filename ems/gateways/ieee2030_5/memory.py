@@ -143,6 +143,16 @@ class MemoryServer:
         self._tell()
         return found
 
+    def lower(
+        self,
+        defaults: Mapping[str, sep.DERControlBase],
+        bases: Mapping[str, sep.DERControlBase],
+        durations_s: Mapping[str, int],
+    ) -> None:
+        """Do both; nobody hands anything back here."""
+        self.keep_defaults(defaults)
+        self.publish(bases, durations_s)
+
     def respond(self, name: str, status: int) -> None:
         """Let a device answer its newest control."""
         device = self.devices[name]

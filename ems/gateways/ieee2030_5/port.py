@@ -223,6 +223,15 @@ class ControlServer(Protocol):
         """
         ...
 
+    def lower(
+        self,
+        defaults: Mapping[str, sep.DERControlBase],
+        bases: Mapping[str, sep.DERControlBase],
+        durations_s: Mapping[str, int],
+    ) -> None:
+        """Do both at once for what devices hold; nothing for one that was handed back meanwhile."""
+        ...
+
     def watch(self, changed: Callable[[], None]) -> None:
         """Call `changed` whenever another program may ask something else of a device.
 

@@ -34,6 +34,8 @@ class Wanted:
     """What it is told: what was commanded, within what others limit."""
     default: sep.DERControlBase
     """What it is told to fall back to, likewise."""
+    began: int
+    """Since when [s]."""
     ends: int
     """Until when [s]."""
 
@@ -108,7 +110,7 @@ def wanted(
     back = fallback(der, command, of, disconnects=address.disconnect_at_zero)
     plain = Wanted(
         der=der, command=command, of=of, asked=asked, back=back, base=asked, default=back,
-        ends=at + command.reversion_s,
+        began=at, ends=at + command.reversion_s,
     )  # fmt: skip
     return plain.within(device, at)
 
@@ -124,6 +126,8 @@ def is_due(want: Wanted, device: EndDevice, at: int) -> bool:
     known = same(want, device, at)
     if not known:
         return True
+    if known[0].start > at:
+        return True  # the clock was set back: it would be held for longer than was asked
     ends = known[0].start + known[0].duration
     shortened = want.ends < at + want.command.reversion_s
     if shortened and ends > want.ends + EARLY_S:
@@ -159,21 +163,24 @@ def answer(
         limited = f"{name}: another program of the server limits it to less than asked"
         # Neither what it was asked nor what it falls back to bounds a cut below both.
         return FellBack(limited) if want.is_between else Contested(limited)
-    taken = next((o for o in known if is_taken(device.told.get(o.mrid, ()))), None)
+    # One that begins after the newest is of before the clock was set back: nobody knows for how
+    # long it is held.
+    sure = (o for o in known if o.start <= known[0].start)
+    taken = next((o for o in sure if is_taken(device.told.get(o.mrid, ()))), None)
     if taken is not None:
         # From an instant that the caller knows, not from when the answer came.
         ends = min(o.start + o.duration for o in (taken, known[0]))
         return replace(held(want.der, want.base, want.of), ends_s=float(ends - since))
-    if at < deadline(device, address):
+    if at < deadline(want, device, at, address):
         return None
     asked = "never" if device.last_seen is None else f"{at - device.last_seen} s ago"
     return Unreachable(
-        f"{name}: no Response to control {known[0].mrid} within "
-        f"{address.answer_s:g} s (its end device asked {asked}); its default "
-        "holds unless it took it"
+        f"{name}: no Response to control {known[0].mrid} within {address.answer_s:g} s of its "
+        f"command (its end device asked {asked}); its default holds unless it took it"
     )
 
 
-def deadline(device: EndDevice, address: EndDeviceAddress) -> float:
-    """Until when the newest control is to be answered [s]."""
-    return device.orders[0].start + address.answer_s
+def deadline(want: Wanted, device: EndDevice, at: int, address: EndDeviceAddress) -> float:
+    """Until when a command is to be answered, however often others limit it meanwhile [s]."""
+    published = (o.start for o in same(want, device, at)[:1])
+    return min([want.began, *published]) + address.answer_s
