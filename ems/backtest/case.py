@@ -161,6 +161,8 @@ class DayInput:
     """From this day's first interval to the end of the period, for `end_soc`."""
     lowest_load_kw: float | None = None
     """Of any step of the period, for caps that are set up once; None: the site's [kW]."""
+    highest_load_kw: float | None = None
+    """Likewise."""
 
     def __len__(self) -> int:
         """Number of intervals."""

@@ -15,16 +15,14 @@ from ems.backtest.lived import Lived
 from ems.backtest.policies import (
     DECIDED,
     PLANNED,
-    Felt,
     funnels,
     planned_to_end,
     policy_of,
-    rules_of,
     site_of,
     turned_back,
-    uncontrolled,
 )
 from ems.backtest.rows import Rows, decided, timing
+from ems.backtest.rules import Felt, rules_of, uncontrolled, within_loads
 from ems.backtest.truth import Truth, feeder_of
 from ems.clock import INTERVAL
 from ems.cycle import run_cycle
@@ -118,13 +116,15 @@ class _Day:
         )
         self.site, self.policy = site_of(case, self.network.loads), policy_of(case)
         self.prices = prices(case, given)
-        self.lowest_load_kw = case.site.load_min_kw
-        if given.lowest_load_kw is not None:
-            self.lowest_load_kw = given.lowest_load_kw
-        self.rules = None
+        self.rules = self.fixed_caps = None
         if case.method == "rules":
-            of_load = replace(case.site, load_min_kw=self.lowest_load_kw)
-            self.rules = rules_of(of_load, self.network)
+            site = within_loads(case.site, given)
+            self.rules = rules_of(site, self.network)
+            self.fixed_caps = FixedCaps(
+                **asdict(self.rules),
+                lowest_load_kw=site.load_min_kw,
+                highest_load_kw=site.load_max_kw,
+            )
         kind = kinds_of(given, case.site.pvs)
         self._share = given.pv_share[:, :, kind].tolist()
         self._before_share = given.before_share[:, kind].tolist()
@@ -142,9 +142,7 @@ class _Day:
 
     def told(self) -> dict[bytes, bytes]:
         """What goes with the rows: caps that were set up once."""
-        if self.rules is None:
-            return {}
-        return FixedCaps(**asdict(self.rules), lowest_load_kw=self.lowest_load_kw).metadata()
+        return {} if self.fixed_caps is None else self.fixed_caps.metadata()
 
     def peak_kw(self) -> float:
         """Import that the next interval is held against, 0 where there is none [kW]."""

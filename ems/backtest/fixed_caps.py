@@ -23,12 +23,16 @@ class FixedCaps:
     """Cap of every PV plant over its rating while no generator runs [1]."""
     beside_share: float
     """Likewise while one does [1]."""
-    other_share: float
-    """Most of its rating that any other device may give or take [1]."""
+    dg_share: float
+    """Most of its rating that a generator may give [1]."""
+    bes_share: float
+    """Most of its rating that a battery may give or take [1]."""
     lowest_load_kw: float
     """Of the segment, in any step of the period [kW]."""
+    highest_load_kw: float
+    """Likewise."""
     broken_idle: bool = False
-    """Whether limits are broken with every device off, at that load or at the highest one."""
+    """Whether limits are broken with every device off, at either of these loads."""
 
     def metadata(self) -> dict[bytes, bytes]:
         """As it goes with rows."""
@@ -55,22 +59,23 @@ class FixedCaps:
         if site.dgs:
             caps = f"{_cap(self.beside_share, pv_kw)} while a generator runs, "
             caps += f"{_cap(self.pv_share, pv_kw)} while none does"
-            dg_kw = self.other_share * sum(dg.rated_kw for dg in site.dgs)
+            dg_kw = self.dg_share * sum(dg.rated_kw for dg in site.dgs)
             others.append(f"generators at {dg_kw:,.0f} kW")
         if site.bess:
-            bes_kw = self.other_share * sum(bes.rated_kw for bes in site.bess)
+            bes_kw = self.bes_share * sum(bes.rated_kw for bes in site.bess)
             others.append(f"batteries at {bes_kw:,.0f} kW either way")
         beside = f", with {' and '.join(others)}" if others else ""
-        at = f"at {self.lowest_load_kw:,.0f} kW, the lowest load of the period"
-        safe = (
-            f"with every device off limits are broken {at}, or at the highest one, and no further "
-            "so"
-            if self.broken_idle
-            else f"safe {at}"
-        )
+        lowest, highest = f"{self.lowest_load_kw:,.0f} kW", f"{self.highest_load_kw:,.0f} kW"
+        loads = "the lowest and the highest load of the period"
+        if self.broken_idle:
+            safe = f"with every device off limits are broken at {lowest} or at {highest}, {loads}, "
+            safe += "and no further so"
+            safe += ", but for a battery on its way back to its first charge" if site.bess else ""
+        else:
+            safe = f"safe from {lowest} to {highest}, {loads}"
         return (
-            f"every PV plant stands under a fixed cap, {caps}; {safe}{beside}. Nobody knows that "
-            "load in advance, so this favours rules."
+            f"every PV plant stands under a fixed cap, {caps}; {safe}{beside}. Nobody knows these "
+            "loads in advance, so this favours rules."
         )
 
 

@@ -47,6 +47,7 @@ class Foreseen:
         self._kind, kinds = kinds_of_sun(case.site, profiles)
         self._load = profiles.load_kw[: self._end]
         self._lowest_load_kw = float(self._load[begin:].min())
+        self._highest_load_kw = float(self._load[begin:].max())
         shares = [share[: self._end] for _, share in kinds]
         self._share = _side_by_side(shares, (*self._load.shape, 0))
         self._share_means = self._share.mean(axis=1)
@@ -94,6 +95,7 @@ class Foreseen:
             load_quantiles_kw=np.full((count, len(LEVELS)), np.nan),
             intervals_left=self._end - begin,
             lowest_load_kw=self._lowest_load_kw,
+            highest_load_kw=self._highest_load_kw,
         )
         looks = case.method in ("geems_lookahead", "oracle")
         perfect = case.method == "oracle" or case.forecast == "perfect"

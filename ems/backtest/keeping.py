@@ -247,7 +247,7 @@ def _bytes_of(column: pa.ChunkedArray) -> bytes:
 
 
 def _same_study(folder: Path, document: Any) -> None:
-    """Refuse a folder that holds anything else.
+    """Refuse a folder that holds anything else; a study that keeps no day is nothing.
 
     Raises:
         BadInput: names what differs.
@@ -263,6 +263,8 @@ def _same_study(folder: Path, document: Any) -> None:
         there = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise BadInput.at(str(path), "cannot be read; give another folder") from None
+    if _keeps_nothing(folder, there):
+        return
     before, now = dict(_leaves(there)), dict(_leaves(document))
     differ = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
     if differ:
@@ -274,6 +276,14 @@ def _same_study(folder: Path, document: Any) -> None:
             )
             for key in differ
         )
+
+
+def _keeps_nothing(folder: Path, there: Any) -> bool:
+    """Whether a run that ended before its first day, however it did, left all that is there."""
+    ours = {STUDY, f".{STUDY}.part", LOCK, FAILED, ROWS}
+    strange = {p.name for p in folder.iterdir()} - ours
+    a_study = isinstance(there, dict) and "versions" in there
+    return a_study and not strange and not days_of(folder)
 
 
 def _leaves(document: Any, above: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,6 @@ All but what begins with `model_` is of the truth.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -23,15 +22,8 @@ from ems.domain import Site
 Floats = NDArray[np.float64]
 
 HOURS = INTERVAL.total_seconds() / 3600.0
-COUNTS = (
-    "days", "compared_days", "intervals", "violated", "overloaded", "unsolved", "grid_over",
-    "model_violated", "unverified", "alarms",
-)  # fmt: skip
-"""Of several seeds the sum is told."""
 WORDS = ("alarms_told", "why")
 """Columns of text that nothing is summed up from, and that take most of a file."""
-WORST = ("depth_pu", "longest_h", "nodes_violated", "nodes_at_once", *LIMITS)
-"""Of several seeds the worst is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,38 +315,3 @@ def _nrmse_pct(sums: _Sums) -> float | None:
 def _fairness(sums: _Sums) -> float | None:
     shares = [sums.kept_kwh[n] / kwh for n, kwh in sums.available_kwh.items() if kwh > 0]
     return jain(shares) if len(shares) > 1 else None
-
-
-def summed_up(metrics: Sequence[Metrics]) -> list[dict[str, Any]]:
-    """One row for each site and policy: means over seeds, of counts the sums."""
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for m in metrics:
-        groups.setdefault((m.chain.site, m.chain.policy), []).append(m.told())
-    return [
-        {"site": site, "policy": policy, "seeds": len(told)} | _together(told)
-        for (site, policy), told in groups.items()
-    ]
-
-
-def _together(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, first in told[0].items():
-        values = [t[key] for t in told]
-        if key in COUNTS:
-            found[key] = sum(values)
-        elif key in WORST:
-            found[key] = max((v for v in values if v is not None), default=None)
-        elif isinstance(first, Mapping):
-            found[key] = {name: _mean(v[name] for v in values) for name in first}
-        elif key not in ("site", "policy", "seed"):
-            found[key] = _mean(values)
-    # Limits broken in one seed are another service; and what one seed alone tells is no mean.
-    if found["violated"] or any(t["regret_usd"] is None for t in told):
-        found["regret_usd"] = None
-    return found
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    """Of what is told; None: nothing is."""
-    told = [v for v in values if v is not None]
-    return fmean(told) if told else None

@@ -5,8 +5,17 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from ems.clock import INTERVAL, interval_start
+from ems.errors import Fault
 
 ONE_DAY = timedelta(days=1)
+EARLIEST = date(1971, 1, 1)
+"""Random streams of skies and loads are numbered from 1970 on, anywhere on Earth."""
+LATEST = date(2199, 12, 31)
+"""Instants are told in nanoseconds, and end in 2262."""
+LONGEST_DAYS = 3660
+"""Ten years; beyond that a date is a slip of the pen."""
+UNDATED = date.min
+"""First and last day of a study that needs none, as of the worst hours alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +48,35 @@ class Period:
         count = (self.last - self.first).days + 1
         every = (self.first + i * ONE_DAY for i in range(count))
         return tuple(d for d in every if intervals_of(d, self.zone))
+
+
+def day_faults(place: str, day: date) -> list[Fault]:
+    """A day that cannot be simulated.
+
+    Args:
+        place: option that names it.
+        day: local.
+    """
+    if EARLIEST <= day <= LATEST:
+        return []
+    problem = f"{day} is out of reach; give a day from {EARLIEST} to {LATEST}"
+    return [Fault(place=place, problem=problem)]
+
+
+def period_faults(first: date, last: date) -> list[Fault]:
+    """Days that are no period."""
+    if first == last == UNDATED:
+        return []
+    beyond = [*day_faults("--from", first), *day_faults("--to", last)]
+    if beyond:
+        return beyond
+    if last < first:
+        problem = f"{last} lies before --from {first}; the period is empty"
+        return [Fault(place="--to", problem=problem)]
+    if (last - first).days >= LONGEST_DAYS:
+        problem = f"{(last - first).days + 1} days are more than ten years; check the dates"
+        return [Fault(place="--to", problem=problem)]
+    return []
 
 
 def parts_of_months(first: date, last: date) -> tuple[str, ...]:

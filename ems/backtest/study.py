@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from ems.backtest.case import STEPS, Case, Errors, ForecastName, PolicyName
 from ems.backtest.keeping import ChainKey
-from ems.backtest.period import Period
+from ems.backtest.period import Period, period_faults
 from ems.domain import Policy, Site
 from ems.errors import Fault
 from ems.tariff import Tariff
@@ -33,8 +33,6 @@ PARTS = 6
 """Into so many parts at most: each cut costs a day of run-in."""
 PART_DAYS = 61
 """Or so many that none is longer [d]."""
-LONGEST_DAYS = 3660
-"""Ten years; beyond that a date is a slip of the pen."""
 _ALSO = (
     *("numpy", "scipy", "highspy", "cyipopt-wheels", "opendssdirect.py", "dss-python-backend"),
     *("pandas", "pvlib", "pyarrow", "ai-edge-litert"),
@@ -250,17 +248,6 @@ def study_faults(study: Study) -> list[Fault]:
         problem = f"{study.steps} steps are of no whole minutes; give one of {_listed(STEPS)}"
         faults.append(Fault(place="--steps", problem=problem))
     return faults
-
-
-def period_faults(first: date, last: date) -> list[Fault]:
-    """Days that are no period."""
-    if last < first:
-        problem = f"{last} lies before --from {first}; the period is empty"
-        return [Fault(place="--to", problem=problem)]
-    if (last - first).days >= LONGEST_DAYS:
-        problem = f"{(last - first).days + 1} days are more than ten years; check the dates"
-        return [Fault(place="--to", problem=problem)]
-    return []
 
 
 def policy_faults(asked: tuple[str, ...]) -> list[Fault]:

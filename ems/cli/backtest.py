@@ -175,10 +175,10 @@ def _document(study: "Study", folder: Path, outcome: "Outcome", seconds: float) 
     from ems.backtest.comparing import measured
     from ems.backtest.fixed_caps import fixed_caps_told
     from ems.backtest.keeping import days_of, hash_of
-    from ems.backtest.metrics import summed_up
+    from ems.backtest.seeds import summed_up
 
     sites = {of.name: of.site for of in study.sites}
-    metrics = measured(folder, sites)
+    metrics, kept = measured(folder, sites), days_of(folder)
     return {
         "ok": not outcome.failed,
         "folder": str(folder),
@@ -191,9 +191,10 @@ def _document(study: "Study", folder: Path, outcome: "Outcome", seconds: float) 
         "workers_died": outcome.deaths,
         "seconds": round(seconds, 3),
         "failed": [asdict(f) | {"day": str(f.day)} for f in outcome.failed],
+        "missing": [asdict(chain.key) for chain in study.chains() if chain.key not in kept],
         "policies": summed_up(metrics),
         "chains": [m.told() for m in metrics],
-        "fixed_caps": list(fixed_caps_told(days_of(folder), sites)),
+        "fixed_caps": list(fixed_caps_told(kept, sites)),
     }
 
 
@@ -228,6 +229,7 @@ def _study(
     from dataclasses import replace
 
     from ems.backtest.case import Errors
+    from ems.backtest.period import UNDATED
     from ems.backtest.study import Study, StudySite, study_faults
     from ems.cli.site_check import all_faults
     from ems.settings import load_settings
@@ -244,8 +246,8 @@ def _study(
             sites.append(replace(of, site=site))
     study = Study(
         sites=tuple(sites),
-        first=begin or end or date.min,
-        last=end or begin or date.min,
+        first=begin or end or UNDATED,
+        last=end or begin or UNDATED,
         policies=tuple(listed(policies)),  # type: ignore[arg-type]  # told below if unknown
         seeds=tuple(_seeds(seeds, faults)),
         errors=Errors(load_noise=load_noise, parameter_error=parameter_error),
@@ -295,16 +297,24 @@ def _with_profiles(
 
 
 def day_given(place: str, text: str | None, faults: list[Fault]) -> date | None:
-    """The day an option names; what is wrong with it is added to the faults."""
+    """The day an option names, None where it names none that can be simulated.
+
+    What is wrong with it is added to the faults.
+    """
+    from ems.backtest.period import day_faults
+
     if text is None:
         faults.append(Fault(place=place, problem="missing: write a local day, as 2019-06-01"))
         return None
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         problem = f'"{text}" is no day of the calendar; write it as 2019-06-01'
         faults.append(Fault(place=place, problem=problem))
         return None
+    beyond = day_faults(place, day)
+    faults += beyond
+    return None if beyond else day
 
 
 def _seeds(text: str, faults: list[Fault]) -> list[int]:
@@ -315,7 +325,8 @@ def _seeds(text: str, faults: list[Fault]) -> list[int]:
         else:
             problem = f'"{part}" is no seed; write whole numbers, as 1,2,3'
             faults.append(Fault(place="--seeds", problem=problem))
-    return seeds
+    # Where none of them is a seed that is told already.
+    return seeds or [0] * bool(listed(text))
 
 
 def _files(told: tuple[str, ...], names: list[str], faults: list[Fault]) -> dict[str, Path]:

@@ -97,7 +97,7 @@ def _rank(row: Mapping[str, Any]) -> tuple[bool, float]:
 
 
 def _table(title: str, lines: Sequence[Line], rows: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=title, title_justify="default", box=box.SIMPLE_HEAD)
     table.add_column("", no_wrap=True)
     for row in rows:
         name = escape(row["policy"]).replace("_", "\n")
@@ -135,9 +135,10 @@ def _words(document: Mapping[str, Any]) -> Iterator[str]:
     yield from _compared(rows)
     if any(row["demand_usd"] for row in rows):
         yield from _parts_of_months(document)
-    seeds = {row["seeds"] for row in rows}
-    if seeds != {1}:
-        yield f"Means of {max(seeds)} seeds; broken, overloaded and unverified are sums."
+    seeds = sorted({row["seeds"] for row in rows})
+    if any(count > 1 for count in seeds):
+        counts = " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
+        yield f"Means of {counts} seeds; broken, overloaded and unverified are sums."
     ends = {
         f"{row['policy']} {', '.join(f'{n} {soc:.0f} %' for n, soc in row['soc_end_pct'].items())}"
         for row in rows
@@ -154,13 +155,17 @@ def _words(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"Workers died {document['workers_died']} times; what they were at ran again."
     if document.get("report"):
         yield f"Report: {document['report']}"
+    for chain in document["missing"]:
+        yield f"! {_chain(chain)}: has no day"
     for failed in document["failed"][:SHOWN]:
-        chain = failed["chain"]
-        where = f"{chain['site']}, {chain['policy']}, seed {chain['seed']}"
-        yield f"! {failed['day']} ({where}) failed: {failed['why']}"
+        yield f"! {failed['day']} ({_chain(failed['chain'])}) failed: {failed['why']}"
     more = len(document["failed"]) - SHOWN
     if more > 0:
         yield f"! and {more} more days, in failed.json"
+
+
+def _chain(key: Mapping[str, Any]) -> str:
+    return f"{key['site']}, {key['policy']}, seed {key['seed']}"
 
 
 def _parts_of_months(document: Mapping[str, Any]) -> Iterator[str]:
@@ -178,7 +183,14 @@ def _compared(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Over which days and intervals policies are compared."""
     for site in dict.fromkeys(row["site"] for row in rows):
         alike = [row for row in rows if row["site"] == site]
-        if any(row["compared_days"] != row["days"] for row in alike):
+        if any(row["compared_seeds"] != row["seeds"] for row in alike):
+            counts = ", ".join(f"{row['policy']} {row['seeds']}" for row in alike)
+            yield (
+                f"{site}: policies do not have the same seeds ({counts}): they are ranked by the "
+                f"days that all have ({alike[0]['compared_days']}), and none is held against the "
+                "oracle."
+            )
+        elif any(row["compared_days"] != row["days"] for row in alike):
             counts = ", ".join(f"{row['policy']} {row['days']}" for row in alike)
             yield (
                 f"{site}: policies do not have the same days ({counts}): only the "

@@ -1,6 +1,6 @@
 """`geems sweep`: backtests along one quantity: PV at a bus, forecast error, battery size."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -93,7 +93,7 @@ def sweep() -> None:
 )
 @click.option(
     "--most-kw",
-    type=Number(0.0, 1e7, min_open=True),
+    type=Number(1.0, 1e7),
     help="Largest PV that is tried (default: four times the site's highest load).",
 )
 @_common
@@ -114,7 +114,10 @@ def hosting(
     from ems.cli.backtest_table import days_progress
     from ems.cli.sweep_table import print_hosting
 
-    study = study_asked(site, needs_days=False, check=lambda of: bus_faults(of, buses), **asked)
+    study = study_asked(
+        site, needs_days=False, check=lambda of: bus_faults(of, tuple(dict.fromkeys(buses))),
+        faults=_given_twice(buses), **asked,
+    )  # fmt: skip
     of = study.sites[0]
     period = study.period(of) if asked["first"] else None
     found = []
@@ -163,11 +166,11 @@ def forecast_error_command(
     """Tell what errors of the forecast cost."""
     from dataclasses import asdict
 
-    from ems.backtest.sweeps import error_plot, forecast_error
+    from ems.backtest.sweeps import error_faults, error_plot, forecast_error
     from ems.cli.backtest_table import days_progress
     from ems.cli.sweep_table import print_errors
 
-    faults: list[Fault] = []
+    faults = error_faults(asked["forecast"])
     shares = numbers("--errors", errors, 10.0, faults)
     study = study_asked(site, faults=faults, **asked)
     folder = _folder(out, "forecast_error", study.sites[0])
@@ -264,6 +267,13 @@ def _end(
         show(document)
     if not document["ok"]:
         raise click.exceptions.Exit(Exit.DEGRADED)
+
+
+def _given_twice(buses: Sequence[str]) -> list[Fault]:
+    """Buses that are searched already, by whatever case."""
+    lower = [bus.lower() for bus in buses]
+    again = [bus for i, bus in enumerate(buses) if lower[i] in lower[:i]]
+    return [Fault(place="--bus", problem=f"{bus} is given twice") for bus in dict.fromkeys(again)]
 
 
 def _folder(out: Path | None, what: str, of: "StudySite") -> Path:

@@ -1,7 +1,6 @@
 """What a sweep is asked: all that is wrong with it is told at once."""
 
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +39,7 @@ def study_asked(
     from dataclasses import replace
 
     from ems.backtest.case import Errors
+    from ems.backtest.period import UNDATED
     from ems.backtest.study import Study, study_faults
     from ems.cli.site_check import all_faults
 
@@ -47,13 +47,13 @@ def study_asked(
     wrong = all_faults(Path(path))
     faults += wrong
     asked = needs_days or first is not None or last is not None
-    begin = day_given("--from", first, faults) if asked else date.min
-    end = day_given("--to", last, faults) if asked else date.min
+    begin = day_given("--from", first, faults) if asked else UNDATED
+    end = day_given("--to", last, faults) if asked else UNDATED
     sites = () if wrong else (_site(path),)
     study = Study(
         sites=sites,
-        first=begin or end or date.min,
-        last=end or begin or date.min,
+        first=begin or end or UNDATED,
+        last=end or begin or UNDATED,
         policies=tuple(listed(policies)),  # type: ignore[arg-type]  # told below if unknown
         seeds=(seed,),
         # What is swept is to be seen, not what else may be off.

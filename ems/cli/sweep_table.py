@@ -106,7 +106,7 @@ def _print(
     columns: list[Column] = [(name, [row[i] for row in rows]) for i, name in enumerate(titles)]
 
     def drawn(some: Sequence[Column]) -> Table:
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+        table = Table(title=title, title_justify="default", box=box.SIMPLE_HEAD)
         for name, _cells in (*columns[:keys], *some):
             justify: Any = "left" if name in WORDS else "right"
             table.add_column(name, justify=justify, no_wrap=name not in LONG, overflow="fold")

@@ -8,12 +8,14 @@ import pytest
 from ems.backtest import simulate_day
 from ems.backtest.case import Case, DayInput, DayResult, DayState
 from ems.backtest.period import Period
-from ems.backtest.study import StudySite
-from ems.backtest.sweeps import hosting, hosting_capacity
+from ems.backtest.study import Study, StudySite
+from ems.backtest.sweeps import forecast_error, hosting, hosting_capacity
+from ems.errors import BadInput
 from ems.settings import TEMPLATE, load_settings
 from tests.backtests import part
 
 DAYS = Period(first=date(2019, 7, 3), last=date(2019, 7, 4), zone="America/Los_Angeles")
+SUMMER = ("--from", "2019-07-03", "--to", "2019-07-04")
 NOON = 50
 """First of the four intervals that are simulated of a day: 12:30 local."""
 
@@ -112,3 +114,41 @@ def test_all_that_is_wrong_with_a_sweep_is_told_at_once(tmp_path: Path) -> None:
     told = CliRunner().invoke(main, ["sweep", "hosting", str(site), "--bus", "B31"])
     assert told.exit_code == 2
     assert 'the feeder has no bus "B31"; did you mean B' in told.output
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (
+            ("forecast-error", "--forecast", "perfect", "--errors", "0,1", *SUMMER),
+            "--forecast: perfect has no error that a share could be left of; name another forecast",
+        ),
+        (("hosting", "--bus", "B13", "--bus", "b13"), "--bus: b13 is given twice"),
+        (("hosting", "--bus", "B13", "--from", "0001-01-01"), "--from: 0001-01-01 is out of reach"),
+        (("hosting", "--bus", "B13", "--most-kw", "1e-9"), "1e-09 is not in the range 1.0<=x"),
+    ],
+)
+def test_a_sweep_that_would_tell_nothing_is_refused(
+    asked: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
+    from click.testing import CliRunner
+
+    from ems.cli import main
+
+    site, (which, *options) = tmp_path / "site.toml", asked
+    site.write_bytes(TEMPLATE.read_bytes())
+    done = CliRunner().invoke(
+        main, ["sweep", which, str(site), *options, "--out", str(tmp_path / "out")]
+    )
+    assert done.exit_code == 2
+    assert done.output.count(told) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_error_of_the_forecast_that_there_is_not_is_no_study(tmp_path: Path) -> None:
+    of = StudySite.of(load_settings(TEMPLATE, {}))
+    asked = Study(
+        sites=(of,), first=DAYS.first, last=DAYS.last, policies=("none",), forecast="perfect"
+    )
+    with pytest.raises(BadInput, match="perfect has no error"):
+        forecast_error(asked, tmp_path, [0.0, 1.0])

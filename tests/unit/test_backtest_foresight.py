@@ -123,12 +123,13 @@ def test_without_a_history_no_interval_measures_its_own_end() -> None:
     assert (day.before_kw[1], day.before_share[1, 0]) == (9200.0, 0.3)
 
 
-def test_fixed_caps_are_told_the_lowest_step_of_the_period_and_none_before_it() -> None:
+def test_fixed_caps_are_told_the_steps_of_least_and_most_load_of_the_period_alone() -> None:
     of = case("rules")
     profiles = sunny(of.site, steps=3)
-    profiles.load_kw[-200] = 100.0
-    profiles.load_kw[-50, 1] = 5000.0
-    assert foreseen(of, profiles).lowest_load_kw == 5000.0
+    profiles.load_kw[-200] = 100.0, 9e5, 100.0
+    profiles.load_kw[-50, 1:] = 5000.0, 15_000.0
+    day = foreseen(of, profiles)
+    assert (day.lowest_load_kw, day.highest_load_kw) == (5000.0, 15_000.0)
 
 
 @pytest.mark.parametrize("left", [0.0, 0.5])

@@ -76,8 +76,8 @@ def test_a_day_that_is_damaged_or_strange_is_not_there(tmp_path: Path, harm: str
 
 
 def test_another_study_in_the_same_folder_is_refused_with_what_differs(tmp_path: Path) -> None:
-    with Results.opened(tmp_path, ASKED):
-        pass
+    with Results.opened(tmp_path, ASKED) as results:
+        results.keep(CHAIN, DAY, a_day(results))
     other = {"policies": ["none", "geems"], "errors": {"load_noise": 0.1}, "steps": 3}
     with pytest.raises(BadInput) as told, Results.opened(tmp_path, other):
         pass
@@ -87,6 +87,53 @@ def test_another_study_in_the_same_folder_is_refused_with_what_differs(tmp_path:
         "steps: another study: it has nothing, this one 3; give another --out",
     ]
     assert json.loads((tmp_path / "study.json").read_text()) == ASKED
+
+
+@pytest.mark.parametrize("left", [(), (".study.json.part",), ("failed.json",), ("rows",)])
+def test_a_folder_that_keeps_no_day_may_be_begun_anew_by_another_study(
+    tmp_path: Path, left: tuple[str, ...]
+) -> None:
+    def killed() -> None:
+        with Results.opened(tmp_path, {"versions": {}, "policies": ["nune"]}):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
+    for name in left:
+        (tmp_path / name).mkdir() if name == "rows" else (tmp_path / name).touch()
+    mended = {"versions": {}, "policies": ["none"]}
+    with Results.opened(tmp_path, mended) as results:
+        assert json.loads((tmp_path / "study.json").read_text()) == mended
+        results.keep(CHAIN, DAY, a_day(results))
+    with pytest.raises(BadInput, match="another study"), Results.opened(tmp_path, ASKED):
+        pass
+
+
+@pytest.mark.parametrize("name", ["report.html", "thesis.tex"])
+def test_a_folder_that_holds_more_than_an_empty_study_is_never_begun_anew(
+    tmp_path: Path, name: str
+) -> None:
+    with Results.opened(tmp_path, {"versions": {}, "policies": ["nune"]}):
+        pass
+    (tmp_path / name).write_text("precious")
+    with pytest.raises(BadInput, match="another study"), Results.opened(tmp_path, ASKED):
+        pass
+
+
+@pytest.mark.parametrize("text", ['{"of": "another program"}', "[1, 2]", "3"])
+def test_a_study_of_another_program_is_left_alone(tmp_path: Path, text: str) -> None:
+    (tmp_path / "study.json").write_text(text)
+    with pytest.raises(BadInput, match="another study"), Results.opened(tmp_path, ASKED):
+        pass
+    assert (tmp_path / "study.json").read_text() == text
+
+
+def test_a_study_that_runs_is_not_begun_anew_before_its_first_day(tmp_path: Path) -> None:
+    first, second = ({"versions": {}, "seeds": [seed]} for seed in (1, 2))
+    with Results.opened(tmp_path, first):
+        with pytest.raises(BadInput, match="another backtest"), Results.opened(tmp_path, second):
+            pass
+        assert json.loads((tmp_path / "study.json").read_text()) == first
 
 
 def test_what_computes_is_pinned_with_the_sources_it_computes_by() -> None:

@@ -11,8 +11,9 @@ import pytest
 from ems.backtest.case import DayState
 from ems.backtest.comparing import measured
 from ems.backtest.keeping import ChainKey, Results, packed
-from ems.backtest.metrics import jain, longest_run, summed_up
+from ems.backtest.metrics import jain, longest_run
 from ems.backtest.period import parts_of_months
+from ems.backtest.seeds import summed_up
 from ems.domain import Site
 from tests.backtest_days import rows
 from tests.backtests import case, given
@@ -178,6 +179,43 @@ def test_what_one_seed_alone_costs_above_the_oracle_is_no_mean(tmp_path: Path) -
     site = segment()
     rows = summed_up(measured(tmp_path, {site.name: site}))
     assert {row["policy"]: row["regret_usd"] for row in rows} == {"geems": None, "oracle": None}
+
+
+def test_costs_are_held_against_each_other_over_seeds_that_all_policies_have(
+    tmp_path: Path,
+) -> None:
+    for seed, (oracle, rules) in enumerate([(2.0, 3.0), (2.0, 9.0)]):
+        keep(tmp_path, "oracle", cost_usd=oracle, seed=seed)
+        keep(tmp_path, "rules", cost_usd=rules, seed=seed)
+    keep(tmp_path, "geems", cost_usd=4.0)  # of seed 1 every day failed
+    site = segment()
+    rows = {row["policy"]: row for row in summed_up(measured(tmp_path, {site.name: site}))}
+    compared = {name: row["compared_usd"] for name, row in rows.items()}
+    assert compared == {"oracle": 16.0, "rules": 24.0, "geems": 32.0}, "seed 0, which all have"
+    assert {row["compared_days"] for row in rows.values()} == {1}
+    assert rows["rules"]["cost_usd"] == 48.0, "what is there is summed up all the same"
+    assert {row["regret_usd"] for row in rows.values()} == {None}, "it is no mean over all seeds"
+
+
+def test_policies_without_a_seed_in_common_are_not_compared(tmp_path: Path) -> None:
+    keep(tmp_path, "oracle", cost_usd=2.0)
+    keep(tmp_path, "geems", cost_usd=3.0, seed=1)
+    site = segment()
+    for row in summed_up(measured(tmp_path, {site.name: site})):
+        assert (row["compared_days"], row["compared_usd"], row["regret_usd"]) == (0, None, None)
+
+
+def test_a_seed_that_one_site_lacks_is_no_matter_to_another(tmp_path: Path) -> None:
+    one, two = segment(), replace(segment(), name="two")
+    for policy, cost in (("oracle", 2.0), ("geems", 3.0)):
+        keep(tmp_path, policy, site=one, cost_usd=cost)
+        for seed in (0, 1):
+            keep(tmp_path, policy, site=two, seed=seed, cost_usd=cost)
+    keep(tmp_path, "oracle", site=one, seed=1, cost_usd=2.0)
+    rows = summed_up(measured(tmp_path, {one.name: one, "two": two}))
+    regret = {(row["site"], row["policy"]): row["regret_usd"] for row in rows}
+    assert regret[one.name, "geems"] is None
+    assert regret["two", "geems"] == 8.0
 
 
 def test_limits_of_the_grid_connection_count_as_those_of_the_feeder(tmp_path: Path) -> None:

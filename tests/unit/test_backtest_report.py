@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from datetime import date
 from html.parser import HTMLParser
@@ -234,7 +235,8 @@ def test_what_was_assumed_is_said(text: str) -> None:
     notes = text[text.index('<section id="notes"') :]
     for told in (
         "share of the load is off by 2 %", "lines are as in the model", "made up", "clear sky",
-        "more than 28 days are cut", "worth nothing here", "Wear of batteries", "opendssdirect",
+        "more than 28 days are cut", "the month&#x27;s peak, caps and taps agree",
+        "worth nothing here", "Wear of batteries", "opendssdirect",
     ):  # fmt: skip
         assert told in notes
 
@@ -246,6 +248,41 @@ def test_a_failed_day_is_told_before_anything_else(tmp_path: Path) -> None:
     assert "Days are missing." in head
     assert "2019-06-02 (segment13, geems, 0): out of &lt;memory&gt;" in head
     assert "segment13, geems, seed 0: 2 days in place of 3" in head
+
+
+def test_a_seed_of_which_every_day_failed_is_named_and_its_policy_not_ranked_by_another(
+    tmp_path: Path,
+) -> None:
+    kept_study(tmp_path, study(1, "rules", "geems", seeds=(1, 2)), quiet=True, cost_usd=1.0)
+    shutil.rmtree(tmp_path / "rows/site=segment13/policy=geems/seed=2")
+    text = write_report(tmp_path).read_text()
+    head = text[: text.index("<main>")]
+    assert "Days are missing." in head
+    assert (
+        "segment13, geems, seed 2: has no day; policies are compared over the seeds that all have, "
+        "and not with the oracle."
+    ) in head
+    assert "of both on days that all have [$]" in text
+
+
+def test_a_policy_of_which_every_day_failed_is_named(tmp_path: Path) -> None:
+    kept_study(tmp_path, study(1, "rules", "geems"), without=("geems", FIRST), quiet=True)
+    head = write_report(tmp_path).read_text().partition("<main>")[0]
+    assert "segment13, geems, seed 0: has no day; the policy is left out." in head
+
+
+def test_a_seed_that_no_policy_has_is_named(tmp_path: Path) -> None:
+    kept_study(tmp_path, study(1, "rules", "geems", seeds=(1, 2)), quiet=True)
+    for gone in tmp_path.glob("rows/*/*/seed=2"):
+        shutil.rmtree(gone)
+    head = write_report(tmp_path).read_text().partition("<main>")[0]
+    assert "segment13, geems, seed 2: has no day; the seed is left out." in head
+
+
+def test_a_cost_of_the_same_days_is_told_once(text: str, tmp_path: Path) -> None:
+    assert "on days that all have" not in text
+    kept_study(tmp_path, without=("geems", SECOND))
+    assert "of both on days that all have [$]" in write_report(tmp_path).read_text()
 
 
 def test_a_day_that_one_policy_lacks_is_drawn_for_the_others(tmp_path: Path) -> None:

@@ -1,19 +1,27 @@
 """What a backtest prints: policies that can be compared, and why some cannot."""
 
+import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from click.testing import CliRunner
 
 from ems.backtest import PolicyName
 from ems.backtest.comparing import measured
 from ems.backtest.fixed_caps import FixedCaps
-from ems.backtest.metrics import summed_up
+from ems.backtest.keeping import Failed, Results
 from ems.backtest.report import write_report
+from ems.backtest.running import Outcome
+from ems.backtest.seeds import summed_up
+from ems.backtest.study import Study
+from ems.cli import main
 from ems.cli.backtest_table import print_backtest
 from ems.domain import Site
+from ems.settings import TEMPLATE
 from tests.backtest_days import FIRST, study
 from tests.backtest_reports import kept_study
 
@@ -23,7 +31,7 @@ def document(rows: list[dict[str, Any]], folder: str = "out") -> dict[str, Any]:
     return {
         "from": "2019-06-01", "to": "2019-06-03", "policies": rows, "simulated": 6,
         "seconds": 1.0, "mended": 0, "rows_sha256": "0" * 64, "folder": folder,
-        "workers_died": 0, "failed": [],
+        "workers_died": 0, "failed": [], "missing": [],
     }  # fmt: skip
 
 
@@ -87,29 +95,34 @@ def test_no_number_is_cut_however_wide_the_terminal_is(
 
 def test_the_caps_of_rules_are_told_with_the_load_they_are_for() -> None:
     (of,) = study(1).sites
-    caps = FixedCaps(pv_share=0.3691, beside_share=0.288, other_share=1.0, lowest_load_kw=8554.2)
+    caps = FixedCaps(
+        pv_share=0.3691, beside_share=0.288, dg_share=1.0, bes_share=1.0,
+        lowest_load_kw=8554.2, highest_load_kw=14_395.1,
+    )  # fmt: skip
     assert caps.words(of.site) == (
         "every PV plant stands under a fixed cap, 28.8 % of its rating (2,880 kW in all) while a "
-        "generator runs, 36.9 % of its rating (3,691 kW in all) while none does; safe at 8,554 kW, "
-        "the lowest load of the period, with generators at 3,000 kW and batteries at 200 kW either "
-        "way. Nobody knows that load in advance, so this favours rules."
+        "generator runs, 36.9 % of its rating (3,691 kW in all) while none does; safe from 8,554 "
+        "kW to 14,395 kW, the lowest and the highest load of the period, with generators at 3,000 "
+        "kW and batteries at 200 kW either way. Nobody knows these loads in advance, so this "
+        "favours rules."
     )
     alone = replace(of.site, ders=of.site.pvs)
     assert caps.words(alone).startswith(
-        "every PV plant stands under a fixed cap, 36.9 % of its rating (3,691 kW in all); safe at "
-        "8,554 kW, the lowest load of the period. Nobody"
+        "every PV plant stands under a fixed cap, 36.9 % of its rating (3,691 kW in all); safe "
+        "from 8,554 kW to 14,395 kW, the lowest and the highest load of the period. Nobody"
     )
 
 
 def test_caps_beside_limits_that_are_broken_anyway_are_not_called_safe() -> None:
     (of,) = study(1).sites
     caps = FixedCaps(
-        pv_share=0.3, beside_share=0.2, other_share=1.0, lowest_load_kw=2000.0, broken_idle=True
-    )
+        pv_share=0.3, beside_share=0.2, dg_share=1.0, bes_share=1.0,
+        lowest_load_kw=2000.0, highest_load_kw=9000.0, broken_idle=True,
+    )  # fmt: skip
     assert "safe" not in caps.words(of.site)
     assert (
-        "with every device off limits are broken at 2,000 kW, the lowest load of the period, or at "
-        "the highest one, and no further so"
+        "with every device off limits are broken at 2,000 kW or at 9,000 kW, the lowest and the "
+        "highest load of the period, and no further so, but for a battery on its way back"
     ) in caps.words(of.site)
 
 
@@ -122,6 +135,59 @@ def test_all_parts_of_a_table_have_the_same_lines(
     print_backtest(document(rows))
     text = capsys.readouterr().out
     assert text.count("demand charge, $") == text.count("grid energy and fuel, $") > 1
+
+
+def test_a_seed_that_one_policy_lacks_is_told_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = kept_study(tmp_path, study(1, "none", "geems", seeds=(1, 2)))
+    shutil.rmtree(tmp_path / "rows/site=segment13/policy=geems/seed=2")
+    site = asked.sites[0].site
+    rows = summed_up(measured(tmp_path, {site.name: site}))
+    missing = [{"site": "segment13", "policy": "geems", "seed": 2}]
+    print_backtest(document(rows) | {"missing": missing})
+    text = capsys.readouterr().out
+    assert (
+        "segment13: policies do not have the same seeds (geems 1, none 2): they are ranked by the "
+        "days that all have (1), and none is held against the oracle."
+    ) in text
+    assert "Means of 1 to 2 seeds" in text
+    assert "! segment13, geems, seed 2: has no day" in text
+
+
+def test_a_backtest_of_which_every_day_fails_lists_them_and_ends_with_3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(asked: Study, folder: Path, **_options: object) -> Outcome:
+        (chain,) = asked.chains()
+        failed = tuple(Failed(chain=chain.key, day=day, why="no sun") for day in chain.days)
+        with Results.opened(folder, asked.asked()) as results:
+            results.tell_failed(failed)
+        return Outcome(days=2, simulated=0, mended=0, deaths=0, failed=failed)
+
+    monkeypatch.setattr("ems.backtest.running.run", failing)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(TEMPLATE, "site.toml")
+    days = ("--from", "2019-06-02", "--to", "2019-06-03", "--policies", "none")
+    done = CliRunner().invoke(main, ["backtest", *days, "--out", "out"])
+    assert done.exit_code == 3, done.output
+    assert "! 2019-06-02 (segment13, none, seed 0) failed: no sun" in done.stdout
+    assert "! 2019-06-03 (segment13, none, seed 0) failed: no sun" in done.stdout
+    assert "! segment13, none, seed 0: has no day" in done.stdout
+    assert "defect" not in done.output
+    told = CliRunner().invoke(main, ["backtest", *days, "--out", "out", "--json"])
+    assert told.exit_code == 3
+    assert json.loads(told.stdout)["missing"] == [
+        {"site": "segment13", "policy": "none", "seed": 0}
+    ]
+
+
+def test_no_title_ends_in_blanks(
+    one_row: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_backtest(document([one_row]))
+    lines = capsys.readouterr().out.splitlines()
+    assert {"segment13, 2019-06-01 to 2019-06-03", "Limits, in the truth"} <= set(lines)
 
 
 def test_the_same_days_need_no_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

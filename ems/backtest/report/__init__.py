@@ -11,9 +11,9 @@ from pathlib import Path
 
 from ems.backtest.comparing import measured
 from ems.backtest.keeping import write_whole
-from ems.backtest.metrics import summed_up
 from ems.backtest.report.kept import Kept
 from ems.backtest.report.page import page, site_part
+from ems.backtest.seeds import summed_up
 
 __all__ = ["FIGURES", "REPORT", "write_report"]
 

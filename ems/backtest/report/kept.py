@@ -67,6 +67,17 @@ class Kept:
         """Last one, included."""
         return date.fromisoformat(self.study["to"])
 
+    @property
+    def asked(self) -> list[ChainKey]:
+        """All chains, also those of which no day is there."""
+        keys = (
+            ChainKey(site=site, policy=policy, seed=seed)
+            for site in self.sites
+            for policy in self.study["policies"]
+            for seed in self.study["seeds"]
+        )
+        return sorted(keys, key=_place)
+
     def zone(self, site: str) -> str:
         """Local time zone of a site."""
         return str(self.study["sites"][site]["zone"])

@@ -57,17 +57,29 @@ def failed_days(kept: Kept) -> list[str]:
 def missing_days(kept: Kept) -> list[str]:
     """Chains that lack days which others of their site have: sums are of other days."""
     held: dict[ChainKey, set[str]] = {
-        key: {path.stem for path in paths} for key, paths in kept.chains.items()
+        key: {path.stem for path in kept.chains.get(key, ())} for key in kept.asked
     }
     lines = []
     for key, mine in held.items():
         every = set().union(*(days for other, days in held.items() if other.site == key.site))
-        if mine != every:
+        if not mine:
+            lines.append(f"{key}: has no day; {_without(kept, key)}")
+        elif mine != every:
             lines.append(
                 f"{key}: {len(mine)} days in place of {len(every)}; its sums cannot be compared "
                 "with the others', but on the days that all have."
             )
     return lines
+
+
+def _without(kept: Kept, lacking: ChainKey) -> str:
+    """What it means that a chain has no day at all."""
+    there = [key for key in kept.chains if key.site == lacking.site]
+    if all(key.policy != lacking.policy for key in there):
+        return "the policy is left out."
+    if all(key.seed != lacking.seed for key in there):
+        return "the seed is left out."
+    return "policies are compared over the seeds that all have, and not with the oracle."
 
 
 def _truth(errors: Mapping[str, Any]) -> Iterator[str]:
@@ -125,8 +137,8 @@ def _days(study: Mapping[str, Any]) -> Iterator[str]:
     else:
         yield (
             f"Chains of more than {CUT} days are cut, and computed side by side. At each cut days "
-            "run again until charge, powers, caps and taps agree; what the EMS has learnt of "
-            "measured voltages is not compared."
+            "run again until charge, powers, the month's peak, caps and taps agree; what the EMS "
+            "has learnt of measured voltages is not compared."
         )
     if not study["reasons"]:
         yield "Explanations were switched off: the cost of caution is not known."

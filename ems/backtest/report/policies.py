@@ -67,7 +67,7 @@ def policy_tables(rows: Sequence[Mapping[str, Any]]) -> str:
     """All metrics of a site's policies.
 
     Args:
-        rows: as `metrics.summed_up` gives them, of one site.
+        rows: as `seeds.summed_up` gives them, of one site.
     """
     kept = sorted((r for r in rows if not breaks(r)), key=_cost)
     broken = sorted((r for r in rows if breaks(r)), key=_cost)
@@ -129,10 +129,12 @@ def _verdict(kept: Sequence[Mapping[str, Any]], broken: Sequence[Mapping[str, An
 
 
 def _lines(rows: Sequence[Mapping[str, Any]], lines: Sequence[Line]) -> list[list[str]]:
+    """Cells of the lines in which any policy has something to tell."""
+    same_days = all(row["compared_days"] == row["days"] for row in rows)
     return [
         [escape(name), *(_cell(row[key], over, decimals) for row in rows)]
         for name, key, over, decimals in lines
-        if any(row[key] is not None for row in rows)
+        if any(row[key] is not None for row in rows) and not (same_days and key == "compared_usd")
     ]
 
 

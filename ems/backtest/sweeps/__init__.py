@@ -6,7 +6,7 @@ battery_size(study, folder, (0.0, 400.0, 800.0))              what a battery sav
 """
 
 from ems.backtest.sweeps.battery import BatteryPoint, battery_size, the_battery
-from ems.backtest.sweeps.error import ErrorPoint, forecast_error
+from ems.backtest.sweeps.error import ErrorPoint, error_faults, forecast_error
 from ems.backtest.sweeps.hosting import Hosting, Tried, hosting_capacity
 from ems.backtest.sweeps.plots import battery_plot, error_plot, hosting_plot
 
@@ -17,6 +17,7 @@ __all__ = [
     "Tried",
     "battery_plot",
     "battery_size",
+    "error_faults",
     "error_plot",
     "forecast_error",
     "hosting_capacity",

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ems.backtest.metrics import summed_up
 from ems.backtest.pools import Pool
 from ems.backtest.running import Tell
+from ems.backtest.seeds import summed_up
 from ems.backtest.study import Study, StudySite
 from ems.backtest.sweeps.points import Point, Ran, run_points
 from ems.backtest.working import SimulateDay, usual_day

@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ems.backtest.metrics import summed_up
+from ems.backtest.case import ForecastName
 from ems.backtest.pools import Pool
 from ems.backtest.running import Tell
+from ems.backtest.seeds import summed_up
 from ems.backtest.study import Study
 from ems.backtest.sweeps.points import Point, Ran, run_points
 from ems.backtest.working import SimulateDay, usual_day
+from ems.errors import BadInput, Fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,14 @@ class ErrorPoint:
     """What the band of the forecast cost [$]."""
     days: int
     """Simulated, of each seed."""
+
+
+def error_faults(forecast: ForecastName) -> list[Fault]:
+    """A forecast that does not err: every share of its error is the same."""
+    if forecast != "perfect":
+        return []
+    problem = "perfect has no error that a share could be left of; name another forecast"
+    return [Fault(place="--forecast", problem=problem)]
 
 
 def forecast_error(
@@ -67,8 +77,11 @@ def forecast_error(
         One point for each policy and share, shares rising; and what became of each share.
 
     Raises:
-        BadInput: it is no study, or a folder is another's.
+        BadInput: it is no study, its forecast does not err, or a folder is another's.
     """
+    faults = error_faults(study.forecast)
+    if faults:
+        raise BadInput(faults)
     shares = sorted(set(errors))
     points = [
         Point(name=f"error_{share:g}", study=replace(study, forecast_error=share))
