@@ -7,7 +7,7 @@ voltages drive through the wires and those that loads and DERs draw at them.
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from feeders.bulk import Complexes
 from feeders.catalogue import entry_of, private_copy, shipped
 from feeders.compiling import EngineError, compile_file, freeze_controls, new_context
 from feeders.consumers import FeederLoad, enabled_loads, read_loads
+from feeders.consumption import Consumption
 from feeders.curves import CurveSet, slopes_of
 from feeders.errors import FeederFault
 from feeders.jacobian import factorise
@@ -29,7 +30,7 @@ from feeders.responding import solve_responding
 from feeders.small import SmallLinear, currents_of, voltages_moved
 from feeders.solving import STATES_KEPT, Solver, State
 from feeders.untrusted import admit, reaches_outside
-from feeders.values import DerPlacement, Floats, Injections, LoadFlow
+from feeders.values import DerPlacement, Injections, LoadFlow
 
 __all__ = ["Feeder", "FeederLoad"]
 
@@ -60,14 +61,7 @@ class Feeder:
         own = enabled_loads(context)
         self.loads = read_loads(context, own)
         """Loads of the feeder file, with their nominal powers."""
-        self._nominal_kw = np.array([x.kw for x in self.loads])
-        self._nominal_kvar = np.array([x.kvar for x in self.loads])
-        self._total_kw = float(self._nominal_kw.sum())
-        self._total_kvar = float(self._nominal_kvar.sum())
-        none = self._nominal_kw == 0.0
-        self._kvar_per_kw = np.where(
-            none, 0.0, self._nominal_kvar / np.where(none, 1.0, self._nominal_kw)
-        )
+        self._consumption = Consumption(self.loads)
         self._ders = tuple(p.name for p in self.placements)
         placed = place(context, self.placements, source)
         self._solver = Solver(context, own + placed, len(placed))
@@ -202,7 +196,7 @@ class Feeder:
             self._check_open()
             head = points[0].head_v_pu
             states = self._solver.solve_all(
-                [self._powers_va(at) for at in points],
+                np.array([self._powers_va(at) for at in points]),
                 self.file_head_v_pu if head is None else head,
                 points[0].regulation,
             )
@@ -310,34 +304,13 @@ class Feeder:
 
     def _powers_va(self, at: Injections) -> Complexes:
         """Consumption of each load, then of each DER [VA]."""
-        kw, kvar = self._loads_of(at)
-        p_kw, q_kvar, n = at.p_kw, at.q_kvar, len(self.loads)
+        n = len(self.loads)
         found = np.empty(n + len(self._ders), dtype=complex)
-        real, imag = found.real, found.imag
-        real[:n], imag[:n] = 1e3 * kw, 1e3 * kvar
+        found[:n] = self._consumption.va(at.load_kw, at.load_kvar)
+        p_kw, q_kvar, real, imag = at.p_kw, at.q_kvar, found.real, found.imag
         real[n:] = [-1e3 * p_kw.get(name, 0.0) for name in self._ders]
         imag[n:] = [-1e3 * q_kvar.get(name, 0.0) for name in self._ders]
         return found
-
-    def _loads_of(self, at: Injections) -> tuple[Floats, Floats]:
-        """Power of each load: as given by name, or the total shared by nominal kW."""
-        # Asked whether it is a number: whether it is a mapping takes five times as long.
-        if isinstance(at.load_kw, float | int):
-            kw = self._nominal_kw * (at.load_kw / self._total_kw)
-        else:
-            kw = self._by_name(at.load_kw)
-        if at.load_kvar is None:
-            kvar = kw * self._kvar_per_kw
-        elif not isinstance(at.load_kvar, float | int):
-            kvar = self._by_name(at.load_kvar)
-        elif self._total_kvar:
-            kvar = self._nominal_kvar * (at.load_kvar / self._total_kvar)
-        else:
-            kvar = self._nominal_kw * (at.load_kvar / self._total_kw)
-        return kw, kvar
-
-    def _by_name(self, given: Mapping[str, float]) -> Floats:
-        return np.array([given.get(x.name, 0.0) for x in self.loads], dtype=float)
 
 
 def _plain(error: Exception, folder: str, private: str) -> str:

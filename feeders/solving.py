@@ -2,7 +2,7 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from feeders.curves import Answer
 from feeders.laws import Draw, Law
 from feeders.network import Network, read_frame
 from feeders.stands import Key, Stand, Stands, key_of, unload
-from feeders.together import judged
+from feeders.together import Judge
 from feeders.values import Floats, Regulation
 
 BALANCE_TOLERANCE = 1e-6
@@ -81,6 +81,7 @@ class Solver:
         self._vectors = Vectors(context)
         self.branches = read_branches(context, places, ders)
         self.law = Law(self.branches)
+        self._judge = Judge(self.law, self.frame)
         self._head_v_pu = self.file_head_v_pu = _head_v_pu(context)
         self.flat = self._vectors.voltages()
         """Voltages without load, from which every solve begins."""
@@ -139,31 +140,42 @@ class Solver:
         return _noted(state, note)
 
     def solve_all(
-        self, powers_va: Sequence[Complexes], head_v_pu: float, asked: Regulation | None
+        self, powers_va: Complexes, head_v_pu: float, asked: Regulation | None
     ) -> list[State]:
-        """As `solve` for each of some powers, taps and capacitors frozen.
+        """As `solve` for each row of powers, shape (point, load + der), taps and capacitors frozen.
 
         Of a small feeder what the engine answered is judged for all of them at once.
         """
-        regulation = self.controls.complete(asked)
-        key = key_of(regulation)
-        fresh = {p.tobytes(): p for p in powers_va if np.isfinite(p).all()}
-        fresh = {k: p for k, p in fresh.items() if (k, head_v_pu, key) not in self._known}
-        if 1 < len(fresh) <= STATES_KEPT and self.law.constant and math.isfinite(head_v_pu):
-            stand = self.stands.bring(regulation)
-            if stand.network.dense is not None:
+        found: dict[bytes, State] = {}
+        if self.law.constant and math.isfinite(head_v_pu) and np.isfinite(powers_va).all():
+            regulation = self.controls.complete(asked)
+            key = key_of(regulation)
+            fresh = {power.tobytes(): power for power in powers_va}
+            for power in list(fresh):
+                known = _recalled(self._known, (power, head_v_pu, key))
+                if known is not None:
+                    found[power] = known
+                    del fresh[power]
+            stand = self.stands.bring(regulation) if len(fresh) > 1 else None
+            if stand is not None and stand.network.dense is not None:
                 for power, state in self._together(fresh, head_v_pu, regulation, stand):
+                    found[power] = state
                     _kept(self._known, (power, head_v_pu, key), state)
-        return [self.solve(p, head_v_pu, asked, settle=False) for p in powers_va]
+        return [
+            found.get(power.tobytes()) or self.solve(power, head_v_pu, asked, settle=False)
+            for power in powers_va
+        ]
 
     def _together(
         self, powers_va: dict[bytes, Complexes], head_v_pu: float, regulation: Regulation,
         stand: Stand,
     ) -> Iterator[tuple[bytes, State]]:  # fmt: skip
         """States of those points that the engine solves at the first go; of others nothing."""
-        # The sources' currents follow the voltage at the head: it is set before they are read.
-        self._set(next(iter(powers_va.values())), head_v_pu, regulation)
-        sources = self._source_currents(head_v_pu, key_of(regulation))
+        key = key_of(regulation)
+        if not self._drives(head_v_pu, key):
+            # The sources' currents follow the voltage at the head: it is set before they are read.
+            self._set(next(iter(powers_va.values())), head_v_pu, regulation)
+        sources = self._source_currents(head_v_pu, key)
         answers = []
         for power, power_va in powers_va.items():
             self._set(power_va, head_v_pu, regulation)
@@ -173,18 +185,17 @@ class Solver:
         if not answers:
             return
         share, owner = self.branches.share, self.branches.owner
-        voltage = np.stack([answer[2] for answer in answers])
-        asked = np.stack([answer[1] for answer in answers]).take(owner, axis=1) * share
-        found = judged(
-            self.law, self.frame, stand.network, sources, voltage, asked, ABSURD * self._highest_v
-        )
+        voltage = np.array([answer[2] for answer in answers])
+        asked: Complexes = np.array([answer[1] for answer in answers])
+        asked = asked.take(owner, axis=1) * share
+        found = self._judge.judged(stand.network, sources, voltage, asked, ABSURD * self._highest_v)
         for (power, power_va, at, head_kw, head_kvar, losses_kw), one in zip(
             answers, found, strict=True
         ):
             if one is None:
                 continue
-            scale_va = max(1e3, float(np.abs(one.draw.power).sum()))
-            gap_kw = abs(head_kw - float(one.draw.power.real.sum()) / 1e3 - losses_kw)
+            scale_va = max(1e3, one.asked_va)
+            gap_kw = abs(head_kw - one.drawn_kw - losses_kw)
             residual = max(one.mismatch_va / 1e3, gap_kw)
             if not residual <= BALANCE_TOLERANCE * scale_va / 1e3:
                 continue
@@ -227,14 +238,14 @@ class Solver:
         self, power_va: Complexes, head_v_pu: float, regulation: Regulation, stand: Stand
     ) -> State:
         asked = power_va[self.branches.owner] * self.branches.share
-        scale_va = max(1e3, float(np.abs(asked).sum()))
+        scale_va = max(1e3, float(np.add.reduce(np.abs(asked))))
         sources = self._source_currents(head_v_pu, key_of(regulation))
         self._vectors.start_flat()
         for _ in range(ROUNDS):
             done = self._engine_solves()
             voltage = self._vectors.voltages()
             size = np.abs(voltage)
-            if not size.max() < ABSURD * self._highest_v:
+            if not np.maximum.reduce(size) < ABSURD * self._highest_v:
                 return self._no_state(power_va, regulation, DIVERGED)
             draw = self.law.draw(voltage, asked)
             missing = stand.network.driven(voltage[1:]) + self._drawn(draw.current) - sources[1:]
@@ -244,8 +255,9 @@ class Solver:
             if done or self._adds_up(mismatch_va, size[1:], scale_va, stand.network):
                 break
         head_kw, head_kvar, losses_kw = self._totals()
-        gap_kw = abs(head_kw - float(draw.power.real.sum()) / 1e3 - losses_kw)
-        residual = max(float(mismatch_va.max(initial=0.0)) / 1e3, gap_kw)
+        gap_kw = abs(head_kw - float(np.add.reduce(draw.power.real)) / 1e3 - losses_kw)
+        worst_va = float(np.maximum.reduce(mismatch_va, initial=0.0))
+        residual = max(worst_va / 1e3, gap_kw)
         limit_kw = BALANCE_TOLERANCE * scale_va / 1e3
         note = "" if residual <= limit_kw else DIVERGED  # no number is not below it
         note = note or self._beyond(draw, asked, limit_kw)
@@ -294,9 +306,13 @@ class Solver:
 
     def _source_currents(self, head_v_pu: float, key: Key) -> Complexes:
         """Current of the sources into each node, ground in front, as they are set [A]."""
-        if self._driving is None or self._driving[:2] != (head_v_pu, key):
+        if self._driving is None or not self._drives(head_v_pu, key):
             self._driving = head_v_pu, key, self._vectors.source_currents()
         return self._driving[2]
+
+    def _drives(self, head_v_pu: float, key: Key) -> bool:
+        """Whether the sources' currents there were read last."""
+        return self._driving is not None and self._driving[:2] == (head_v_pu, key)
 
     def _adds_up(
         self, mismatch_va: Floats, size_v: Floats, scale_va: float, network: Network

@@ -33,6 +33,8 @@ from ems.domain import (
 
 TOLERANCE_PU = 1e-9
 """Round-off allowed when a voltage is held against its limit [pu]."""
+TOLERANCE_PCT = 1e-6
+"""Likewise of a loading [%]."""
 STALE_BAND = 3.0
 """How much wider the load's band is taken when the meter no longer answers."""
 MOST_SHADED = 8
@@ -260,12 +262,9 @@ def moves(
 def violations(flow: LoadFlow, limits: Limits, case: str) -> tuple[Violation, ...]:
     """Every limit a load flow breaks, worst first; de-energised nodes are left out."""
     v, most_pct = flow.v_pu, limits.loading_max_pct
-    most, least = limits.v_max_pu + TOLERANCE_PU, limits.v_min_pu - TOLERANCE_PU
-    kept = bool(v.max(initial=0.0) <= most) and (
-        bool(v.min(initial=most) >= least) or not ((v > 0.0) & (v < least)).any()
-    )
-    if kept and (most_pct is None or flow.loading_pct.max(initial=0.0) <= most_pct + 1e-6):
+    if keeping((flow,), limits)[0]:
         return ()
+    most, least = limits.v_max_pu + TOLERANCE_PU, limits.v_min_pu - TOLERANCE_PU
     above, below = v > most, (v > 0.0) & (v < least)
     found = [
         Violation(kind=kind, place=flow.nodes[i], value=float(v[i]), limit=limit, case=case)
@@ -275,18 +274,38 @@ def violations(flow: LoadFlow, limits: Limits, case: str) -> tuple[Violation, ..
         )
         for i in np.flatnonzero(broken)
     ]
-    if limits.loading_max_pct is not None:
+    if most_pct is not None:
         found += [
             Violation(
                 kind=RowKind.LOADING,
                 place=flow.elements[i],
                 value=float(flow.loading_pct[i]),
-                limit=limits.loading_max_pct,
+                limit=most_pct,
                 case=case,
             )
-            for i in np.flatnonzero(flow.loading_pct > limits.loading_max_pct + 1e-6)
+            for i in np.flatnonzero(flow.loading_pct > most_pct + TOLERANCE_PCT)
         ]
     return tuple(sorted(found, key=severity, reverse=True))
+
+
+def keeping(flows: Sequence[LoadFlow], limits: Limits) -> list[bool]:
+    """Which load flows of one feeder break no limit; asked of several at once it takes no longer.
+
+    Args:
+        flows: at least one.
+        limits: those of all of them.
+    """
+    volts = np.array([flow.v_pu for flow in flows])
+    most, least = limits.v_max_pu + TOLERANCE_PU, limits.v_min_pu - TOLERANCE_PU
+    # A node without voltage shows 0 and is below no limit.
+    found = (np.maximum.reduce(volts, axis=1, initial=0.0) <= most) & ~np.logical_or.reduce(
+        (volts < least) & (volts > 0.0), axis=1
+    )
+    if limits.loading_max_pct is not None:
+        loadings = np.array([flow.loading_pct for flow in flows])
+        most_pct = limits.loading_max_pct + TOLERANCE_PCT
+        found &= np.maximum.reduce(loadings, axis=1, initial=0.0) <= most_pct
+    return [bool(keeps) for keeps in found]
 
 
 def severity(violation: Violation) -> float:

@@ -3,7 +3,16 @@
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ems.constrain.cases import Case, cases_of, crossed, injections, ramping, severity, violations
+from ems.constrain.cases import (
+    Case,
+    cases_of,
+    crossed,
+    injections,
+    keeping,
+    ramping,
+    severity,
+    violations,
+)
 from ems.constrain.rungs import priced
 from ems.domain import (
     Dispatch,
@@ -108,12 +117,15 @@ class Interval:
 
     def with_crossed(self) -> "Interval":
         """The same with sun at high load, and low load without sun; itself where it has them."""
+        more = self._crossed()
+        return replace(self, cases=(*self.cases, *more)) if more else self
+
+    def _crossed(self) -> Sequence[Case]:
         named = {case.name: case for case in self.cases}
         high, low = named.get("high"), named.get("low")
         if high is None or low is None or high.load_kw == low.load_kw:
-            return self
-        more = [case for case in crossed(high, low) if case.name not in named]
-        return replace(self, cases=(*self.cases, *more)) if more else self
+            return ()
+        return [case for case in crossed(high, low) if case.name not in named]
 
     def _ramping(self) -> tuple[Case, ...]:
         return ramping(self.site, self.snapshot, self.cases)
@@ -202,23 +214,37 @@ class Interval:
     def breaks_any(self, cases: Sequence[Case], setpoints: Mapping[str, Setpoint]) -> bool:
         """Whether setpoints break something in any of some cases."""
         found = self._all_flows(cases, setpoints)
-        return any(_judged(flow, self.site, case) for case, flow in found)
+        if self.network.regulated:  # one by one: the first that breaks something ends it
+            return any(_judged(flow, self.site, case) for case, flow in found)
+        return any(self._broken(list(found)))
 
     def trial(self, decided: Dispatch) -> Trial:
         """Load flows of every case."""
         found = list(self._all_flows(self.cases, decided.setpoints))
-        broken = [v for case, flow in found for v in _judged(flow, self.site, case)]
-        broken.sort(key=severity, reverse=True)
         return Trial(
             decided=decided,
             cases=tuple(case for case, _ in found),
             flows={case.name: flow for case, flow in found},
-            broken=tuple(broken),
+            broken=tuple(sorted(self._broken(found), key=severity, reverse=True)),
         )
+
+    def _broken(self, found: Sequence[tuple[Case, LoadFlow]]) -> Iterator[Violation]:
+        """What load flows of some cases break; most often nothing, which is seen at once."""
+        some = [(case, flow) for case, flow in found if not case.momentary and flow.converged]
+        kept: set[str] = set()
+        if len(some) > 1:
+            fine = keeping([flow for _, flow in some], self.site.limits)
+            kept = {case.name for (case, _), keeps in zip(some, fine, strict=True) if keeps}
+        for case, flow in found:
+            if case.name not in kept:
+                yield from _judged(flow, self.site, case)
 
     def safe_while_ramping(self, decided: Dispatch) -> bool:
         """Whether the limits hold while generators still stand where they were."""
-        return not self.breaks_any(self._ramping(), decided.setpoints)
+        cases = self._ramping()
+        if cases and not self.network.regulated:  # what is asked next is solved in the same go
+            self._at_once([*cases, *self._crossed()], decided.setpoints)
+        return not self.breaks_any(cases, decided.setpoints)
 
 
 def _point(at: Injections, *, controls: bool) -> Hashable:

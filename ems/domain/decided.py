@@ -1,5 +1,6 @@
 """What is decided, and what a load flow says of it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -198,6 +199,8 @@ class Violation:
     """Which case of the interval it was found in."""
 
     def __str__(self) -> str:
+        if not math.isfinite(self.value):  # the load flow had no solution: its place says so
+            return f"{self.place} ({self.case})"
         unit = "%" if self.kind is RowKind.LOADING else "pu"
         side = "below" if self.kind is RowKind.V_MIN else "above"
         by = abs(self.value - self.limit)

@@ -55,7 +55,13 @@ class Corrected:
 
     def load_flows(self, points: Sequence[Injections]) -> Sequence[LoadFlow]:
         """As `load_flow` of each, taps and capacitors frozen."""
-        return [self._corrected(flow) for flow in self.network.load_flows(points)]
+        flows = self.network.load_flows(points)
+        fresh = [flow for flow in flows if self._recalled(flow) is None]
+        if len(fresh) > 1:  # at once: of a small feeder most of the time goes into calling NumPy
+            shifted = self._shifted(np.array([flow.v_pu for flow in fresh]))
+            for flow, v_pu in zip(fresh, shifted, strict=True):
+                self.known.append((flow, flow.with_voltages(v_pu)))
+        return [self._corrected(flow) for flow in flows]
 
     def linearise(self, at: Injections) -> "CorrectedLinearisation":
         """The model's slopes at a point, around corrected voltages.
@@ -66,16 +72,22 @@ class Corrected:
         return CorrectedLinearisation(model=model, flow=self._corrected(model.flow))
 
     def _corrected(self, flow: LoadFlow) -> LoadFlow:
-        for model, made in self.known:
-            if model is flow:
-                return made
-        v, limits = flow.v_pu, self.limits
-        up = (v - limits.v_min_pu) / (limits.v_max_pu - limits.v_min_pu)
-        share = np.minimum(np.maximum(5.0 * up - 2.0, 0.0), 1.0)
-        lower, upper = self.shift.lower_pu, self.shift.upper_pu
-        found = flow.with_voltages(np.where(v > 0.0, v + lower + share * (upper - lower), 0.0))
-        self.known.append((flow, found))
+        found = self._recalled(flow)
+        if found is None:
+            found = flow.with_voltages(self._shifted(flow.v_pu))
+            self.known.append((flow, found))
         return found
+
+    def _recalled(self, flow: LoadFlow) -> LoadFlow | None:
+        """What was made of a load flow of the model, if it still is known."""
+        return next((made for model, made in self.known if model is flow), None)
+
+    def _shifted(self, v_pu: Floats) -> Floats:
+        """Voltages corrected, shape (…, node) [pu]."""
+        limits, lower, upper = self.limits, self.shift.lower_pu, self.shift.upper_pu
+        up = (v_pu - limits.v_min_pu) / (limits.v_max_pu - limits.v_min_pu)
+        share = np.minimum(np.maximum(5.0 * up - 2.0, 0.0), 1.0)
+        return np.where(v_pu > 0.0, v_pu + lower + share * (upper - lower), 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

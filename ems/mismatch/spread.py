@@ -16,6 +16,8 @@ from ems.ports import Network
 
 Floats = NDArray[np.float64]
 
+APART = 0.05
+"""Span of distances from the head, of the largest of them, that tells one from the other [1]."""
 MOST_BUSES = 50
 """Buses whose reach over all nodes is kept; of more, each of these stands for those like it."""
 
@@ -53,7 +55,7 @@ class Reach:
             nearest = np.argmax(self.shared[which], axis=0)
             shared = self.shared[which[nearest], np.arange(self.shared.shape[1])]
             part = np.clip(shared / self.own[which][nearest], 0.0, 1.0)
-            found = Near(row=nearest, part=part, distance=self.own[which])
+            found = Near(row=nearest, part=part, line=_line(self.own[which]))
             self._near.clear()
             self._near[rows] = found
         return found
@@ -67,8 +69,19 @@ class Near:
     """As a place among the rows asked for, shape (node,)."""
     part: Floats
     """What it shares with that row, of the row's own, shape (node,) [1]."""
-    distance: Floats
-    """Of the rows asked for, shape (row asked for,), relative."""
+    line: "Line | None"
+    """Through the distances of the rows asked for; None where these tell nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Line:
+    """The least-squares line over some distances, but for the values."""
+
+    away: Floats
+    """Each distance less their mean, shape (row asked for,), relative."""
+    mean: float
+    square: float
+    """Sum of the squares of `away`."""
 
 
 def spread(reach: Reach, found: Mapping[str, BusMismatch]) -> Shift:
@@ -95,27 +108,33 @@ def _spread(reach: Reach, values: Mapping[str, float]) -> Floats:
         worst[row] = max(value, worst.get(row, value))
     shift = np.array(list(worst.values()))
     near = reach.near(tuple(worst))
-    common = _common(near.distance, shift)
+    common = _common(near.line, shift)
     result = np.maximum(0.0, common + near.part * (shift[near.row] - common))
     for bus, value in known.items():
         result[reach.nodes[bus]] = value
     return result
 
 
-def _common(distance: Floats, shift: Floats) -> float:
+def _line(distance: Floats) -> Line | None:
+    """Through at least two distances that differ by more than a little."""
+    if len(distance) < 2 or not np.ptp(distance) > APART * distance.max():
+        return None
+    mean = distance.mean()
+    away = distance - mean
+    return Line(away=away, mean=float(mean), square=float(away @ away))
+
+
+def _common(line: Line | None, shift: Floats) -> float:
     """What would be left of the corrections at no distance from the head [pu].
 
     Errors of lines and loads grow with the distance and leave nothing; a wrong tap leaves all.
     0 where the buses disagree in sign, or their distances tell nothing.
     """
-    spread_out = len(shift) > 1 and np.ptp(distance) > 0.05 * distance.max()
-    if not spread_out or not (np.all(shift > 0.0) or np.all(shift < 0.0)):
+    if line is None or not ((shift > 0.0).all() or (shift < 0.0).all()):
         return 0.0
-    # The least-squares line, at distance 0.
-    away = distance - distance.mean()
-    mean = shift.mean()
-    at_head = mean - distance.mean() * float(away @ (shift - mean)) / float(away @ away)
-    sign, least = np.sign(shift[0]), np.min(np.abs(shift))
+    mean = float(shift.mean())
+    at_head = mean - line.mean * float(line.away @ (shift - mean)) / line.square
+    sign, least = np.sign(shift[0]), np.abs(shift).min()
     return float(sign * min(max(sign * at_head, 0.0), least))
 
 

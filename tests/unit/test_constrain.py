@@ -15,7 +15,7 @@ from ems.constrain import (
     reversion_violations,
     without_optimum,
 )
-from ems.constrain.cases import cases_of, injections, violations
+from ems.constrain.cases import cases_of, injections, keeping, violations
 from ems.dispatch import dispatch
 from ems.domain import (
     Degraded,
@@ -150,6 +150,7 @@ def test_a_diverging_load_flow_is_never_taken_for_a_proof() -> None:
     secured = decide(segment(), sky(0.0, 0.0, load_kw=60_000.0))
     assert isinstance(secured, Infeasible)
     assert "converge" in secured.reason
+    assert "inf" not in " ".join(map(str, secured.violations))
 
 
 def test_caps_wait_for_a_generator_that_ramps_down_slowly() -> None:
@@ -171,6 +172,22 @@ def test_caps_wait_for_a_generator_that_ramps_down_slowly() -> None:
     high = next(c for c in cases_of(slow, state, forecast) if c.name == "high")
     flow = feeder.load_flow(injections(high, still_up, forecast, None, {}))
     assert violations(flow, slow.limits, "high") == ()
+
+
+def test_limits_asked_of_several_load_flows_at_once_are_those_of_each() -> None:
+    site = segment(loading_max_pct=100.0)
+    feeder = Feeder.open("segment13", site.placements)
+    drawn = dict.fromkeys(site.names, 0.0)
+    flows = [
+        feeder.load_flow(Injections(p_kw=drawn | {"pv": pv_kw}, q_kvar=drawn, load_kw=load_kw))
+        for pv_kw, load_kw in ((0.0, 3500.0), (10_000.0, 3500.0), (0.0, 14_500.0), (500.0, 100.0))
+    ]
+    dead = flows[0].with_voltages(np.where(np.arange(len(flows[0].nodes)) == 0, 0.0, 1.0))
+    assert not keeping(flows, site.limits)[1]
+    assert keeping([*flows, dead], site.limits) == [
+        not violations(flow, site.limits, "high") for flow in (*flows, dead)
+    ]
+    assert keeping([dead], site.limits) == [True]  # a node without voltage is below no limit
 
 
 class _WrongSlopes:
