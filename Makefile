@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTHON ?=
+OPTIMISED := sys.base_prefix == '/usr' or '--enable-optimizations' in str(sysconfig.get_config_var('CONFIG_ARGS'))
 DEMO ?=
 TESTS ?=
 
@@ -77,16 +78,21 @@ $(VENV)/volttron/.made: .lock/volttron.txt | $(BIN)/python
 	@$(VENV)/volttron/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --only-binary :all: -r $<
 	@touch $@
 
+# Those that are built with their optimisations first: the others take a sixth longer for everything.
 $(BIN)/python:
 	@found="$(PYTHON)"; \
-	for candidate in python3.11 python3.12 python3.13 python3 python; do \
-	  test -z "$$found" || break; \
-	  "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
-	    2>/dev/null && found="$$candidate"; \
+	for quick in "$(OPTIMISED)" True; do \
+	  for candidate in python3.11 /usr/bin/python3.11 python3.12 /usr/bin/python3.12 \
+	      python3.13 /usr/bin/python3.13 python3 python; do \
+	    test -z "$$found" || break; \
+	    "$$candidate" -c "import sys, sysconfig, venv, ensurepip; \
+	      sys.exit(not ((3, 11) <= sys.version_info < (3, 14) and ($$quick)))" \
+	      2>/dev/null && found="$$candidate"; \
+	  done; \
 	done; \
 	if test -z "$$found"; then \
 	  echo "No Python from 3.11 to 3.13 with the modules venv and ensurepip was found." >&2; \
 	  echo "Name one: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; \
 	fi; \
-	echo "creating $(VENV) with $$("$$found" --version)"; \
+	echo "creating $(VENV) with $$("$$found" --version), $$found"; \
 	"$$found" -m venv $(VENV)

@@ -4,6 +4,8 @@ import os
 import platform
 import shutil
 import socket
+import sys
+import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -49,6 +51,19 @@ def _versions() -> Iterator[Finding]:
             missing.append(name)
     detail = ", ".join(found) + (f"; MISSING: {', '.join(missing)}" if missing else "")
     yield Finding(check="versions", ok=not missing, detail=detail)
+
+
+def interpreter() -> Iterator[Finding]:
+    """Which Python it is, and whether it was built to be quick."""
+    options = sysconfig.get_config_var("CONFIG_ARGS")
+    # Distributions set their own by other means.
+    slow = options and "--enable-optimizations" not in options and sys.base_prefix != "/usr"
+    detail = f"{sys.base_prefix}, built " + (
+        "WITHOUT --enable-optimizations, as pyenv does unless asked: all takes a sixth longer"
+        if slow
+        else "with its optimisations"
+    )
+    yield Finding(check="interpreter", ok=True, detail=detail)
 
 
 def _names() -> Iterator[Finding]:
@@ -185,6 +200,7 @@ def examine(port: int) -> list[Finding]:
     """Run every check; one that raises is a finding, not an end."""
     checks: dict[str, Callable[[], Iterator[Finding]]] = {
         "versions": _versions,
+        "interpreter": interpreter,
         "package names": _names,
         "Ipopt": _solver,
         "OpenDSS": _load_flow,

@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import sys
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from ems.cli import foreign, main
+from ems.cli.doctor import interpreter
 from ems.cli.outcome import Exit, report
 from ems.errors import BadInput, Fault, LeaseHeld, PortInUse
 from ems.settings import TEMPLATE
@@ -327,11 +330,35 @@ def test_doctor_names_every_check(geems: Geems, free_port: int) -> None:
     result = geems("doctor", "--json", "--port", str(free_port))
     checks = {check["check"]: check for check in json.loads(result.stdout)["checks"]}
     assert list(checks) == [
-        *("versions", "package names", "Ipopt", "OpenDSS", "LiteRT", "port", "clock", "disk"),
+        *("versions", "interpreter", "package names", "Ipopt", "OpenDSS", "LiteRT"),
+        *("port", "clock", "disk"),
     ]
     failed = [check for check in checks.values() if not check["ok"]]
     assert failed == []
     assert result.exit_code == Exit.OK
+
+
+@pytest.mark.parametrize(
+    ("prefix", "options", "said"),
+    [
+        ("/opt/python", "'--enable-optimizations' '--with-lto'", "with its optimisations"),
+        ("/usr", "'--enable-shared'", "with its optimisations"),
+        ("C:\\Python", None, "with its optimisations"),
+        ("/home/me/.pyenv/versions/3.11.7", "'--enable-shared'", "takes a sixth longer"),
+    ],
+)
+def test_doctor_tells_an_interpreter_without_its_optimisations(
+    monkeypatch: pytest.MonkeyPatch, prefix: str, options: str | None, said: str
+) -> None:
+    real = sysconfig.get_config_var
+    monkeypatch.setattr(sys, "base_prefix", prefix)
+    monkeypatch.setattr(
+        sysconfig, "get_config_var", lambda name: options if name == "CONFIG_ARGS" else real(name)
+    )
+    told = next(interpreter())
+    assert told.ok
+    assert said in told.detail
+    assert prefix in told.detail
 
 
 def test_doctor_fails_on_a_taken_port(geems: Geems, listening_port: int) -> None:
