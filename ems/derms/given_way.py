@@ -8,12 +8,14 @@ nobody has to act then.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
-from ems.derms.board import Board, Control, Device, NotFound, Program
-from ems.derms.controls import RESPOND_SPECIFIC, RETAINED_S
+from ems.derms.board import Board, Conflict, Control, Device, NotFound, Program
+from ems.derms.controls import RETAINED_S
+from ems.derms.precedence import Part, begins, functions, meets, parts_of, takes_over
 from ems.derms.seen import DONE, OPTED_IN, OPTED_OUT
-from ems.protocols.ieee2030_5 import events, identity, modes
+from ems.protocols.ieee2030_5 import events, identity, sep
 from ems.settings.ieee2030_5 import DISPATCH
 
 log = logging.getLogger(__name__)
@@ -47,35 +49,46 @@ class GivenWay:
             board: what is served.
         """
         self._board = board
+        self._changing = False
+        """Whether what the board tells just now is what is changed here."""
 
     def ask_again(self, device: Device) -> None:
         """Ask again what has given way; before what it gave way to is taken back."""
-        ours = [
-            control
-            for name in device.groups
-            if name.startswith(DISPATCH) and not name.startswith(LEFT)
-            for control in self._board.controls(name)
-        ]
-        self._ask(device, lambda event: self._has_given_way(event, ours, device))
+        ours = self._ours(device)
+        with self._changes():
+            self._forget(device)
+        device, now = self._board.device(device.name), self._board.now()
+        repeated = {c.description for c in ours if not _is_command(c) and c.ends > now}
+        self._ask(
+            device,
+            lambda event: event.mrid in repeated or self._has_given_way(event, ours, device),
+        )
 
-    def take_back(self, device: Device) -> None:
-        """Ask nothing again of a device: the dispatch goes on, and keeps what others limit."""
+    def take_back(self, device: Device, base: sep.DERControlBase) -> None:
+        """Ask nothing again that a control takes over: the dispatch keeps what others limit.
+
+        Args:
+            device: goes on in the dispatch.
+            base: what it is asked by that now. What asks for more than this goes on beside it.
+        """
         for program in device.groups:
             if program.startswith(LEFT):
                 for control in self._asked(program):
-                    self._board.cancel(program, control.mrid)
+                    if functions(control.base) <= functions(base):
+                        self._cancel(program, control)
 
     def follow(self) -> None:
         """Events of others have changed: what they cancelled is asked no more."""
-        board = self._board
+        if self._changing:
+            return
         for program in self._programs():
             for control in self._asked(program):
-                event = self._repeated(control)
+                event = self._known(control.description)
                 if event is not None and event.cancelled is not None:
-                    board.cancel(program, control.mrid, randomly=event.cancelled_randomly)
-            if self._asked(program):
-                for device in board.members(program):
-                    self._ask(device, lambda _event: False)
+                    self._cancel(program, control, randomly=event.cancelled_randomly)
+            device = self._device(program)
+            if device is not None and self._asked(program):
+                self._ask(device, lambda _event: False)
 
     def drop(self) -> None:
         """Drop the programs that ask nothing any more, at a start."""
@@ -85,21 +98,49 @@ class GivenWay:
 
     # What stands behind it
 
+    def _forget(self, device: Device) -> None:
+        """Drop the programs of a device.
+
+        What is asked again is asked anew, in the order of the events, and where the device has
+        never looked: it may be reading its programs, know of no end of ours yet, and give up for
+        that what it reads next.
+        """
+        for program in device.groups:
+            if program.startswith(LEFT):
+                for control in self._asked(program):
+                    self._cancel(program, control)
+                self._board.remove_program(program)
+
+    @contextmanager
+    def _changes(self) -> Iterator[None]:
+        """Change programs and devices: nobody else's events change by that."""
+        before, self._changing = self._changing, True
+        try:
+            yield
+        finally:
+            self._changing = before
+
     def _ask(self, device: Device, has_given_way: Callable[[Control], bool]) -> None:
         """Ask events again, the older ones first, and those that they would go before."""
         now = self._board.now()
         found = self._events(device)
         for event, primacy in found:
             program = f"{LEFT}{primacy}-{device.name}"
-            known = self._asked(program) if self._has(program) else ()
+            known = self._followed(program, device)
             if any(again.description == event.mrid for again in known):
                 continue
             if has_given_way(event) or self._is_passed_over(event, known, device):
-                before = [other for other, goes in found if goes < primacy]
-                start = max(now, _begins(event))
-                until = _until(event, before, start)
-                if until > now + 1:  # what ends in this second may have ended when it is published
-                    self._publish(program, primacy, device.name, event, start, until)
+                taking = [
+                    self._begins_at(other, goes, device, has_given_way)
+                    for other, goes in found
+                    if goes < primacy and functions(event.base) <= functions(other.base)
+                ]
+                start = max(now, begins(event))
+                parts = parts_of(event, [at for at in taking if at is not None], start)
+                # What ends in this second may have ended when it is published.
+                if left := [part for part in parts if part[1] > now + 1]:
+                    with self._changes():
+                        self._publish(program, primacy, device.name, event, left)
 
     def _events(self, device: Device) -> list[tuple[Control, int]]:
         """Events of others that are not over for it, the older ones first, with their primacy."""
@@ -114,6 +155,49 @@ class GivenWay:
     def _said(self, control: Control, by: Device) -> list[int]:
         return [r.status for r in self._board.responses(control.mrid) if r.lfdi == by.lfdi]
 
+    def _ours(self, device: Device) -> Collection[Control]:
+        """The dispatch's controls that a device has, or had while its DER had another name."""
+        own = [n for n in device.groups if n.startswith(DISPATCH)]
+        ours = [control for name in own for control in self._board.controls(name)]
+        answered = (self._known(r.subject) for r in self._board.responses_of([device.lfdi]))
+        ours += [c for c in answered if c is not None and c.program.startswith(DISPATCH)]
+        return {control.mrid: control for control in ours}.values()
+
+    def _followed(self, program: str, by: Device) -> list[Control]:
+        """What is asked again of a device, as far as it has not given that up, too.
+
+        It may have been taken out of the program since, with a new certificate or by hand.
+        """
+        if program not in self._board.device(by.name).groups:
+            return []
+        return [c for c in self._asked(program) if not SUPERSEDED & set(self._said(c, by))]
+
+    def _begins_at(
+        self, event: Control, primacy: int, by: Device, has_given_way: Callable[[Control], bool]
+    ) -> Part | None:
+        """From when to when a device may begin an event in its turn; None: it has given it up.
+
+        One that is asked again begins at once.
+        """
+        again = self._followed(f"{LEFT}{primacy}-{by.name}", by)
+        if has_given_way(event) or any(control.description == event.mrid for control in again):
+            return begins(event), begins(event)
+        if SUPERSEDED & set(self._said(event, by)):
+            return None
+        return event.start, event.start + max(0, event.random_start or 0)
+
+    def _device(self, program: str) -> Device | None:
+        """The device that a program is for, where it has it."""
+        try:
+            device = self._board.device(program.removeprefix(LEFT).partition("-")[2])
+        except NotFound:
+            return None
+        return device if program in device.groups else None
+
+    def _cancel(self, program: str, control: Control, *, randomly: bool = False) -> None:
+        with suppress(Conflict):  # it has ended just now
+            self._board.cancel(program, control.mrid, randomly=randomly)
+
     def _has(self, program: str) -> bool:
         try:
             self._board.program(program)
@@ -127,9 +211,9 @@ class GivenWay:
     def _asked(self, program: str) -> list[Control]:
         return [c for c in self._board.standing(program).controls if c.cancelled is None]
 
-    def _repeated(self, control: Control) -> Control | None:
+    def _known(self, mrid: str) -> Control | None:
         try:
-            return self._board.control(control.description)
+            return self._board.control(mrid)
         except NotFound:  # it is over, and forgotten
             return None
 
@@ -140,11 +224,11 @@ class GivenWay:
         """
         if SUPERSEDED & set(self._said(event, by)):
             return False
-        originals = [(again, self._repeated(again)) for again in known]
+        originals = [(again, self._known(again.description)) for again in known]
         return any(
             of is not None
             and of.created <= event.created <= again.created
-            and _begins(event) < again.ends
+            and begins(event) < again.ends
             and again.start < event.ends
             for again, of in originals
         )
@@ -159,14 +243,18 @@ class GivenWay:
         now = self._board.now()
         forgotten = now - RETAINED_S
         responses = self._board.responses(event.mrid)
-        said = [r.received for r in responses if r.lfdi == by.lfdi and r.status in SUPERSEDED]
+        said = [r for r in responses if r.lfdi == by.lfdi and r.status in SUPERSEDED]
         if said:
-            began = min((one.start for one in ours), default=now) - CLOCK_S
-            return min(said) < forgotten or min(said) >= began
-        return _begins(event) < forgotten or any(_takes_over(one, event) for one in ours)
+            began = min((one.start for one in ours if meets(one, event)), default=now) - CLOCK_S
+            came = min(r.received for r in said)
+            # One that comes late tells of a control that may be forgotten.
+            return min(came, *(r.time or came for r in said)) < forgotten or came >= began
+        return begins(event) < forgotten or any(
+            _is_command(one) and takes_over(one, event) for one in ours
+        )
 
     def _publish(
-        self, program: str, primacy: int, device: str, event: Control, start: int, until: int
+        self, program: str, primacy: int, device: str, event: Control, parts: Sequence[Part]
     ) -> None:
         board = self._board
         if not self._has(program):
@@ -180,35 +268,25 @@ class GivenWay:
         if program not in groups:
             board.change_device(device, groups=(*groups, program))
         # Without the random times of the event: as long as any device may follow it.
-        board.publish(
-            program,
-            base=event.base,
-            start=start,
-            duration=until - start,
-            response_required=event.response_required,
-            description=event.mrid,
-            category=event.category,
-        )
+        for start, until in parts:
+            board.publish(
+                program,
+                base=event.base,
+                start=start,
+                duration=until - start,
+                response_required=event.response_required,
+                description=event.mrid,
+                category=event.category,
+            )
         log.info(
             "%s: event %s of %s has given way to the dispatch, and is asked again for %d s",
-            device, event.mrid, event.program, until - start,
+            device, event.mrid, event.program, parts[-1][1] - parts[0][0],
         )  # fmt: skip
 
 
-def _begins(event: Control) -> int:
-    """When the first device may begin it [s]."""
-    return event.start + min(0, event.random_start or 0)
-
-
-def _until(event: Control, before: Iterable[Control], start: int) -> int:
-    """When what is asked again ends: where one begins that goes before it and asks as much [s].
-
-    One that is new to a device, and that another program's event will take over, it would not begin
-    at all; the event itself had begun, and lasted until then.
-    """
-    whole = modes.asked(event.base)
-    taken = (o.start for o in before if whole <= modes.asked(o.base))
-    return min([event.ends, *(begins for begins in taken if begins > start)])
+def _is_command(ours: Control) -> bool:
+    """Whether a control is the dispatch's own, not one of others that is asked again."""
+    return not ours.program.startswith(LEFT)
 
 
 def _is_over(said: Sequence[int]) -> bool:
@@ -216,18 +294,3 @@ def _is_over(said: Sequence[int]) -> bool:
     opted = [status for status in said if status in (OPTED_OUT, OPTED_IN)]
     is_over = bool(DONE & set(said)) or opted[-1:] == [OPTED_OUT]
     return is_over and not SUPERSEDED & set(said)
-
-
-def _takes_over(ours: Control, theirs: Control) -> bool:
-    """Whether a control goes before one of another program in a part of its time.
-
-    Two that have no mode in common need not exclude one another: a device that takes them so, and
-    is to respond, says it. One that was cancelled before the other was published took nothing.
-    """
-    shared = modes.asked(ours.base) & modes.asked(theirs.base)
-    return (
-        ours.start < theirs.ends
-        and _begins(theirs) < ours.ends
-        and (bool(shared) or not theirs.response_required & RESPOND_SPECIFIC)
-        and (ours.cancelled is None or ours.cancelled >= theirs.created)
-    )

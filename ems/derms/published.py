@@ -5,8 +5,9 @@ file or an administrator that takes it away is corrected at the next publication
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 
-from ems.derms.board import Board, Control, Device, NotFound
+from ems.derms.board import Board, Conflict, Control, Device, NotFound
 from ems.derms.given_way import LEFT, LONGEST_NAME, GivenWay, others_of
 from ems.protocols.ieee2030_5 import identity, sep
 from ems.settings.ieee2030_5 import DISPATCH
@@ -50,7 +51,7 @@ class Published:
         # Superseded ones would run again where the clock is set back. Cancelled after there is
         # another, so that no device falls back between the two.
         self._cancel(program, but=control.mrid)
-        self._given_way.take_back(board.device(self._devices[der]))
+        self._given_way.take_back(board.device(self._devices[der]), base)
         return control
 
     def follow(self, path: str) -> None:
@@ -80,6 +81,8 @@ class Published:
                     for device in assigned:
                         self._given_way.ask_again(device)
                     self._withdraw(program.name, strangers)
+                if of is None and not self._board.controls(program.name):
+                    self._board.remove_program(program.name)
         self._given_way.follow()
         self._given_way.drop()
 
@@ -172,7 +175,8 @@ class Published:
         board, now = self._board, self._board.now()
         for control in board.controls(program):
             if control.mrid != but and control.cancelled is None and control.ends > now:
-                board.cancel(program, control.mrid)
+                with suppress(Conflict):  # it has ended just now
+                    board.cancel(program, control.mrid)
 
     def _assigned(self, der: str) -> str:
         """The program of a DER, its device assigned to it; both made where they are missing."""

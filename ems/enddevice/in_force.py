@@ -4,10 +4,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ems.enddevice.application import ControlInForce, Ordered, Value
-from ems.enddevice.functions import functions_of
 from ems.enddevice.programs import ReadProgram, ramp_s
 from ems.enddevice.tracked import Tracked, follows
 from ems.protocols.ieee2030_5 import events, sep
+from ems.protocols.ieee2030_5.functions import functions_of
 
 Refusal = Callable[[Mapping[str, Value]], int | None]
 """The Response that refuses a control; None: it can be followed."""

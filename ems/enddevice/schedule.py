@@ -25,7 +25,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ems.enddevice.application import INVALID, ControlInForce, Value
-from ems.enddevice.functions import contradict, functions_of_all
 from ems.enddevice.in_force import in_force
 from ems.enddevice.programs import (
     ReadControl,
@@ -40,6 +39,7 @@ from ems.enddevice.responses import Answer, Status, asks_for
 from ems.enddevice.successive import settle
 from ems.enddevice.tracked import Stage, Tracked, completed, displaces, next_edge, supersedes
 from ems.protocols.ieee2030_5 import events, sep
+from ems.protocols.ieee2030_5.functions import contradict, functions_of_all
 
 log = logging.getLogger(__name__)
 

@@ -282,7 +282,7 @@ def test_a_device_leaves_the_program_of_a_der_that_the_site_has_no_more(tmp_path
         assert site.clients is not None
         board = site.clients.served.board
         assert "dispatch-sold" not in board.device("pv").groups
-        assert board.program("dispatch-sold").default is None
+        assert "dispatch-sold" not in [program.name for program in board.programs()]
 
 
 @pytest.mark.usefixtures("site")

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from ems.clock import SteppedClock
 from ems.enddevice.application import Measured
-from ems.enddevice.functions import contradict
 from ems.enddevice.mirror import Mirror
 from ems.enddevice.paging import PAGE, whole
 from ems.enddevice.registration import NotRegistered, WrongServer, register
 from ems.enddevice.session import Lost, Refused
 from ems.enddevice.timing import LONGEST_S, ServerTime, backoff_s, sooner
 from ems.protocols.ieee2030_5 import identity, sep
+from ems.protocols.ieee2030_5.functions import contradict
 
 LFDI = "3E4F45AB31EDFE5B67E343E5E4562E31984E23E5"
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)

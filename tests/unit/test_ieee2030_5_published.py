@@ -3,7 +3,7 @@
 No process of the dispatch runs any more then: whatever is to hold, or to end, does so by itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from ems.derms.controls import RETAINED_S
 from ems.derms.link import DispatchLink
 from ems.domain import EndDeviceAddress, InForce, Policy, Setpoint
 from ems.enddevice.programs import ReadControl, ReadDefault, ReadProgram, values_of
-from ems.enddevice.schedule import Schedule
+from ems.enddevice.schedule import Schedule, Turn
 from ems.gateways.ieee2030_5.field import Ieee2030Field
 from ems.protocols.ieee2030_5 import codec, sep
 from ems.record import from_json
@@ -50,15 +50,30 @@ class Client:
 
     def polls(self) -> Any:
         """Ask the server, answer it, and tell what opModMaxLimW is in force."""
+        turn = self._turn()
+        board, lfdi = self._board, self._board.device(self._name).lfdi
+        for answer in turn.answers:
+            board.respond(
+                subject=answer.subject, lfdi=lfdi, status=int(answer.status), time=board.now()
+            )
+        return turn.control.value("opModMaxLimW")
+
+    def turns(self) -> Mapping[str, Sequence[int]]:
+        """Ask the server, and keep what there is to answer, by event."""
+        found: dict[str, list[int]] = {}
+        for answer in self._turn().answers:
+            found.setdefault(answer.subject, []).append(int(answer.status))
+        return found
+
+    def holds(self) -> Mapping[str, Any]:
+        """What is in force, by mode."""
+        return self._schedule.advance(self._board.now()).control.ordered
+
+    def _turn(self) -> Turn:
         board, now = self._board, self._board.now()
         device = board.device(self._name)
         self._schedule.learn([self._read(n) for n in board.programs_of(device)], now)
-        turn = self._schedule.advance(now)
-        for answer in turn.answers:
-            board.respond(
-                subject=answer.subject, lfdi=device.lfdi, status=int(answer.status), time=now
-            )
-        return turn.control.value("opModMaxLimW")
+        return self._schedule.advance(now)
 
     def _read(self, number: int) -> ReadProgram:
         program = self._board.program_by_number(number)
