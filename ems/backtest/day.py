@@ -179,7 +179,8 @@ class _Day:
         """Command the devices of an interval."""
         case, devices, price = self.case, self.devices, self.prices[i]
         left = self.given.intervals_left - i
-        bounds = funnels(case, left - 1)
+        # Rules that spare the feeder in all other hours spare it on the way back.
+        bounds = funnels(case, left - 1, self.rules.bes_share if self.rules else 1.0)
         record = None
         if case.method in DECIDED:
             site, policy = self.site, self.policy

@@ -112,11 +112,19 @@ def unpacked(path: Path, study: str) -> KeptDay | None:
 
 
 def rows_of(path: Path, wanted: Callable[[str], bool]) -> pa.Table:
-    """Rows of a kept day, of the columns that are wanted."""
-    with parquet.ParquetFile(path) as file:
-        names = [name for name in file.schema_arrow.names if wanted(name)]
-        # A day is read before threads have begun.
-        return file.read(columns=names, use_threads=False)
+    """Rows of a kept day, of the columns that are wanted.
+
+    Raises:
+        BadInput: the file is damaged.
+    """
+    try:
+        with parquet.ParquetFile(path) as file:
+            names = [name for name in file.schema_arrow.names if wanted(name)]
+            # A day is read before threads have begun.
+            return file.read(columns=names, use_threads=False)
+    except (OSError, pa.ArrowInvalid) as fault:
+        problem = f"cannot be read ({str(fault).splitlines()[0]}); delete it, and start the same "
+        raise BadInput.at(str(path), problem + "backtest again, which simulates it anew") from None
 
 
 class Results:
@@ -143,8 +151,8 @@ class Results:
         made = not folder.exists()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            fresh = not any(folder.iterdir())
-            lock = (folder / LOCK).open("w")
+            there = {path.name for path in folder.iterdir()}
+            lock = (folder / LOCK).open("a")  # it may be another program's
         except OSError as fault:
             raise BadInput.at(str(folder), f"cannot be written: {fault.strerror}") from None
         with lock:
@@ -153,13 +161,18 @@ class Results:
             except BlockingIOError:
                 problem = "another backtest writes into this folder; wait for it, or give another"
                 raise BadInput.at(str(folder), problem) from None
-            _same_study(folder, document)
+            try:
+                _same_study(folder, document)
+            except BadInput:
+                if not there & {LOCK, STUDY}:
+                    (folder / LOCK).unlink(missing_ok=True)
+                raise
             _remove_torn(folder)
             write_whole(folder / STUDY, json.dumps(document, indent=2).encode())
             try:
                 yield cls(folder, digest)
             except Exception:
-                if fresh:
+                if not there:
                     _begun_in_vain(folder, made=made)
                 raise
 

@@ -39,7 +39,7 @@ class Lived:
         head_kw = flow.head_kw if flow.converged else load_kw - sum(devices.p_kw.values())
         self._load_kw += load_kw
         self._grid_kw += head_kw
-        self._losses_kw += flow.losses_kw
+        self._losses_kw += flow.losses_kw if flow.converged else 0.0
         rate = self._price if head_kw >= 0.0 else self._selling
         self._energy_usd += self._hours * rate * head_kw
 

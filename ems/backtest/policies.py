@@ -102,14 +102,19 @@ def funnel(case: Case, bes: Bes, intervals_after: int, power_kw: float) -> Funne
     )
 
 
-def funnels(case: Case, intervals_after: int) -> Mapping[str, Funnel]:
+def funnels(case: Case, intervals_after: int, bes_share: float = 1.0) -> Mapping[str, Funnel]:
     """Of the batteries that must turn back already or soon; empty where none must.
 
     A policy that plans turns back by its plan, at full power if need be.
+
+    Args:
+        case: its start.
+        intervals_after: left in the period when the interval ends.
+        bes_share: most of its rating that a policy's rules let a battery take [1].
     """
     if case.end_soc == "free":
         return {}
-    share = 1.0 if case.method in PLANNED else RETURN_SHARE
+    share = bes_share * (1.0 if case.method in PLANNED else RETURN_SHARE)
     found = {b.name: funnel(case, b, intervals_after, share * b.rated_kw) for b in case.site.bess}
     wide = {b.name: Funnel(lowest_pct=b.soc_min_pct, highest_pct=b.soc_max_pct)
             for b in case.site.bess}  # fmt: skip

@@ -5,6 +5,8 @@ clouds, and so is the load. Here all days are computed at once, and once for all
 alike.
 """
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -31,6 +33,8 @@ DAYLIGHT_DEG = 5.0
 """Sun this high gives even a plant under thick cloud more than nothing [°]."""
 CHUNK = 10 * MINUTES
 """Minutes that are computed at once: pvlib takes some 2 kB for each of them."""
+AT_ONCE = 2
+"""Such parts at a time, on processors that wait for the first day anyway."""
 NEVER = date(1, 1, 1)
 """No day is made sunny on purpose."""
 
@@ -105,10 +109,15 @@ def _share(site: Site, pv: Pv, minutes: pd.DatetimeIndex, clouds: Floats) -> Flo
     """Available power over the rating, shape (time,) [1]."""
     share = np.zeros(len(minutes))
     light = np.flatnonzero(_light(site, minutes))
-    for start in range(0, len(light), CHUNK):
+
+    def give(start: int) -> None:
         at = light[start : start + CHUNK]
         clear = clear_sky_poa(site.latitude_deg, site.longitude_deg, pv, minutes[at])
         share[at] = np.clip(clear / 1000 * clouds[at], 0, 1)
+
+    # NumPy lets other threads run while it works on a part.
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        deque(threads.map(give, range(0, len(light), CHUNK)), maxlen=0)
     return share
 
 

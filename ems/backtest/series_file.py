@@ -157,13 +157,17 @@ def _table(path: Path) -> pa.Table:
             return parquet.read_table(path)
         _by_commas(path)
         texts = dict.fromkeys(TIME_NAMES, pa.string())
-        return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=texts))
+        table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=texts))
+        _ = table.column_names  # its text is decoded only now
+    except UnicodeDecodeError:
+        raise BadInput.at(str(path), "its first line is no UTF-8; save it as UTF-8") from None
     except FileNotFoundError:
         raise BadInput.at(str(path), "no such file") from None
     except OSError as fault:
         raise BadInput.at(str(path), f"cannot be read: {fault}") from None
     except pa.ArrowInvalid as fault:
         raise BadInput.at(str(path), f"is no {kind}: {str(fault).splitlines()[0]}") from None
+    return table
 
 
 def _by_commas(path: Path) -> None:

@@ -52,7 +52,8 @@ def read_times(
                     "has no time zone; give it one, or call it time_utc where it is UTC, not local"
                 )
             )
-        at = column.cast(pa.timestamp("ns", "UTC")) if column.type.tz else column
+        # In their own unit: nanoseconds hold no year beyond 2262.
+        at = column.cast(pa.timestamp(column.type.unit, "UTC")) if column.type.tz else column
         stamps = pd.Series(at.to_pandas())
         faults: list[Fault] = []
     elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):

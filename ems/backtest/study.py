@@ -20,6 +20,7 @@ from ems.domain import Policy, Site
 from ems.errors import Fault
 from ems.tariff import Tariff
 from feeders import fingerprint
+from feeders.astray import LARGEST_SD
 
 if TYPE_CHECKING:  # workers read neither site files nor series, and pandas and pydantic take 1 s
     from ems.backtest.series_file import FileProfiles
@@ -33,6 +34,8 @@ PARTS = 6
 """Into so many parts at most: each cut costs a day of run-in."""
 PART_DAYS = 61
 """Or so many that none is longer [d]."""
+LARGEST_SEED = 2**63 - 1
+"""Rows hold it as a whole number of 64 bits."""
 _ALSO = (
     *("numpy", "scipy", "highspy", "cyipopt-wheels", "opendssdirect.py", "dss-python-backend"),
     *("pandas", "pvlib", "pyarrow", "ai-edge-litert"),
@@ -244,6 +247,15 @@ def study_faults(study: Study) -> list[Fault]:
     if not study.seeds or len(set(study.seeds)) < len(study.seeds):
         problem = "give at least one seed, and each once"
         faults.append(Fault(place="--seeds", problem=problem))
+    faults += [
+        Fault(place="--seeds", problem=f"{seed} is out of reach; give 0 to {LARGEST_SEED}")
+        for seed in study.seeds
+        if not 0 <= seed <= LARGEST_SEED
+    ]
+    off = study.errors.parameter_error
+    if not 0.0 <= off <= LARGEST_SD:
+        problem = f"{off:g} could leave a line without impedance; give 0 to {LARGEST_SD:g}"
+        faults.append(Fault(place="--parameter-error", problem=problem))
     if study.steps is not None and study.steps not in STEPS:
         problem = f"{study.steps} steps are of no whole minutes; give one of {_listed(STEPS)}"
         faults.append(Fault(place="--steps", problem=problem))

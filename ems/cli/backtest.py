@@ -64,7 +64,7 @@ INTERRUPTED = 130
 )
 @click.option(
     "--parameter-error",
-    type=Number(0.0, 1.0),
+    type=Number(0.0, 0.3),  # feeders.astray.LARGEST_SD
     default=0.0,
     show_default=True,
     help="How far the impedance of each true line is off, likewise.",

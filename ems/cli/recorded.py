@@ -39,9 +39,9 @@ class Time(click.ParamType[datetime]):
             return value
         try:
             time = datetime.fromisoformat(value)
-        except ValueError:
+            return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+        except (ValueError, OverflowError):  # the latter of a zone beyond the first or last year
             self.fail(f"{value} is not a time like 2026-07-01T14:00 (ISO 8601, UTC)", param, ctx)
-        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def recorded(

@@ -11,7 +11,7 @@ from ems.cli.backtest import going_on
 from ems.cli.number_types import Number
 from ems.cli.outcome import Exit, json_option, print_json, site_argument
 from ems.cli.sweep_input import battery_faults, bus_faults, numbers, study_asked
-from ems.errors import Fault
+from ems.errors import BadInput, Fault
 
 if TYPE_CHECKING:  # heavy imports live inside commands
     from ems.backtest.study import Study, StudySite
@@ -119,6 +119,7 @@ def hosting(
         faults=_given_twice(buses), **asked,
     )  # fmt: skip
     of = study.sites[0]
+    folder = _folder(out, "hosting", of)
     period = study.period(of) if asked["first"] else None
     found = []
     for bus in buses:
@@ -132,7 +133,6 @@ def hosting(
                         most_kw=most_kw, seed=study.seeds[0], forecast=study.forecast, tell=tell,
                     )
                 )  # fmt: skip
-    folder = _folder(out, "hosting", of)
     drawn = hosting_plot(folder, found, given_up / 100.0)
     document = {
         "ok": True,
@@ -277,8 +277,12 @@ def _given_twice(buses: Sequence[str]) -> list[Fault]:
 
 
 def _folder(out: Path | None, what: str, of: "StudySite") -> Path:
+    """Made before anything is computed: what cannot be written is known then."""
     folder = out or Path(f"sweep_{what}_{of.name}")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise BadInput.at("--out", f"{folder} cannot be written: {fault.strerror}") from None
     return folder
 
 

@@ -126,14 +126,15 @@ def impossible(given: Given) -> Iterator[Fault]:
                 problem="0 ≤ lower_kw ≤ expected_kw ≤ upper_kw must hold, got "
                 f"{sky.lower_kw:g}, {sky.expected_kw:g}, {sky.upper_kw:g} kW",
             )
-    if forecast.load_lower_kw is not None and forecast.load_upper_kw is not None:
-        low, kw, high = forecast.load_lower_kw, forecast.load_kw, forecast.load_upper_kw
-        if kw >= 0.0 and not low <= kw <= high:
-            yield Fault(
-                place="--set expected.load_kw",
-                problem=f"load_lower_kw ≤ load_kw ≤ load_upper_kw must hold, got {low:g}, {kw:g}, "
-                f"{high:g} kW; load_kw without `expected` moves all of them",
-            )
+    kw = forecast.load_kw
+    # A bound that is not known is the meter's band around the load.
+    low, high = (kw if b is None else b for b in (forecast.load_lower_kw, forecast.load_upper_kw))
+    if kw >= 0.0 and not low <= kw <= high:
+        yield Fault(
+            place="--set expected.load_kw",
+            problem=f"load_lower_kw ≤ load_kw ≤ load_upper_kw must hold, got {low:g}, {kw:g}, "
+            f"{high:g} kW; load_kw without `expected` moves all of them",
+        )
 
 
 def _within(key: str, value: float | None, low: float, high: float, said: str) -> Iterator[Fault]:

@@ -4,12 +4,14 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from ems.backtest import simulate_day
+from ems.backtest import simulate_day, sweeps
 from ems.backtest.case import Case, DayInput, DayResult, DayState
 from ems.backtest.period import Period
 from ems.backtest.study import Study, StudySite
 from ems.backtest.sweeps import forecast_error, hosting, hosting_capacity
+from ems.cli import main
 from ems.errors import BadInput
 from ems.settings import TEMPLATE, load_settings
 from tests.backtests import part
@@ -48,10 +50,6 @@ def test_the_command_sweeps_two_days_and_writes_table_document_and_figures(
 ) -> None:
     import json
 
-    from click.testing import CliRunner
-
-    from ems.cli import main
-
     site = tmp_path / "site.toml"
     site.write_bytes(TEMPLATE.read_bytes())
     days = ["--from", "2019-07-03", "--to", "2019-07-04", "--policies", "none", "--jobs", "1"]
@@ -74,10 +72,6 @@ def test_the_command_sweeps_two_days_and_writes_table_document_and_figures(
 def test_hosting_without_days_tells_the_worst_hours_of_each_bus(tmp_path: Path) -> None:
     import json
 
-    from click.testing import CliRunner
-
-    from ems.cli import main
-
     site = tmp_path / "site.toml"
     site.write_bytes(TEMPLATE.read_bytes())
     buses, out = ["--bus", "B13", "--bus", "b7"], ["--out", str(tmp_path / "out")]
@@ -93,10 +87,6 @@ def test_hosting_without_days_tells_the_worst_hours_of_each_bus(tmp_path: Path) 
 
 
 def test_all_that_is_wrong_with_a_sweep_is_told_at_once(tmp_path: Path) -> None:
-    from click.testing import CliRunner
-
-    from ems.cli import main
-
     site = tmp_path / "site.toml"
     site.write_bytes(TEMPLATE.read_bytes())
     told = CliRunner().invoke(
@@ -116,6 +106,25 @@ def test_all_that_is_wrong_with_a_sweep_is_told_at_once(tmp_path: Path) -> None:
     assert 'the feeder has no bus "B31"; did you mean B' in told.output
 
 
+@pytest.mark.parametrize("what", [("hosting", "--bus", "B13"), ("battery", *SUMMER)])
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: tuple[str, ...]
+) -> None:
+    def computed(*_args: object, **_more: object) -> None:
+        pytest.fail("it was computed first")
+
+    monkeypatch.setattr(sweeps, "hosting_capacity", computed)
+    monkeypatch.setattr(sweeps, "battery_size", computed)
+    site = tmp_path / "site.toml"
+    site.write_bytes(TEMPLATE.read_bytes())
+    (tmp_path / "file").touch()
+    kind, *more = what
+    out = str(tmp_path / "file" / "out")
+    told = CliRunner().invoke(main, ["sweep", kind, str(site), *more, "--out", out])
+    assert told.exit_code == 2
+    assert f"--out: {out} cannot be written: Not a directory" in told.output
+
+
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
@@ -131,10 +140,6 @@ def test_all_that_is_wrong_with_a_sweep_is_told_at_once(tmp_path: Path) -> None:
 def test_a_sweep_that_would_tell_nothing_is_refused(
     asked: tuple[str, ...], told: str, tmp_path: Path
 ) -> None:
-    from click.testing import CliRunner
-
-    from ems.cli import main
-
     site, (which, *options) = tmp_path / "site.toml", asked
     site.write_bytes(TEMPLATE.read_bytes())
     done = CliRunner().invoke(

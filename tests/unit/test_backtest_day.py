@@ -11,7 +11,9 @@ import pytest
 
 from ems.backtest import TIMING, Case, DayState, DeviceState, Profiles, foresee, simulate_day
 from ems.backtest.case import utc
+from ems.backtest.devices import Devices
 from ems.backtest.keeping import packed, unpacked
+from ems.backtest.lived import Lived
 from ems.backtest.period import Period
 from ems.backtest.rows import schema_of
 from ems.backtest.truth import feeder_of
@@ -181,6 +183,22 @@ def test_a_generator_takes_its_ramp_and_its_mean_is_paid() -> None:
     assert rows["dg_cost_usd"].tolist() == pytest.approx(
         [0.25 * dg.cost_usd_per_kwh * p for p in (375.0, 1125.0)]
     )
+
+
+def test_where_nothing_is_solved_the_grid_is_without_losses_and_none_are_told() -> None:
+    of = case("none")
+    devices = Devices(of.site, DayState.at_start(of).devices)
+    devices.offer([0.2])
+    devices.step(0.25)
+    flow = feeder_of(of, "model").load_flow(
+        Injections(p_kw=devices.p_kw, q_kvar=devices.q_kvar, load_kw=9000.0)
+    )
+    lived = Lived(of.site, 0.25, 0.25)
+    # An engine that gave up tells what its last step came to.
+    lived.add(devices, 9000.0, replace(flow, converged=False, losses_kw=7.4e6))
+    row = lived.columns(devices, 2000.0)
+    assert (row["converged"], row["losses_kw"]) == (False, 0.0)
+    assert row["grid_kw"] == pytest.approx(7000.0)
 
 
 def test_exported_energy_earns_its_own_price() -> None:

@@ -75,6 +75,16 @@ def test_a_day_that_is_damaged_or_strange_is_not_there(tmp_path: Path, harm: str
         assert results.read(CHAIN, DAY) is None
 
 
+@pytest.mark.parametrize("kept", [slice(0, 2000), slice(4000, None)])
+def test_rows_that_are_damaged_are_told_with_their_file(tmp_path: Path, kept: slice) -> None:
+    with Results.opened(tmp_path, ASKED) as results:
+        results.keep(CHAIN, DAY, a_day(results))
+        path = results.path(CHAIN, DAY)
+    path.write_bytes(path.read_bytes()[kept])
+    with pytest.raises(BadInput, match=r"day=2019-07-15\.parquet: cannot be read .* delete it"):
+        hash_of(tmp_path)
+
+
 def test_another_study_in_the_same_folder_is_refused_with_what_differs(tmp_path: Path) -> None:
     with Results.opened(tmp_path, ASKED) as results:
         results.keep(CHAIN, DAY, a_day(results))
@@ -159,7 +169,11 @@ def test_a_folder_of_other_files_is_refused_and_left_alone(tmp_path: Path) -> No
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(BadInput, match="holds other files"), Results.opened(tmp_path, ASKED):
         pass
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "thesis.tex"]
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+    (tmp_path / ".lock").write_text("another program's")
+    with pytest.raises(BadInput, match="holds other files"), Results.opened(tmp_path, ASKED):
+        pass
+    assert (tmp_path / ".lock").read_text() == "another program's"
 
 
 def test_two_runs_never_write_into_one_folder(tmp_path: Path) -> None:

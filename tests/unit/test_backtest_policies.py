@@ -115,6 +115,18 @@ def test_it_ends_free_where_that_is_asked() -> None:
     assert rows["soc_pct.bes"].iloc[-1] == pytest.approx(20.0, abs=1e-6)
 
 
+def test_rules_bring_a_large_battery_back_at_no_more_than_is_safe() -> None:
+    site = segment()
+    large = replace(BES, rated_kw=16_000.0, capacity_kwh=64_000.0)
+    ders = tuple(large if d.name == "bes" else d for d in site.ders)
+    of = case("rules", end_soc="start", site=replace(site, ders=ders))
+    # At this load a line is at its rating before the battery is at half of its own.
+    rows, _ = ran(of, given(of, share=0.0, load_kw=13_000.0, intervals=16))
+    assert rows["soc_pct.bes"].min() < 59.0
+    assert rows["soc_pct.bes"].iloc[-1] == pytest.approx(60.0, abs=1e-6)
+    assert rows["elements_over"].sum() == rows["nodes_below"].sum() == 0
+
+
 def test_the_battery_is_used_until_it_must_turn_back() -> None:
     of = case("geems", end_soc="start")
     rows, _ = ran(of, given(of, share=0.1, intervals=8))

@@ -169,6 +169,15 @@ def test_instants_of_a_parquet_file_are_read_as_they_are(
     assert found.first == datetime(2019, 5, 20, tzinfo=UTC)
 
 
+def test_instants_far_from_the_period_are_read_as_all_others(tmp_path: Path, site: Site) -> None:
+    frame = told("2019-05-20", "2019-06-05")
+    times = pd.to_datetime(frame.pop("time"), utc=True).dt.as_unit("us")
+    frame["time"] = [*times[:-1], pd.Timestamp("9999-12-31", tz="UTC").as_unit("us")]
+    frame["time"] = frame["time"].astype("datetime64[us, UTC]")
+    found = profiles_of_file(written(tmp_path / "a.parquet", frame), site, TWO_DAYS).profiles
+    assert found.first == datetime(2019, 5, 20, tzinfo=UTC)
+
+
 def test_times_of_a_column_called_utc_need_no_zone(tmp_path: Path, site: Site) -> None:
     frame = told("2019-05-20", "2019-06-05").rename(columns={"time": "time_utc"})
     frame["time_utc"] = frame["time_utc"].str.removesuffix("+00:00")

@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from ems.backtest import pools, running
 from ems.backtest import study as studies
-from ems.backtest.case import DayInput
+from ems.backtest.case import DayInput, Errors
 from ems.backtest.keeping import days_of, hash_of
 from ems.backtest.period import intervals_of, midnight
 from ems.backtest.running import Outcome, Told, run
@@ -277,6 +277,16 @@ def test_all_that_is_wrong_with_a_study_is_told_and_nothing_is_written(tmp_path:
     places = [fault.place for fault in told.value.faults]
     assert places == ["--to", "--policies", "--policies", "--seeds", "--steps"]
     assert "did you mean geems?" in str(told.value)
+    assert not folder.exists()
+
+
+def test_what_no_day_can_be_simulated_with_is_told_before_any_is(tmp_path: Path) -> None:
+    wrong = study(1, seeds=(2**63, -1, 3), errors=Errors(parameter_error=0.31))
+    folder = tmp_path / "out"
+    with pytest.raises(BadInput) as told:
+        run(wrong, folder, workers=Here(), simulate=tiny_day)
+    places = [fault.place for fault in told.value.faults]
+    assert places == ["--seeds", "--seeds", "--parameter-error"]
     assert not folder.exists()
 
 

@@ -208,6 +208,12 @@ def test_a_time_without_a_record_is_bad_input(run: Run) -> None:
     assert "records in geems.sqlite run from 2019-07-15 21:00 to 2019-07-15 21:15" in result.stderr
 
 
+def test_a_time_that_is_before_all_times_in_utc_is_bad_input(run: Run) -> None:
+    result = run("0001-01-01T00:00+14:00")
+    assert result.exit_code == Exit.BAD_INPUT
+    assert "is not a time" in result.stderr
+
+
 @pytest.mark.usefixtures("recorded")
 def test_explain_leads_to_it() -> None:
     shown = CliRunner().invoke(main, ("explain",)).stdout

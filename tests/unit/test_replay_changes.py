@@ -138,6 +138,7 @@ def test_what_was_measured_and_expected_can_be_stated(having: Set) -> None:
         ("load_kw=-3", "expected 0 to 18125 kW; 1.25 times load.max_kw, got -3"),
         ("load_kw=1e6", "1.25 times load.max_kw, got 1e+06"),
         ("expected.pv.lower_kw=9999", "0 ≤ lower_kw ≤ expected_kw ≤ upper_kw must hold"),
+        ("expected.load_lower_kw=20000", "load_lower_kw ≤ load_kw ≤ load_upper_kw must hold"),
         ("limits.v_max_pu=0.5", "lowest voltage 0.88 pu is not below the highest, 0.5 pu"),
         ("limits.momentary_v_max_pu=1.05", "narrower than what is asked at any time, 1.1 pu"),
         ("limits.v_max_pu=high", "expected a number"),

@@ -116,6 +116,13 @@ def test_each_share_of_the_error_is_a_study_of_its_own_and_cost_is_told_against_
     assert (here.opened, here.closed) == (1, 1), "workers serve all studies"
 
 
+def test_points_that_are_next_to_each_other_have_a_folder_each(tmp_path: Path) -> None:
+    sizes = (1e6, 1e6 + 1.0)
+    battery_size(study(1), tmp_path, sizes, workers=InProcess(), simulate=dearer_day)
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert names == ["battery_0", "battery_1000000", "battery_1000001"]
+
+
 def test_a_sweep_goes_on_where_it_stopped_and_tells_days_of_all_studies(tmp_path: Path) -> None:
     forecast_error(study(2), tmp_path, (0.0,), workers=InProcess(), simulate=dearer_day)
     told: list[Told] = []

@@ -8,7 +8,7 @@ from ems.backtest.pools import Pool
 from ems.backtest.running import Tell
 from ems.backtest.seeds import summed_up
 from ems.backtest.study import Study, StudySite
-from ems.backtest.sweeps.points import Point, Ran, run_points
+from ems.backtest.sweeps.points import Point, Ran, named, run_points
 from ems.backtest.working import SimulateDay, usual_day
 from ems.domain import Bes, Site
 from ems.errors import BadInput
@@ -81,7 +81,7 @@ def battery_size(
     sizes = sorted({0.0, *capacities_kwh})
     points = [
         Point(
-            name=f"battery_{size:g}",
+            name=f"battery_{named(size)}",
             study=replace(study, sites=(_with_size(of, bes, size, hours),), end_soc="start"),
         )
         for size in sizes

@@ -9,7 +9,7 @@ from ems.backtest.pools import Pool
 from ems.backtest.running import Tell
 from ems.backtest.seeds import summed_up
 from ems.backtest.study import Study
-from ems.backtest.sweeps.points import Point, Ran, run_points
+from ems.backtest.sweeps.points import Point, Ran, named, run_points
 from ems.backtest.working import SimulateDay, usual_day
 from ems.errors import BadInput, Fault
 
@@ -84,7 +84,7 @@ def forecast_error(
         raise BadInput(faults)
     shares = sorted(set(errors))
     points = [
-        Point(name=f"error_{share:g}", study=replace(study, forecast_error=share))
+        Point(name=f"error_{named(share)}", study=replace(study, forecast_error=share))
         for share in shares
     ]
     ran = run_points(points, folder, jobs=jobs, workers=workers, tell=tell, simulate=simulate)

@@ -37,6 +37,11 @@ class Ran:
     """Days that could not be simulated."""
 
 
+def named(value: float) -> str:
+    """A number as part of a folder's name: in full, so that no two share a folder."""
+    return repr(float(value)).removesuffix(".0")
+
+
 def run_points(
     points: Sequence[Point],
     folder: Path,

@@ -1,0 +1,287 @@
+"""Which events of others are asked again when the dispatch ends, and how, as the client follows it.
+
+Nothing may let a device above what it would be limited to if there had been no dispatch.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from ems.clock import SteppedClock
+from ems.derms.board import Control
+from ems.derms.controls import RETAINED_S
+from ems.protocols.ieee2030_5 import sep
+from tests.unit.test_ieee2030_5_clock import SetClock
+from tests.unit.test_ieee2030_5_link import AT, LFDI, START, World
+from tests.unit.test_ieee2030_5_published import (
+    HOUR_S,
+    OTHER,
+    SAFE,
+    Client,
+    dispatched,
+    event,
+    left_programs,
+    limit,
+    said,
+    started,
+)
+
+STEP_S = 10
+
+
+def following(*programs: str, clock: SteppedClock | None = None) -> tuple[World, Client]:
+    """A plant that follows a feeder's default of 90 %, and other programs, `name@primacy`."""
+    world = World(clock)
+    world.board.set_default("feeder", limit(9000))
+    names = []
+    for name, _, primacy in (one.partition("@") for one in programs):
+        world.board.add_program(name, primacy=int(primacy))
+        names.append(name)
+    world.board.change_device("roof", groups=("feeder", *names))
+    return world, Client(world)
+
+
+def of(world: World, program: str, share: int, start: int, lasts_s: int, **more: Any) -> Control:
+    return world.board.publish(program, base=limit(share), start=start, duration=lasts_s, **more)
+
+
+def highest(world: World, client: Client, until: int) -> int:
+    """The highest that a client is limited to until then, from the next step on."""
+    found = 0
+    while world.board.now() + STEP_S < until:
+        world.pass_s(STEP_S)
+        found = max(found, client.polls())
+    return found
+
+
+def held_of_all(client: Client) -> set[str]:
+    """The modes that a device holds."""
+    client.polls()
+    return set(client.holds())
+
+
+# --- what has given way --------------------------------------------------------------
+
+
+def test_an_event_that_gave_way_while_its_der_had_another_name_is_asked_again() -> None:
+    world, client = following()
+    event(world, 500)
+    dispatched(world, client, 500)
+    world.pass_s(120)
+    link = started(world, {"house": "roof"})
+    world.pass_s(120)
+    dispatched(world, client, 500, link, "house")
+    world.pass_s(60)
+    link.hand_back(["house"])
+    assert client.polls() == 500
+
+
+def test_what_is_asked_again_for_a_control_that_nobody_read_is_asked_again_after_the_next() -> None:
+    """The device gave the event up for what repeats it, not for the control."""
+    world, client = following()
+    theirs = event(world, 500)
+    assert client.polls() == 500
+    world.link.publish({"pv": limit(SAFE)}, {"pv": 300})
+    link = started(world, {"house": "roof"})
+    assert client.polls() == 500
+    world.pass_s(120)
+    dispatched(world, client, 500, link, "house")
+    world.pass_s(60)
+    link.hand_back(["house"])
+    assert said(world, theirs)[-1] == 7
+    assert client.polls() == 500
+
+
+def test_one_that_gave_way_to_others_between_two_dispatches_is_not_asked_again() -> None:
+    """It would go before an older one, which the device follows since those have cancelled."""
+    world, client = following("grid@3", "also@5")
+    dispatched(world, client)
+    world.link.hand_back(["pv"])
+    world.pass_s(600)
+    client.polls()
+    base = sep.DERControlBase(opModMaxLimW=500, opModConnect=True)
+    world.board.publish("feeder", base=base, start=AT + 800, duration=600)
+    newer = of(world, "also", 6000, AT + 800, 600)
+    first = of(world, "grid", 4000, AT + 800, 5)
+    client.polls()
+    assert 14 in said(world, newer)
+    world.pass_s(120)
+    world.board.cancel("grid", first.mrid)
+    dispatched(world, client)
+    world.link.hand_back(["pv"])
+    client.polls()
+    world.pass_s(80)
+    assert client.polls() == 500
+
+
+def test_a_response_that_comes_late_tells_of_a_control_that_is_forgotten() -> None:
+    world, client = following()
+    theirs = event(world, 500, lasts_s=6 * HOUR_S)
+    assert client.polls() == 500
+    world.link.publish({"pv": limit(SAFE)}, {"pv": 300})
+    at = world.board.now()
+    late = client.turns()
+    world.pass_s(1800)
+    for status in late[theirs.mrid]:
+        world.board.respond(subject=theirs.mrid, lfdi=LFDI, status=status, time=at)
+    world.pass_s(300 + RETAINED_S - 1800 + 60)
+    world.board.prune(world.board.now())
+    assert not world.board.controls("dispatch-pv")
+    started(world, {})
+    assert client.polls() == 500
+
+
+def test_one_of_another_mode_that_ours_excludes_is_asked_again_before_the_device_has_told_it() -> (
+    None
+):
+    world, client = following()
+    theirs = world.board.publish(
+        "feeder", base=sep.DERControlBase(opModTargetW=sep.ActivePower(multiplier=0, value=5)),
+        start=AT, duration=HOUR_S,
+    )  # fmt: skip
+    client.polls()
+    world.link.publish({"pv": sep.DERControlBase(opModFixedW=100)}, {"pv": 300})
+    told = client.turns()[theirs.mrid]
+    world.link.hand_back(["pv"])
+    for status in told:
+        world.board.respond(subject=theirs.mrid, lfdi=LFDI, status=status, time=AT)
+    assert "opModTargetW" in held_of_all(client)
+
+
+# --- until when ----------------------------------------------------------------------
+
+
+def test_until_another_program_takes_over_at_random_at_most_a_minute_goes_unlimited() -> None:
+    world, client = following("grid@3")
+    event(world, 500)
+    dispatched(world, client, 500)
+    of(world, "grid", 6000, AT + 600, 600, random_start=600)
+    world.link.hand_back(["pv"])
+    client.polls()
+    held = []
+    while 6000 not in held:
+        world.pass_s(STEP_S)
+        held.append(client.polls())
+    assert set(held[:-1]) <= {500, 9000}
+    assert held.count(9000) * STEP_S <= 60
+
+
+def test_until_one_begins_that_takes_over_and_is_asked_again_as_early_as_any_device_may() -> None:
+    world, client = following("grid@3", "top@2")
+    of(world, "grid", 4000, AT, HOUR_S)
+    client.polls()
+    dispatched(world, client)
+    of(world, "top", 3000, AT + 250, 600, random_start=-60)
+    client.polls()
+    world.link.hand_back(["pv"])
+    assert client.polls() == 4000
+    assert highest(world, client, AT + 600) == 4000
+
+
+def test_one_that_the_device_has_given_up_takes_over_nothing() -> None:
+    world, client = following("grid@3", "top@2")
+    event(world, 500)
+    client.polls()
+    grid = of(world, "grid", 6000, AT + 900, 1200)
+    of(world, "top", 7000, AT + 1800, 600)
+    client.polls()
+    assert 14 in said(world, grid)
+    world.pass_s(120)
+    dispatched(world, client, 500)
+    world.link.hand_back(["pv"])
+    assert highest(world, client, AT + 1800) == 500
+
+
+# --- where ---------------------------------------------------------------------------
+
+
+def test_it_stands_where_a_device_that_reads_its_programs_just_then_has_not_looked() -> None:
+    """It knows of no end of ours then, and would give up for that what is asked again."""
+    world, client = following()
+    event(world, 500)
+    dispatched(world, client, 500)
+    world.link.hand_back(["pv"])
+    dispatched(world, client, 500)
+    known = world.board.programs_of(world.board.device("roof"))
+    world.link.hand_back(["pv"])
+    (name,) = left_programs(world)
+    assert world.board.program(name).number not in known
+    assert client.polls() == 500
+
+
+def test_it_is_asked_of_a_device_that_was_taken_out_of_the_program_of_before() -> None:
+    world, client = following()
+    event(world, 500)
+    dispatched(world, client, 500)
+    world.link.hand_back(["pv"])
+    client.polls()
+    world.board.change_device("roof", groups=("feeder",), lfdi=OTHER)  # a new certificate
+    client = Client(world)
+    world.pass_s(5)
+    dispatched(world, client, 500)
+    world.pass_s(5)
+    world.link.hand_back(["pv"])
+    assert client.polls() == 500
+
+
+# --- the next command ----------------------------------------------------------------
+
+
+def test_what_it_asks_for_besides_the_next_command_goes_on_beside_that() -> None:
+    world, client = following()
+    base = sep.DERControlBase(opModMaxLimW=500, opModEnergize=False)
+    world.board.publish("feeder", base=base, start=AT, duration=HOUR_S)
+    dispatched(world, client, 500)
+    assert held_of_all(client) == {"opModMaxLimW", "opModEnergize"}
+    world.link.hand_back(["pv"])
+    client.polls()
+    dispatched(world, client, 400)
+    assert held_of_all(client) == {"opModMaxLimW", "opModEnergize"}
+    world.link.hand_back(["pv"])
+    assert client.polls() == 500
+
+
+class TickingClock(SetClock):
+    """A second passes when it has been asked for often enough."""
+
+    left = 0
+
+    def tick_after(self, times: int) -> None:
+        self.left = times
+
+    def now(self) -> datetime:
+        """See `Clock`."""
+        if self.left:
+            self.left -= 1
+            if not self.left:
+                self.set_back(-1.0)
+        return super().now()
+
+
+@pytest.mark.parametrize("times", range(1, 12))
+def test_what_ends_in_the_second_of_a_command_stops_none(times: int) -> None:
+    clock = TickingClock(START)
+    world, client = following(clock=clock)
+    event(world, 500, lasts_s=100)
+    dispatched(world, client, 500)
+    world.link.hand_back(["pv"])
+    world.pass_s(99)
+    clock.tick_after(times)
+    world.link.publish({"pv": limit(SAFE)}, {"pv": 300})
+    assert client.polls() == SAFE
+
+
+# --- a DER that is gone --------------------------------------------------------------
+
+
+def test_its_program_goes_once_nothing_is_known_any_more_that_could_have_gone_before() -> None:
+    world, client = following()
+    dispatched(world, client)
+    started(world, {"house": "roof"})
+    assert "dispatch-pv" in {p.name for p in world.board.programs()}
+    world.pass_s(300 + RETAINED_S)
+    world.board.prune(world.board.now())
+    started(world, {"house": "roof"})
+    assert [p.name for p in world.board.programs()] == ["feeder"]
+    assert client.polls() == 9000
