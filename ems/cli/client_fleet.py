@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ems.cli.fleet import keep_for_good, tell_the_end, until_told_to_stop, watched
+from ems.cli.ending import until_told_to_stop
+from ems.cli.fleet import keep_for_good, tell_the_end, watched
 from ems.cli.outcome import print_json
 
 if TYPE_CHECKING:  # heavy imports live inside commands

@@ -2,8 +2,6 @@
 
 import gc
 import logging
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ems.cli.ending import until_told_to_stop
 from ems.cli.outcome import print_json
 from ems.errors import BadInput
 
@@ -148,11 +147,3 @@ def _progress(seconds: int | None) -> Iterator[Callable[[int], object]]:
         yield tell
     finally:
         bar.stop()
-
-
-def until_told_to_stop() -> threading.Event:
-    """An event that SIGINT and SIGTERM set."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    return stop

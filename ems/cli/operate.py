@@ -3,7 +3,6 @@
 import logging
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -71,14 +70,15 @@ def _interruptible(cycles: int | None) -> Iterator[Callable[[], None]]:
 
     Yields what says it again: an interrupt that falls into a callback of a library is lost there.
     """
-    asked = threading.Event()
+    asked = False  # no event: a second interrupt would wait for the lock that the first holds
 
     def interrupt(*_: object) -> None:
-        asked.set()
+        nonlocal asked
+        asked = True
         raise KeyboardInterrupt
 
     def still() -> None:
-        if asked.is_set():
+        if asked:
             raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, interrupt)

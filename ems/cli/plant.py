@@ -9,7 +9,8 @@ import click
 from click.core import ParameterSource
 
 from ems.cli.client_fleet import serve_clients
-from ems.cli.fleet import address_row, serve_fleet, until_told_to_stop
+from ems.cli.ending import until_told_to_stop
+from ems.cli.fleet import address_row, serve_fleet
 from ems.cli.number_types import Speed
 from ems.cli.outcome import json_option, print_json
 

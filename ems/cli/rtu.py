@@ -2,14 +2,13 @@
 
 import logging
 import os
-import signal
 import stat
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from ems.cli.ending import until_told_to_stop
 from ems.cli.outcome import json_option, print_json, site_argument
 from ems.errors import BadInput, Fault
 
@@ -116,10 +115,8 @@ def rtu(
     from ems.rtu import Rtu
 
     files = _read(icds, schema)
-    stop = threading.Event()
     # Not before: while it reads, nothing would look at the event, and nothing is open yet.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = until_told_to_stop()
     logging.getLogger("ems").setLevel(logging.INFO)
     with Rtu(files, interface, host=host, port=port) as serving:
         at = {name: f"{a.host}:{a.port}" for name, a in serving.addresses.items()}

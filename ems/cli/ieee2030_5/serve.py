@@ -1,13 +1,12 @@
 """`geems ieee2030-5 serve`: the server alone, without the service that dispatches."""
 
 import logging
-import signal
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from ems.cli.ending import until_told_to_stop
 from ems.cli.fleet import keep_for_good
 from ems.cli.outcome import json_option, print_json
 
@@ -30,11 +29,9 @@ def serve(config: Path, *, as_json: bool) -> None:
 
     file = load_server(config)
     logging.getLogger("ems").setLevel(logging.INFO)
-    stop = threading.Event()
     with opened(file) as served:
         # Not before: while the database is opened, nothing would look at the event.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
+        stop = until_told_to_stop()
         served.start()
         keep_for_good()
         _announce(served, as_json=as_json)
