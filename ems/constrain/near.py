@@ -14,7 +14,7 @@ from ems.constrain.interval import Interval, Trial
 from ems.constrain.linear import RowKey
 from ems.constrain.relinearise import (
     BEND,
-    MARGINS_PU,
+    NARROW_PU,
     SETTLED,
     TIGHT_USD_PER_H,
     WIDEST_PU,
@@ -32,8 +32,6 @@ LEAST_RADIUS = 1e-3
 """Radius below which no step is worth a solve [1]."""
 ABOVE = 1e-6
 """Distance from a kink that tells its two sides apart, as a share of the rating [1]."""
-NARROW_PU = MARGINS_PU[-1]
-"""Margin of a step that keeps near where the feeder was made linear [pu]."""
 WITHIN = "within "
 """Begins the place of a row that keeps a DER near a point; no node or element has a space."""
 

@@ -11,9 +11,12 @@ from ems.constrain.linear import Linearised, RowKey, Rows, linearise
 from ems.constrain.start import start
 from ems.domain import Dispatch, NetworkRow, RowBlock, RowKind, Setpoint
 
-MARGINS_PU = (5e-4, 5e-6, 5e-6, 5e-6, 5e-6, 5e-6)
-"""Margin kept at each linearisation [pu]: wide while the curve is far, narrow at last; 1e-3
-would cost tens of kW."""
+LINEARISATIONS = 6
+"""Tried at most."""
+FAR_PU = 5e-4
+"""Margin kept by the first one where it is made far from the limits [pu]."""
+NARROW_PU = 5e-6
+"""Margin kept where no excess of the last one asks for more [pu]; 1e-3 would cost tens of kW."""
 ROUNDS = 12
 """Rounds of adding rows within one linearisation."""
 FEW_ROUNDS = 4
@@ -31,6 +34,9 @@ WIDEST_PU = 5e-3
 SETTLED = 2e-3
 """Change of the cost from one linearisation to the next, but for what its margin is worth, below
 which it has settled, as a share of what the network costs [1]."""
+SETTLED_AT_START = 0.5
+"""Likewise from the start to the first optimum [1]: slopes change so little on that way that
+another linearisation would gain some 1/400 of it."""
 SAME_KW = 1e-4
 """Setpoints nearer than this are the same [kW, kvar]."""
 OF_THE_FEEDER = frozenset({RowKind.V_MAX, RowKind.V_MIN, RowKind.LOADING})
@@ -53,16 +59,16 @@ class Resolve(Protocol):
 
 def relinearised(at: Interval, first: Trial, resolve: Resolve) -> tuple[Trial, int]:
     """Best verified trial, or the last one; and the linearisations it took."""
-    trial, best, last = start(at, first), None, MARGINS_PU[0]
+    trial, best = start(at, first), None
+    margin = last = FAR_PU if trial is first else NARROW_PU
     keys: list[RowKey] = []
     used = 0
-    for narrowest in MARGINS_PU:
-        if not trial.flow.converged:
-            break
+    while used < LINEARISATIONS and trial.flow.converged:
         used += 1
-        # Where the curve between two far optima was met, its height is the margin to keep.
-        bend = BEND * severity(trial.broken[0]) if used > 1 and trial.broken else 0.0
-        margin = max(narrowest, min(bend, WIDEST_PU))
+        if used > 1:
+            # Where the curve between two far optima was met, its height is the margin to keep.
+            bend = BEND * severity(trial.broken[0]) if trial.broken else 0.0
+            margin = max(NARROW_PU, min(bend, WIDEST_PU))
         before = trial.decided
         decided, keys = linear_optimum(at, trial, keys, resolve, margin)
         if not trial.safe and _same(decided, trial.decided):
@@ -72,14 +78,15 @@ def relinearised(at: Interval, first: Trial, resolve: Resolve) -> tuple[Trial, i
         if trial.safe:
             best = trial if best is None else _cheaper(best, trial)
             cost = trial.decided.objective_usd_per_h
-            allowed = SETTLED * abs(cost - first.decided.objective_usd_per_h)
+            share = SETTLED if used > 1 else SETTLED_AT_START
+            allowed = share * abs(cost - first.decided.objective_usd_per_h)
             moved = cost - before.objective_usd_per_h
             # A narrower margin earns what it is worth, or, where it only raises caps above what
             # is expected, nothing; anything else says that the last point was a far one.
             earned = (margin - last) * _worth(before, decided)
             moved -= min(max(moved, min(earned, 0.0)), max(earned, 0.0))
             settled = abs(moved) <= max(allowed, TIGHT_USD_PER_H)
-            if narrowest == MARGINS_PU[-1] and settled and _tight(trial):
+            if settled and _tight(trial):
                 break
         last = margin
     return (best or trial), used
@@ -198,7 +205,7 @@ def caution_usd_per_h(at: Interval, held: Dispatch, resolve: Resolve) -> float:
     head = at.snapshot.head_v_pu
     cases = [case for case, _ in at.flows(sunny, held.setpoints)]
     lins = linearise(cases, held.setpoints, at.forecast, at.network, head, at.pins)
-    carefree, _ = _with_rows(at, lins, (), held, resolve, MARGINS_PU[-1], FEW_ROUNDS)
+    carefree, _ = _with_rows(at, lins, (), held, resolve, NARROW_PU, FEW_ROUNDS)
     return max(0.0, held.objective_usd_per_h - carefree.objective_usd_per_h)
 
 

@@ -55,7 +55,7 @@ def test_bench_full_decision_on_segment13(store: Store) -> None:
         feeder.load_flow(flat)
         t4 = time.perf_counter()
         assert isinstance(secured, Verified)
-        assert secured.linearisations >= 2
+        assert secured.linearisations >= 1
         if run >= 5:  # the first ones build the model and fill caches
             for key, value in zip(
                 spent, (t1 - t0, t2 - t1, t3 - t2, t3 - t0, t4 - t3), strict=True

@@ -16,6 +16,8 @@ from ems.constrain import (
     without_optimum,
 )
 from ems.constrain.cases import cases_of, injections, keeping, violations
+from ems.constrain.interval import Interval
+from ems.constrain.relinearise import NARROW_PU, SETTLED, TIGHT_USD_PER_H, linear_optimum
 from ems.dispatch import dispatch
 from ems.domain import (
     Degraded,
@@ -79,6 +81,34 @@ def test_constrained_dispatch_never_exceeds_v_max_and_stands_at_it() -> None:
     v = worst_case_voltage(site, forecast, secured.dispatch)
     assert 1.1 - 1e-4 <= v <= 1.1
     assert secured.linearisations <= 6
+
+
+def test_one_linearisation_is_enough_where_the_first_optimum_is_near_its_start() -> None:
+    """The start just meets the limit, by reactive power; what is left to find is worth little."""
+    site = segment(pv_q_max_kvar=1500.0)
+    secured = decide(site, sky(10_000.0, 10_000.0))
+    assert isinstance(secured, Verified)
+    assert secured.linearisations == 1
+
+
+@pytest.mark.parametrize("sun_kw", [7500.0, 8500.0, 10_000.0])
+@pytest.mark.parametrize("q_max_kvar", [0.0, 1500.0])
+def test_another_linearisation_would_gain_nothing_that_counts(
+    sun_kw: float, q_max_kvar: float
+) -> None:
+    site, forecast = segment(pv_q_max_kvar=q_max_kvar), sky(0.9 * sun_kw, sun_kw)
+    seen = snapshot(site)
+    feeder = Feeder.open("segment13", site.placements)
+    resolve = partial(dispatch, site, seen, forecast, PRICE_USD_PER_KWH)
+    free = resolve((), {})
+    found = constrain(site, seen, forecast, free, feeder, resolve)
+    assert isinstance(found, Verified)
+    assert found.linearisations > 0
+    at = Interval.of(site, seen, forecast, feeder, {}).with_ramping()
+    again, _ = linear_optimum(at, at.trial(found.dispatch), (), resolve, NARROW_PU)
+    cost = found.dispatch.objective_usd_per_h
+    network = cost - free.objective_usd_per_h
+    assert cost - again.objective_usd_per_h <= max(SETTLED * network, TIGHT_USD_PER_H)
 
 
 def test_without_a_band_the_expected_voltage_itself_stands_at_the_limit() -> None:
