@@ -1,6 +1,7 @@
 """`geems sweep`: backtests along one quantity: PV at a bus, forecast error, battery size."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -119,20 +120,21 @@ def hosting(
         faults=_given_twice(buses), **asked,
     )  # fmt: skip
     of = study.sites[0]
-    folder = _folder(out, "hosting", of)
     period = study.period(of) if asked["first"] else None
     found = []
-    for bus in buses:
-        found.append(hosting_capacity(of, bus, with_geems=False, most_kw=most_kw))
-        for with_geems in (False, True) if period else ():
-            click.echo(f"{bus}, {'with' if with_geems else 'without'} GEEMS", err=True)
-            with days_progress() as tell:
-                found.append(
-                    hosting_capacity(
-                        of, bus, with_geems=with_geems, period=period, given_up=given_up / 100.0,
-                        most_kw=most_kw, seed=study.seeds[0], forecast=study.forecast, tell=tell,
-                    )
-                )  # fmt: skip
+    with _folder(out, "hosting", of) as folder:
+        for bus in buses:
+            found.append(hosting_capacity(of, bus, with_geems=False, most_kw=most_kw))
+            for with_geems in (False, True) if period else ():
+                click.echo(f"{bus}, {'with' if with_geems else 'without'} GEEMS", err=True)
+                with days_progress() as tell:
+                    found.append(
+                        hosting_capacity(
+                            of, bus, with_geems=with_geems, period=period,
+                            given_up=given_up / 100.0, most_kw=most_kw, seed=study.seeds[0],
+                            forecast=study.forecast, tell=tell,
+                        )
+                    )  # fmt: skip
     drawn = hosting_plot(folder, found, given_up / 100.0)
     document = {
         "ok": True,
@@ -173,8 +175,7 @@ def forecast_error_command(
     faults = error_faults(asked["forecast"])
     shares = numbers("--errors", errors, 10.0, faults)
     study = study_asked(site, faults=faults, **asked)
-    folder = _folder(out, "forecast_error", study.sites[0])
-    with days_progress() as tell:
+    with _folder(out, "forecast_error", study.sites[0]) as folder, days_progress() as tell:
         points, ran = forecast_error(study, folder, shares, jobs=jobs, tell=tell)
     drawn = error_plot(folder, points)
     document = {
@@ -225,8 +226,7 @@ def battery(
     faults: list[Fault] = []
     sizes = numbers("--capacity-kwh", capacities, 1e7, faults)
     study = study_asked(site, faults=faults, check=lambda of: battery_faults(of, battery), **asked)
-    folder = _folder(out, "battery", study.sites[0])
-    with days_progress() as tell:
+    with _folder(out, "battery", study.sites[0]) as folder, days_progress() as tell:
         points, ran = battery_size(
             study, folder, sizes, battery=battery, hours=hours, jobs=jobs, tell=tell
         )
@@ -276,14 +276,25 @@ def _given_twice(buses: Sequence[str]) -> list[Fault]:
     return [Fault(place="--bus", problem=f"{bus} is given twice") for bus in dict.fromkeys(again)]
 
 
-def _folder(out: Path | None, what: str, of: "StudySite") -> Path:
-    """Made before anything is computed: what cannot be written is known then."""
+@contextmanager
+def _folder(out: Path | None, what: str, of: "StudySite") -> Iterator[Path]:
+    """Made before anything is computed: what cannot be written is known then.
+
+    It goes again where nothing comes of it.
+    """
     folder = out or Path(f"sweep_{what}_{of.name}")
+    there = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
         raise BadInput.at("--out", f"{folder} cannot be written: {fault.strerror}") from None
-    return folder
+    try:
+        yield folder
+    except BaseException:
+        if not there:
+            with suppress(OSError):  # something did come of it
+                folder.rmdir()
+        raise
 
 
 def _days_of(study: "Study | None") -> dict[str, str | None]:

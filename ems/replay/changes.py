@@ -111,6 +111,8 @@ def _with_key(setup: Setup, change: Change, settings: Settings) -> Setup:
     then = load_settings(settings.file, overrides=[_override(change, settings)])
     if then.to_site().names != settings.to_site().names:
         raise BadInput.at(change.place, "a record knows its devices by their names; leave them")
+    if then.to_site().name != settings.to_site().name:
+        raise BadInput.at(change.place, "a record knows its site by its name; leave it")
     found = replace(
         setup,
         site=_laid_over(setup.site, settings.to_site(), then.to_site()),

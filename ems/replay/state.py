@@ -39,7 +39,7 @@ def stated(given: Given, change: Change) -> Given:
         raise BadInput.at(change.place, f"expected a number, got {value!r}")
     number = float(value)
     if kind == MEASURED:
-        return replace(given, snapshot=_measured(given.snapshot, rest, number, change))
+        return replace(given, snapshot=_measured(given, rest, number, change))
     if kind == EXPECTED:
         return replace(given, forecast=_expected(given.forecast, rest, number, change))
     if rest:
@@ -72,13 +72,16 @@ def _with_load(given: Given, load_kw: float) -> Given:
     )
 
 
-def _measured(snapshot: Snapshot, rest: str, number: float, change: Change) -> Snapshot:
+def _measured(given: Given, rest: str, number: float, change: Change) -> Snapshot:
+    snapshot = given.snapshot
     if rest == HEAD:
         return replace(snapshot, head_v_pu=number)
     if rest in OF_THE_SEGMENT:
         of_load: dict[str, Any] = {OF_THE_SEGMENT[rest]: number}
         return replace(snapshot, load=replace(snapshot.load, **of_load))
     name, key = _parts(rest, snapshot.ders, (*OF_THE_SEGMENT, HEAD), OF_A_DER, change)
+    if key == "soc_pct" and name not in {bes.name for bes in given.site.bess}:
+        raise BadInput.at(change.place, f"{name} is no battery, and has no state of charge")
     other: dict[str, Any] = {key: number}
     return replace(snapshot, ders={**snapshot.ders, name: replace(snapshot.ders[name], **other)})
 

@@ -69,6 +69,25 @@ def test_the_command_sweeps_two_days_and_writes_table_document_and_figures(
     assert {"sweep.json", "forecast_error.png", "forecast_error.svg"} <= written
 
 
+def test_a_sweep_that_cannot_begin_leaves_no_folder_behind(tmp_path: Path) -> None:
+    from ems.errors import GeemsError
+
+    site, out = tmp_path / "site.toml", tmp_path / "out"
+    site.write_bytes(TEMPLATE.read_bytes())
+
+    def hopeless(*_arguments: object, **_named: object) -> None:
+        raise GeemsError("no worker starts")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sweeps, "forecast_error", hopeless)
+        told = CliRunner().invoke(
+            main, ["sweep", "forecast-error", str(site), *SUMMER, "--out", str(out)]
+        )
+    assert told.exit_code == 1
+    assert "no worker starts" in told.output
+    assert not out.exists()
+
+
 def test_hosting_without_days_tells_the_worst_hours_of_each_bus(tmp_path: Path) -> None:
     import json
 

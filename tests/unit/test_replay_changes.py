@@ -173,3 +173,13 @@ def test_what_the_record_held_that_was_odd_is_no_fault_of_a_change(
     snapshot = replace(given.snapshot, ders={**given.snapshot.ders, "bes": reading})
     made = with_set(replace(given, snapshot=snapshot), settings, "load_kw=9000")
     assert made.snapshot.load.p_kw == 9000.0
+
+
+def test_a_state_of_charge_is_a_batterys_and_the_sites_name_is_the_records(having: Set) -> None:
+    assert refused(having, "measured.pv.soc_pct=50") == [
+        "--set measured.pv.soc_pct: pv is no battery, and has no state of charge"
+    ]
+    assert refused(having, "site.name=elsewhere") == [
+        "--set site.name: a record knows its site by its name; leave it"
+    ]
+    assert having("measured.bes.soc_pct=50").snapshot.ders["bes"].soc_pct == 50.0

@@ -140,6 +140,32 @@ def test_a_day_that_fails_is_told_of_the_study_it_is_part_of(tmp_path: Path) -> 
     assert [f.day for r in ran for f in r.failed] == [date(2019, 6, 3)] * 2
 
 
+def test_costs_are_told_against_the_least_share_only_over_the_same_days(tmp_path: Path) -> None:
+    def missing_day(case: Case, given: DayInput, state: DayState) -> DayResult:
+        if case.forecast_error == 1.0 and given.day == date(2019, 6, 2):
+            raise RuntimeError("no sun")
+        return dearer_day(case, given, state)
+
+    points, ran = forecast_error(
+        study(2, "geems"), tmp_path, (0.0, 1.0, 2.0), workers=InProcess(), simulate=missing_day
+    )
+    assert len(ran[1].failed) == 1
+    assert [p.more_usd for p in points] == [0.0, None, pytest.approx(384.0)]
+
+
+def test_without_the_least_share_nothing_is_told_against_it(tmp_path: Path) -> None:
+    def missing_day(case: Case, given: DayInput, state: DayState) -> DayResult:
+        if case.forecast_error == 0.0:
+            raise RuntimeError("no sun")
+        return dearer_day(case, given, state)
+
+    points, _ = forecast_error(
+        study(2, "geems"), tmp_path, (0.0, 1.0, 2.0), workers=InProcess(), simulate=missing_day
+    )
+    assert [(p.error, p.more_usd) for p in points] == [(1.0, None), (2.0, None)]
+    error_plot(tmp_path, points)
+
+
 # --- the battery ---------------------------------------------------------------------------
 
 
@@ -164,6 +190,26 @@ def test_a_battery_is_worth_what_it_saves_against_none_and_less_the_larger_it_is
         [20 * year / 400, 20 * year / 1200]
     )
     assert points[0].cycles_per_year is None, "there is no battery"
+
+
+def test_what_cannot_be_set_beside_no_battery_saves_nothing_that_is_known(tmp_path: Path) -> None:
+    def missing_day(case: Case, given: DayInput, state: DayState) -> DayResult:
+        if not case.site.bess:
+            raise RuntimeError("no sun")
+        return saving_day(case, given, state)
+
+    points, _ = battery_size(
+        study(2, "geems"), tmp_path, (400.0, 1600.0), workers=InProcess(), simulate=missing_day
+    )
+    assert [p.saved_usd_per_year for p in points] == [None, None]
+    assert points[1].marginal_usd_per_kwh_year == pytest.approx(20 * 365 * 96 / 1200)
+    battery_plot(tmp_path, points)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_sweep_of_which_every_day_failed_is_drawn_empty(tmp_path: Path) -> None:
+    error_plot(tmp_path, [])
+    battery_plot(tmp_path, [])
 
 
 def test_a_demand_charge_of_a_few_days_is_that_of_twelve_months_a_year(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ class BatteryPoint:
     """Energy, fuel and demand charge of the days simulated [$]."""
     cost_usd_per_year: float
     """Energy and fuel of so many days, and the demand charge of so many months, a year [$]."""
-    saved_usd_per_year: float
-    """Against no battery [$]."""
+    saved_usd_per_year: float | None
+    """Against no battery [$]; None: no day without one could be simulated."""
     marginal_usd_per_kwh_year: float | None
     """What each kWh saves that it has more than the next smaller one; None: it is the smallest
     [$/kWh]."""
@@ -136,7 +136,7 @@ def _with_size(of: StudySite, bes: Bes, size_kwh: float, hours: float | None) ->
 def _point(
     row: dict[str, object], size: float, power_kw: float, before: Sequence[BatteryPoint]
 ) -> BatteryPoint:
-    """With what it saves against the first of its policy, and against the last."""
+    """With what it saves against no battery, and against the next smaller one."""
     told = {key: value for key, value in row.items() if isinstance(value, int | float)}
     days = int(told["days"] / told["seeds"])
     smaller = [p for p in before if p.policy == row["policy"]]
@@ -156,7 +156,7 @@ def _point(
         rated_kw=power_kw,
         cost_usd=told["total_usd"],
         cost_usd_per_year=yearly,
-        saved_usd_per_year=saved(smaller[0]) if smaller else 0.0,
+        saved_usd_per_year=_against_none(size, smaller, saved),
         marginal_usd_per_kwh_year=saved(smaller[-1]) / (size - smaller[-1].capacity_kwh)
         if smaller
         else None,
@@ -165,3 +165,11 @@ def _point(
         violated=int(told["violated"]),
         days=days,
     )
+
+
+def _against_none(
+    size: float, smaller: Sequence[BatteryPoint], saved: Callable[[BatteryPoint], float]
+) -> float | None:
+    if not size:
+        return 0.0
+    return saved(smaller[0]) if smaller and not smaller[0].capacity_kwh else None

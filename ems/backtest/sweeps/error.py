@@ -1,8 +1,9 @@
 """What errors of the forecast cost: the same days with a share of the error left."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ems.backtest.case import ForecastName
 from ems.backtest.pools import Pool
@@ -26,8 +27,8 @@ class ErrorPoint:
     """Of the sun's forecast, over all ratings [%]."""
     cost_usd: float
     """Energy, fuel and demand charge [$]."""
-    more_usd: float
-    """Than at the least error of the sweep [$]."""
+    more_usd: float | None
+    """Than at the least error of the sweep [$]; None: not over the same days."""
     curtailed_pct: float
     """PV energy not used, of what was available [%]."""
     violated: int
@@ -88,20 +89,19 @@ def forecast_error(
         for share in shares
     ]
     ran = run_points(points, folder, jobs=jobs, workers=workers, tell=tell, simulate=simulate)
-    least: dict[tuple[str, str], float] = {}
+    least = {_of(row): row for row in summed_up(ran[0].metrics)} if ran else {}
     found = []
     for share, of in zip(shares, ran, strict=True):
         for row in summed_up(of.metrics):
-            cost = row["cost_usd"] + row["demand_usd"]
-            base = least.setdefault((row["site"], row["policy"]), cost)
+            base = least.get(_of(row))
             found.append(
                 ErrorPoint(
                     site=row["site"],
                     policy=row["policy"],
                     error=share,
                     nrmse_pct=row["forecast_nrmse_pct"],
-                    cost_usd=cost,
-                    more_usd=cost - base,
+                    cost_usd=_cost_usd(row),
+                    more_usd=_more_usd(row, base),
                     curtailed_pct=row["curtailed_pct"],
                     violated=row["violated"],
                     model_violated=row["model_violated"],
@@ -110,3 +110,19 @@ def forecast_error(
                 )
             )
     return found, ran
+
+
+def _of(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["site"], row["policy"]
+
+
+def _more_usd(row: Mapping[str, Any], base: Mapping[str, Any] | None) -> float | None:
+    """Than the base, where that is of the same days."""
+    if base is None or base["days"] != row["days"]:
+        return None
+    return _cost_usd(row) - _cost_usd(base)
+
+
+def _cost_usd(row: Mapping[str, Any]) -> float:
+    """Energy, fuel and demand charge [$]."""
+    return float(row["cost_usd"] + row["demand_usd"])

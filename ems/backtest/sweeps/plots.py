@@ -1,6 +1,7 @@
 """Sweeps as figures, PNG and SVG."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -79,15 +80,17 @@ def error_plot(folder: Path, points: Sequence[ErrorPoint]) -> Picture:
             told = [p for p in points if p.policy == policy]
             shares = [p.error for p in told]
             cost.plot(
-                shares, [p.more_usd for p in told], marker="o", label=policy, **stroke(policy)
-            )
+                shares, _drawn(p.more_usd for p in told), marker="o", label=policy,
+                **stroke(policy),
+            )  # fmt: skip
             lost.plot(shares, [p.curtailed_pct for p in told], marker="o", **stroke(policy))
         cost.set(title="Cost above that of the best forecast", ylabel="cost [$]")
         lost.set(
             title="PV energy not used", ylabel="share [%]",
             xlabel="share of the forecast's error that is left [1]",
         )  # fmt: skip
-        figure.legend(loc="outside upper center", ncols=3)
+        if points:
+            figure.legend(loc="outside upper center", ncols=3)
 
     words = "0 is a perfect forecast, 1 the forecast as it is."
     title = "Sensitivity to the forecast's error"
@@ -103,19 +106,23 @@ def battery_plot(folder: Path, points: Sequence[BatteryPoint]) -> Picture:
             told = [p for p in points if p.policy == policy]
             sizes = np.array([p.capacity_kwh for p in told])
             saved.plot(
-                sizes, [p.saved_usd_per_year for p in told], marker="o", label=policy,
+                sizes, _drawn(p.saved_usd_per_year for p in told), marker="o", label=policy,
                 **stroke(policy),
             )  # fmt: skip
             steps = [p.marginal_usd_per_kwh_year for p in told if p.capacity_kwh > sizes[0]]
-            marginal.stairs(
-                [np.nan if v is None else v for v in steps], sizes, baseline=None, **stroke(policy)
-            )
+            marginal.stairs(_drawn(steps), sizes, baseline=None, **stroke(policy))
         saved.set(title="Saved against no battery", ylabel="saved a year [$]")
         marginal.axhline(0.0, linewidth=0.6, color=INK)
         marginal.set(
             title="What each further kWh saves", ylabel="a year [$/kWh]", xlabel="capacity [kWh]"
         )
-        figure.legend(loc="outside upper center", ncols=3)
+        if points:
+            figure.legend(loc="outside upper center", ncols=3)
 
     words = "A year like the days simulated; price and wear of the battery are not counted."
     return picture(folder, "battery", "Worth of a battery by its size", words, 5.2, draw)
+
+
+def _drawn(values: Iterable[float | None]) -> list[float]:
+    """A gap where there is no value."""
+    return [math.nan if value is None else value for value in values]
