@@ -41,9 +41,9 @@ from ems.replay import again, compared, given_of
 from ems.store import Store
 from ems.unmoved import disconnected, off, unconfirmed, unmoved
 from feeders import Feeder
+from tests.ieee2030_5_field import ANSWER_S, AT, REVERSION_S, end_device
 from tests.sites import AUTO, LOAD_KW, NOW, PRICE_USD_PER_KWH, GivenForecast, ports, segment
 from tests.sites import snapshot as measured
-from tests.unit.test_ieee2030_5_field import ANSWER_S, AT, REVERSION_S, end_device
 
 SITE = replace(segment(pv_q_max_kvar=3000.0, v_min_pu=0.90), power_factor_min=0.99)
 """Only the plant can keep its power factor: its reactive power is asked for wherever it may be."""

@@ -17,8 +17,7 @@ from ems.enddevice.schedule import Schedule
 from ems.errors import Unreachable
 from ems.gateways.ieee2030_5.field import Ieee2030Field
 from ems.protocols.ieee2030_5 import codec, modes, sep
-from tests.sites import NOW
-from tests.unit.test_ieee2030_5_field import (
+from tests.ieee2030_5_field import (
     ANSWER_S,
     PV,
     REVERSION_S,
@@ -27,6 +26,7 @@ from tests.unit.test_ieee2030_5_field import (
     end_device,
     limit_of,
 )
+from tests.sites import NOW
 from tests.unit.test_ieee2030_5_link import LFDI, START, World
 
 POLL_S = 30

@@ -11,9 +11,7 @@ from ems.errors import GeemsError, Unreachable
 from ems.gateways.ieee2030_5.ahead import EARLY_S
 from ems.gateways.ieee2030_5.field import Ieee2030Field
 from ems.gateways.ieee2030_5.memory import MemoryComing, MemoryDevice, MemoryServer
-from tests.sites import NOW
-from tests.unit.test_ieee2030_5_clock import Plant
-from tests.unit.test_ieee2030_5_field import (
+from tests.ieee2030_5_field import (
     ANSWER_S,
     AT,
     PV,
@@ -24,6 +22,8 @@ from tests.unit.test_ieee2030_5_field import (
     field_of,
     limit_of,
 )
+from tests.sites import NOW
+from tests.unit.test_ieee2030_5_clock import Plant
 
 
 def laid_in() -> None:

@@ -19,8 +19,8 @@ from ems.gateways.ieee2030_5.orders import order
 from ems.gateways.ieee2030_5.ratings import ratings
 from ems.gateways.ieee2030_5.readings import STATUS_HELD_S, der_reading, load_reading
 from ems.protocols.ieee2030_5 import sep, values
+from tests.ieee2030_5_field import AT, BES, PV, cap, end_device, field_of
 from tests.sites import NOW
-from tests.unit.test_ieee2030_5_field import AT, BES, PV, cap, end_device, field_of
 
 FRESH_S = 120.0
 

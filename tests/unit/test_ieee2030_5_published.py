@@ -25,8 +25,8 @@ from ems.protocols.ieee2030_5 import codec, sep
 from ems.record import from_json
 from ems.store import Store
 from ems.tariff import flat
+from tests.ieee2030_5_field import PV, SITE, end_device
 from tests.sites import NOW, ports, segment
-from tests.unit.test_ieee2030_5_field import PV, SITE, end_device
 from tests.unit.test_ieee2030_5_link import AT, LFDI, World
 from tests.unit.test_record import SAMPLE
 
