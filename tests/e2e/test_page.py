@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -106,20 +105,6 @@ class Seen:
         self.page.goto(url)
         self.page.wait_for_selector("#ders tbody th")
         self.page.wait_for_selector("#devices .badge.bad")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    from playwright.sync_api import sync_playwright
-
-    quiet = ("background-networking", "component-update", "sync", "gpu")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=["--no-sandbox", *(f"--disable-{what}" for what in quiet)],
-        )
-        yield launched
-        launched.close()
 
 
 @pytest.fixture

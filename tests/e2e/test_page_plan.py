@@ -14,9 +14,7 @@ import pytest
 from ems.clock import INTERVAL
 from ems.domain import Plan, SolverStatus, StoragePlan
 from ems.record import from_json, to_json
-from tests.e2e.test_page import PROGRAM, SAMPLE, Seen, browser
-
-__all__ = ["browser"]
+from tests.e2e.test_page import PROGRAM, SAMPLE, Seen
 
 pytestmark = pytest.mark.needs("chromium")
 

@@ -1,6 +1,5 @@
 """The report of a backtest in a real browser: it asks nobody, and can be read anywhere."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,20 +44,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     kept_study(folder)
     return write_report(folder)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    from playwright.sync_api import sync_playwright
-
-    quiet = ("background-networking", "component-update", "sync", "gpu")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=["--no-sandbox", *(f"--disable-{what}" for what in quiet)],
-        )
-        yield launched
-        launched.close()
 
 
 class Opened:
