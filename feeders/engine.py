@@ -28,7 +28,8 @@ from feeders.placing import PHASES, check_file, place, switch_off_own_ders
 from feeders.reports import pass_over
 from feeders.responding import solve_responding
 from feeders.small import SmallLinear, currents_of, voltages_moved
-from feeders.solving import STATES_KEPT, Solver, State
+from feeders.solving import STATES_KEPT, Solver
+from feeders.states import State
 from feeders.untrusted import admit, reaches_outside
 from feeders.values import DerPlacement, Injections, LoadFlow
 

@@ -12,7 +12,8 @@ from feeders.bulk import Complexes
 from feeders.curves import Answer, CurveSet, slopes_of, terminal_v_pu
 from feeders.jacobian import factorise
 from feeders.linear import injections_of
-from feeders.solving import Solver, State
+from feeders.solving import Solver
+from feeders.states import State
 from feeders.values import Floats, Regulation
 
 STEPS = 40

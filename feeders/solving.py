@@ -1,10 +1,9 @@
 """One operating point, solved by the engine and judged outside it."""
 
 import math
-from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +12,11 @@ from feeders.bulk import Complexes, Elements, Vectors
 from feeders.compiling import EngineError
 from feeders.consumers import read_branches
 from feeders.controls import Controls
-from feeders.curves import Answer
 from feeders.laws import Draw, Law
 from feeders.network import Network, read_frame
+from feeders.recent import Recent
 from feeders.stands import Key, Stand, Stands, key_of, unload
+from feeders.states import State
 from feeders.together import Judge
 from feeders.values import Floats, Regulation
 
@@ -35,35 +35,8 @@ ROUNDS = 7
 STATES_KEPT = 12
 """Solutions that are kept: those of one interval's cases, which are judged, then linearised."""
 
-Found = TypeVar("Found")
 Point = tuple[bytes, float, Key]
 """Powers, head voltage, and where taps and capacitors stand."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """What the engine answered, and how good it is."""
-
-    converged: bool
-    residual_kw: float
-    voltage: Complexes
-    """Node voltages, ground in front, the engine's order, shape (node + 1,) [V]."""
-    asked_va: Complexes
-    """Power asked for of each load and DER, consumption positive [VA]."""
-    draw: Draw
-    stand: Stand
-    regulation: Regulation
-    note: str
-    """Why it is no solution; empty when it is one."""
-    head_kw: float
-    head_kvar: float
-    losses_kw: float
-    v_pu: Floats
-    """Moduli of the shown nodes' voltages, shape (node,) [pu]."""
-    loading_pct: Floats
-    """Shape (element,) [%]."""
-    answer: Answer | None = None
-    """What the DERs' curves make of it, where any are enabled."""
 
 
 class Solver:
@@ -97,8 +70,8 @@ class Solver:
         )
         self._own = np.flatnonzero(self.branches.owner >= self.loads)
         self._starts, self._ends = (_parts(at) for at in (self.branches.start, self.branches.end))
-        self._known: OrderedDict[Point, State] = OrderedDict()
-        self._settled: OrderedDict[Point, tuple[Regulation, str]] = OrderedDict()
+        self._known: Recent[Point, State] = Recent(STATES_KEPT)
+        self._settled: Recent[Point, tuple[Regulation, str]] = Recent(STATES_KEPT)
         self._driving: tuple[float, Key, Complexes] | None = None
 
     def solve(
@@ -118,25 +91,25 @@ class Solver:
         regulation, note = self.controls.complete(asked), ""
         powers = power_va.tobytes()
         point: Point = powers, head_v_pu, key_of(regulation)
-        state = None if settle else _recalled(self._known, point)
+        state = None if settle else self._known.get(point)
         if state is not None:
             return state
         if not (np.isfinite(power_va).all() and math.isfinite(head_v_pu)):
             return self._no_state(power_va, regulation, "a power or the head voltage is no number")
         if settle and self.controls.moving:
-            acted = _recalled(self._settled, point)
+            acted = self._settled.get(point)
             if acted is None:
                 self._set(power_va, head_v_pu, regulation)
                 acted = self.controls.settle()
                 self.stands.forget()
-                _kept(self._settled, point, acted)
+                self._settled.keep(point, acted)
             regulation, note = acted
             point = powers, head_v_pu, key_of(regulation)
-        state = _recalled(self._known, point)
+        state = self._known.get(point)
         if state is None:
             stand = self._set(power_va, head_v_pu, regulation)
             state = self._iterate(power_va, head_v_pu, regulation, stand)
-            _kept(self._known, point, state)
+            self._known.keep(point, state)
         return _noted(state, note)
 
     def solve_all(
@@ -152,7 +125,7 @@ class Solver:
             key = key_of(regulation)
             fresh = {power.tobytes(): power for power in powers_va}
             for power in list(fresh):
-                known = _recalled(self._known, (power, head_v_pu, key))
+                known = self._known.get((power, head_v_pu, key))
                 if known is not None:
                     found[power] = known
                     del fresh[power]
@@ -160,7 +133,7 @@ class Solver:
             if stand is not None and stand.network.dense is not None:
                 for power, state in self._together(fresh, head_v_pu, regulation, stand):
                     found[power] = state
-                    _kept(self._known, (power, head_v_pu, key), state)
+                    self._known.keep((power, head_v_pu, key), state)
         return [
             found.get(power.tobytes()) or self.solve(power, head_v_pu, asked, settle=False)
             for power in powers_va
@@ -356,20 +329,6 @@ class Solver:
 def _parts(nodes: NDArray[np.intp]) -> NDArray[np.intp]:
     """Where the real and the imaginary part of each node's number stand, one after the other."""
     return np.stack((2 * nodes, 2 * nodes + 1), axis=-1).ravel()
-
-
-def _recalled(kept: OrderedDict[Point, Found], point: Point) -> Found | None:
-    """What was found at a point, if it still is known."""
-    found = kept.get(point)
-    if found is not None:
-        kept.move_to_end(point)
-    return found
-
-
-def _kept(kept: OrderedDict[Point, Found], point: Point, found: Found) -> None:
-    kept[point] = found
-    if len(kept) > STATES_KEPT:
-        kept.popitem(last=False)
 
 
 def _noted(state: State, note: str) -> State:
