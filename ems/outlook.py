@@ -21,9 +21,11 @@ from ems.forecast import LadderForecaster
 from ems.lookahead import horizon_of, load_ahead
 from ems.ports import History
 from ems.tariff import Tariff
+from forecasting.day_ahead.blend import ARTEFACT
 from forecasting.day_ahead.horizon import DayAhead, DayAheadPath
 from forecasting.day_ahead.weather import WeatherForecast, open_weather
 from forecasting.record import LEVELS, QuantileForecast
+from models import ArtefactFault, Champions, ChampionsFault
 
 DAY = 96
 """Intervals planned: one day."""
@@ -55,8 +57,7 @@ class TariffOutlook:
         self._tariff = tariff
         self._intervals = intervals
         self._forecaster = forecaster or LadderForecaster("clear_sky")
-        self._models = models
-        self._day_ahead: DayAhead | None = None
+        self._days = _Days(models)
         self._weather = _WeatherFile(weather_file)
 
     def ahead(
@@ -73,7 +74,7 @@ class TariffOutlook:
             path = self._path(pv, site, forecast, history, weather)
             pv_kw[pv.name] = tuple(path.forecast.mean_kw.tolist())
             notes += tuple(f"{pv.name}: {note}" for note in path.notes)
-        load_kw = self._load_kw(snapshot, forecast, history)
+        load_kw = self._load_kw(site, snapshot, forecast, history)
         ahead = HorizonForecast(load_kw=load_kw, pv_kw=pv_kw)
         return replace(horizon_of(forecast, ahead, self._tariff), notes=notes)
 
@@ -86,12 +87,10 @@ class TariffOutlook:
         weather: WeatherForecast | None,
     ) -> DayAheadPath:
         """Power a plant could make in each interval."""
-        if self._day_ahead is None:
-            self._day_ahead = DayAhead.load(user_root=self._models)
         record, geometry = self._forecaster.seen(pv, site, forecast.start, history)
         start, first = pd.Timestamp(forecast.start), forecast.pv[pv.name]
         quantiles = first.quantiles_kw or (first.expected_kw,) * len(LEVELS)
-        return self._day_ahead.path(
+        return self._days.of(pv.name).path(
             record,
             geometry,
             start,
@@ -105,14 +104,33 @@ class TariffOutlook:
         )
 
     def _load_kw(
-        self, snapshot: Snapshot, forecast: Forecast, history: History
+        self, site: Site, snapshot: Snapshot, forecast: Forecast, history: History
     ) -> tuple[float, ...]:
         """Consumption of each interval [kW]."""
         n = self._intervals
-        found = self._forecaster.load_ahead(snapshot, history, intervals=n)
+        found = self._forecaster.load_ahead(site, snapshot, history, intervals=n)
         if found is not None:
             return tuple(found.mean_kw.tolist())
         return load_ahead(forecast.load_kw, _yesterday_kw(history, forecast.start, n), n)
+
+
+class _Days:
+    """What forecasts the day ahead of each plant: its champion, read when it is first needed."""
+
+    def __init__(self, models: Path | None) -> None:
+        self._champions = Champions(ARTEFACT, models)
+        self._read: dict[tuple[str, tuple[str, ...]], DayAhead] = {}
+
+    def of(self, plant: str) -> DayAhead:
+        """Never raises: what is wrong is a note of the path."""
+        try:
+            chosen = self._champions.of(plant)
+        except (ArtefactFault, ChampionsFault) as fault:
+            return DayAhead.without(str(fault))
+        key = chosen.artefact.sha256, chosen.notes
+        if key not in self._read:
+            self._read[key] = DayAhead.of(chosen)
+        return self._read[key]
 
 
 class _WeatherFile:

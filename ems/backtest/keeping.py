@@ -31,6 +31,8 @@ from ems.backtest.case import DayState
 from ems.errors import BadInput, Fault
 
 STUDY = "study.json"
+_PART = f".{STUDY}.part"
+"""The study while it is written."""
 FAILED = "failed.json"
 ROWS = "rows"
 LOCK = ".lock"
@@ -267,7 +269,7 @@ def _same_study(folder: Path, document: Any) -> None:
     """
     path = folder / STUDY
     if not path.exists():
-        strange = sorted(p.name for p in folder.iterdir() if p.name != LOCK)
+        strange = sorted({p.name for p in folder.iterdir()} - {LOCK, _PART})
         if strange:
             problem = f"holds other files ({', '.join(strange[:3])}); give an empty folder"
             raise BadInput.at(str(folder), problem)
@@ -293,7 +295,7 @@ def _same_study(folder: Path, document: Any) -> None:
 
 def _keeps_nothing(folder: Path, there: Any) -> bool:
     """Whether a run that ended before its first day, however it did, left all that is there."""
-    ours = {STUDY, f".{STUDY}.part", LOCK, FAILED, ROWS}
+    ours = {STUDY, _PART, LOCK, FAILED, ROWS}
     strange = {p.name for p in folder.iterdir()} - ours
     a_study = isinstance(there, dict) and "versions" in there
     return a_study and not strange and not days_of(folder)

@@ -26,6 +26,8 @@ HEADROOM = 1.25
 often larger than their inverter, which then stops at its rating [1]."""
 THOUSAND = (200.0, 5000.0)
 """A value that many times too large is told as a slip of a factor 1000 [1]."""
+HUNDREDTHS = (20.0, 100.0 * HEADROOM)
+"""A share that large is told as a percentage [1]."""
 LEAST = 1 / THOUSAND[0]
 """Highest value over the rating, or the largest load, below which the column is most likely in MW:
 the dullest day offers more, with clouds that let a twentieth of the light through [1]."""
@@ -55,6 +57,9 @@ def column_faults(file: str, names: Sequence[str], site: Site) -> Iterator[Fault
     used = columns_of(names, site)
     for name in sorted({n for n in names if list(names).count(n) > 1}):
         yield Fault(place=f"{file}: column {name}", problem="is there twice; keep one")
+    for name in (w for w in wanted if w in names and w + UNIT in names):
+        problem = f"is there as {name + UNIT} too, and only one can be meant; keep one"
+        yield Fault(place=f"{file}: column {name}", problem=problem)
     unknown = [n for n in dict.fromkeys(names) if n not in known and n not in TIME_NAMES]
     missing = [w for w in wanted if w not in used]
     meant = {n: _meant(n, missing) for n in unknown}
@@ -149,7 +154,15 @@ def unit_faults(
     place = f"{file}: column {name}"
     if name == SHARE:
         if highest > HEADROOM:
-            problem = f"up to {highest:g}; it is power over the rating, 0 to 1"
+            what = (
+                ": are these %? divide by 100" if HUNDREDTHS[0] <= highest <= HUNDREDTHS[1] else ""
+            )
+            problem = f"up to {highest:g}; it is power over the rating, 0 to 1{what}"
+            yield Fault(place=place, problem=problem)
+        elif 0.0 < highest < LEAST and daylight:
+            problem = (
+                f"up to {highest:.3g}; it is power over the rating, 0 to 1: are these MW over kW?"
+            )
             yield Fault(place=place, problem=problem)
         return
     for whose in (w for w, column in used.items() if column == name):

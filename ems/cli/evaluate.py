@@ -222,6 +222,10 @@ def _model(
             found = artefact(folder.name, folder.parent)
         else:
             found = find(given, models_folder(None))
+        if found.kind != "pv_pooled":
+            problem = f"'{found.id}' is of kind {found.kind}; one of kind pv_pooled is judged here"
+            faults.append(Fault(place="--model", problem=problem))
+            return None, None, []
         return found, PooledLstm(found), []
     except (ArtefactFault, ParityFault, ValueError, RuntimeError) as fault:
         if given is None:

@@ -124,8 +124,8 @@ def promote(
 ) -> None:
     """Make a model the one in use, if it wins against the present one.
 
-    With --on both are judged on a series that neither has trained on. Without, the verdict counts
-    that `geems forecast train --challenge` left, if it left one. Exit code 3 when it does not win.
+    With --on both are judged on a series that neither has trained on. Without, the last verdict on
+    these two counts, if there is one. Exit code 3 when it does not win.
     """
     from ems.cli.models_table import print_verdict
     from ems.cli.models_verdict import verdict_on

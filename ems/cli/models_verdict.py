@@ -78,8 +78,7 @@ def _kept(challenger: Artefact, champion: Artefact, root: Path) -> Mapping[str, 
         raise BadInput.at(
             "--on",
             f"'{challenger.id}' was never judged against '{champion.id}'; give a series that "
-            f"neither has trained on, with --lat, --lon and --capacity-kw, or train with "
-            f"`geems forecast train --challenge`",
+            f"neither has trained on, with --lat, --lon and --capacity-kw",
         )
     return kept
 

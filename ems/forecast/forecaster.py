@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from ems.clock import interval_start
-from ems.domain import Forecast, Pv, PvForecast, Quality, Site, Snapshot, band_kw
+from ems.domain import PLAUSIBLE, Forecast, Pv, PvForecast, Quality, Site, Snapshot, band_kw
 from ems.forecast.load import ObservedLoad
 from ems.forecast.models import METHODS, Chosen, Method, Models
 from ems.forecast.observed import Observed
@@ -86,7 +86,7 @@ class LadderForecaster:
             levels=LEVELS,
             confidence=self._confidence,
         )
-        profile = self.load_ahead(snapshot, history, intervals=1)
+        profile = self.load_ahead(site, snapshot, history, intervals=1)
         if profile is None:
             return stays
         quantiles = tuple(profile.quantiles_kw[0].tolist())
@@ -100,18 +100,20 @@ class LadderForecaster:
         )
 
     def load_ahead(
-        self, snapshot: Snapshot, history: History, *, intervals: int
+        self, site: Site, snapshot: Snapshot, history: History, *, intervals: int
     ) -> QuantileForecast | None:
         """The load of the coming intervals; None before a week of it was measured.
 
         Args:
+            site: whose; its largest load bounds what can have been measured.
             snapshot: the present; only a load that was truly measured stands for it.
             history: what was measured before.
             intervals: how many, 1 to 96.
         """
         start, load = pd.Timestamp(interval_start(snapshot.time)), snapshot.load
         now_kw = load.p_kw if load.quality is Quality.GOOD else math.nan
-        return self._load.ahead(start, history, now_kw, intervals)
+        most_kw = PLAUSIBLE * site.load_max_kw
+        return self._load.ahead(start, history, now_kw, intervals, most_kw=most_kw)
 
     def seen(
         self, pv: Pv, site: Site, start: datetime, history: History

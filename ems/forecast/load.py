@@ -1,5 +1,6 @@
 """The load: what was measured of it, kept from cycle to cycle, and what is expected of it."""
 
+import math
 from datetime import timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -39,7 +40,13 @@ class ObservedLoad:
         self._after = 0
 
     def ahead(
-        self, start: pd.Timestamp, history: History, now_kw: float, intervals: int
+        self,
+        start: pd.Timestamp,
+        history: History,
+        now_kw: float,
+        intervals: int,
+        *,
+        most_kw: float = math.inf,
     ) -> QuantileForecast | None:
         """The load of the intervals from `start` on; None before a week of it was measured.
 
@@ -50,10 +57,12 @@ class ObservedLoad:
             history: what was measured.
             now_kw: the present load [kW].
             intervals: how many, 1 to 96.
+            most_kw: what is beyond it was never measured [kW].
         """
         try:
             coming = number_of(start)
             values_kw = self._until(coming, history)
+            values_kw = np.where(np.abs(values_kw) <= most_kw, values_kw, np.nan)
             known = np.flatnonzero(np.isfinite(values_kw))
             if not len(known) or len(values_kw) - known[0] < _LEARNT or len(known) < _LEARNT / 2:
                 return None

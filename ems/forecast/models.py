@@ -11,8 +11,7 @@ from forecasting.pooled import PooledLstm
 from forecasting.record import PlantRecord
 from forecasting.rungs import Mean, MeanLadder, kept_index, published, usual_sky
 from forecasting.runtime import PaperLstm, ParityFault
-from models import Artefact, ArtefactFault, Champion, ChampionsFault, champion
-from models.champions import history
+from models import Artefact, ArtefactFault, Champions, ChampionsFault
 
 Method = Literal["lstm", "paper_lstm", "smart_persistence", "clear_sky"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
@@ -67,9 +66,8 @@ class Models:
             root: folder of the user's own models; None: those that ship.
         """
         self._method = method
-        self._root = root
+        self._champions = Champions(_KIND.get(method, method), root)
         self._loaded: dict[str, PooledLstm | PaperLstm | str] = {}
-        self._shipped: Champion | None = None
 
     def ladder(self, plant: str, geometry: PvGeometry) -> Chosen:
         """A ladder that has learnt nothing yet. Never raises: what is wrong is told."""
@@ -87,7 +85,7 @@ class Models:
     def _model(self, plant: str) -> tuple[PooledLstm | PaperLstm | None, str, tuple[str, ...]]:
         """The model of a plant, why there is none, and what was passed over."""
         try:
-            chosen = self._champion(plant)
+            chosen = self._champions.of(plant)
         except (ArtefactFault, ChampionsFault) as fault:
             return None, str(fault), ()
         key = chosen.artefact.sha256
@@ -98,18 +96,3 @@ class Models:
                 self._loaded[key] = str(fault)
         found = self._loaded[key]
         return (None, found, chosen.notes) if isinstance(found, str) else (found, "", chosen.notes)
-
-    def _champion(self, plant: str) -> Champion:
-        """The artefact of a plant; looked for once where it is what ships, as for most sites.
-
-        Each look reads and checks all artefacts there are, 5 ms.
-
-        Raises:
-            ArtefactFault: there is none.
-            ChampionsFault: what was promoted cannot be read.
-        """
-        if self._shipped is not None and not history(self._root):
-            return self._shipped
-        found = champion(_KIND[self._method], self._root, plant=plant)
-        self._shipped = found if found.promotion is None and not found.notes else None
-        return found

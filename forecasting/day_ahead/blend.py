@@ -4,7 +4,6 @@ The weights lie at a few horizons, denser near the issue, and are straight lines
 over the day, and small enough to read. An index comes out, times the clear sky it is a power.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ from forecasting.day_ahead.features import DAY, FEATURES, SPREAD_FEATURES, Featu
 from forecasting.record import LEVELS
 from forecasting.sky import INDEX_MAX
 from models import Artefact
+from models.manifest import parse
 
 ARTEFACT = "pv_day_ahead"
 COEFFICIENTS = "coefficients.json"
@@ -92,7 +92,8 @@ class Blend:
         Raises:
             ValueError: it is made for other features or levels, or holds no weights.
         """
-        return cls.from_json(json.loads(artefact.content))
+        document = parse(artefact.content)
+        return cls.from_json(document if isinstance(document, dict) else {})
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Blend":
@@ -103,7 +104,7 @@ class Blend:
         """
         expected = {"features": FEATURES, "spread_features": SPREAD_FEATURES, "levels": LEVELS}
         for key, value in expected.items():
-            if tuple(document.get(key, ())) != value:
+            if _listed(document, key) != value:
                 raise ValueError(f"'{key}' are not those of this version: train it again")
         knots, spread_knots = _knots(document, "knots"), _knots(document, "spread_knots")
         return cls(
@@ -124,8 +125,13 @@ def between(knots: tuple[float, ...]) -> Floats:
     return np.stack([np.interp(at, knots, corner) for corner in corners], axis=1)
 
 
+def _listed(document: Mapping[str, Any], key: str) -> tuple[Any, ...]:
+    found = document.get(key)
+    return tuple(found) if isinstance(found, list | tuple) else ()
+
+
 def _knots(document: Mapping[str, Any], key: str) -> tuple[float, ...]:
-    knots = tuple(float(k) for k in document.get(key, ()))
+    knots = tuple(float(k) for k in _listed(document, key) if isinstance(k, int | float))
     ascending = all(a < b for a, b in pairwise(knots))
     if len(knots) < 2 or not ascending or knots[0] != 0.0 or knots[-1] != DAY - 1:
         raise ValueError(f"'{key}' do not ascend from 0 to {DAY - 1}: train it again")

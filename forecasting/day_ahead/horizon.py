@@ -27,7 +27,7 @@ from forecasting.day_ahead.weather import WeatherForecast, weather_weight
 from forecasting.record import LEVELS, PlantRecord, QuantileForecast
 from forecasting.series import INTERVAL
 from forecasting.sky import INDEX_MAX, LOW_SUN_SHARE
-from models import ArtefactFault, find
+from models import ArtefactFault, Champion, find
 
 Branch = Literal["pv_day_ahead", "clear_sky"]
 """Which rung answered: the trained blend, or the usual sky of the time of day."""
@@ -75,7 +75,21 @@ class DayAhead:
         try:
             return cls(Blend.from_artefact(find(artefact_id, user_root)))
         except (ArtefactFault, ValueError) as fault:
-            return cls(None, (f"day ahead from the usual sky, without a trained blend: {fault}",))
+            return cls.without(str(fault))
+
+    @classmethod
+    def of(cls, chosen: Champion) -> "DayAhead":
+        """The blend of a champion; likewise, and with what was passed over on the way to it."""
+        try:
+            return cls(Blend.from_artefact(chosen.artefact), chosen.notes)
+        except ValueError as fault:
+            return cls.without(str(fault), chosen.notes)
+
+    @classmethod
+    def without(cls, why: str, notes: tuple[str, ...] = ()) -> "DayAhead":
+        """The usual sky, for want of a blend."""
+        told = f"day ahead from the usual sky, without a trained blend: {why}"
+        return cls(None, (*notes, told))
 
     @property
     def branch(self) -> Branch:

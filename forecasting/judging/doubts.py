@@ -24,6 +24,9 @@ _HIGH = 0.999
 # Inverters hold their rating within 2 % or so; meters err by as much again.
 _ABOVE_RATING = 1.05
 
+# What the service takes for a mistake of the meter.
+_MISTAKEN = 1.25
+
 # The darkest months at 60° of latitude still pass 300 W/m² at some noon of a longer record; bright
 # clouds beside the sun bring 1.2 times the 1360 W/m² above the air, and no more.
 _GHI_WM2 = (300.0, 1700.0)
@@ -131,11 +134,24 @@ def _high(known: Floats) -> float:
 def _above_rating(power_kw: Floats, rated_kw: float) -> list[str]:
     lit = power_kw[power_kw > 0.0]  # NaN compares false
     if _high(lit) <= _ABOVE_RATING * rated_kw:
-        return []
+        return _spikes(power_kw, rated_kw)
     share = float(np.mean(lit > rated_kw))
     told = (
         f"{100 * share:.1f} % of power lies above the rating of {rated_kw:g} kW: check "
         f"--capacity-kw, and that power is in kW"
+    )
+    return [told]
+
+
+def _spikes(power_kw: Floats, rated_kw: float) -> list[str]:
+    """A few values that no plant of the rating makes."""
+    spikes = power_kw[np.abs(power_kw) > _MISTAKEN * rated_kw]
+    if not spikes.size:
+        return []
+    worst = spikes[np.argmax(np.abs(spikes))]
+    told = (
+        f"{spikes.size} value(s) lie beyond {_MISTAKEN:g} times the rating, up to {worst:.4g} kW, "
+        f"scored as they are; the service would take none of them: leave them out of the file"
     )
     return [told]
 

@@ -165,6 +165,12 @@ def test_an_edited_checkout_is_another_version_and_its_caches_are_none(tmp_path:
     assert sources_of(tmp_path) != before
 
 
+def test_a_study_that_was_cut_off_while_it_was_written_holds_nobody_up(tmp_path: Path) -> None:
+    (tmp_path / ".study.json.part").write_text('{"versio')
+    with Results.opened(tmp_path, ASKED):
+        assert not days_of(tmp_path)
+
+
 def test_a_folder_of_other_files_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(BadInput, match="holds other files"), Results.opened(tmp_path, ASKED):

@@ -233,12 +233,12 @@ def test_without_data_and_verdict_it_is_said_what_is_missing(geems: Geems, folde
     result = geems("promote", "summer")
     assert result.exit_code == Exit.BAD_INPUT
     assert "'summer' was never judged against 'paper_lstm'" in result.stderr
-    assert "forecast train --challenge" in result.stderr
+    assert "give a series that neither has trained on" in result.stderr
     assert in_use(folder) == "paper_lstm"
 
 
 def kept(folder: Path, name: str, *, won: bool) -> None:
-    """What `geems forecast train --challenge` leaves."""
+    """What a verdict on two models leaves."""
     root = folder / "models"
     sides: dict[str, Any] = {
         side: {"id": a.id, "sha256": a.sha256}

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -322,6 +323,26 @@ def test_a_changed_artefact_is_refused_and_the_usual_sky_serves_with_a_note(
     assert path.branch == "clear_sky"
     assert "without a trained blend" in path.notes[0]
     sane(path.forecast, ROOF)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"knots": None}, {"knots": ["a"]}, {"features": 5}, {"levels": None}, {"mean": None},
+        {"spread": "x"}, {"lasting": {}},
+    ],
+)  # fmt: skip
+def test_weights_that_are_none_are_told_whatever_stands_in_their_place(
+    change: dict[str, object],
+) -> None:
+    with pytest.raises(ValueError, match="train it again"):
+        Blend.from_json(json.loads(artefact(ARTEFACT).content) | change)
+
+
+@pytest.mark.parametrize("content", [b"[1]", b"null", b"[" * 100_000, b"{}"])
+def test_a_file_that_holds_no_weights_is_told(content: bytes) -> None:
+    with pytest.raises(ValueError):
+        Blend.from_artefact(replace(artefact(ARTEFACT), content=content))
 
 
 def test_without_the_artefact_the_present_sky_fades_into_the_usual_one_in_four_hours() -> None:

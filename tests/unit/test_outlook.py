@@ -1,5 +1,7 @@
 """The day ahead from tariff, clear sky and history."""
 
+import hashlib
+import json
 import math
 import os
 from dataclasses import replace
@@ -18,7 +20,11 @@ from ems.ports import History
 from ems.store import LOAD, Store
 from ems.tariff import flat, named
 from forecasting.clearsky import PvGeometry, clear_sky_mean_kw
+from forecasting.day_ahead.blend import ARTEFACT, COEFFICIENTS
 from forecasting.record import PlantRecord
+from models import Artefact, artefact, find
+from models.champions import promote
+from models.register import shipped_root
 from tests.sites import NoHistory, available, segment, sky, snapshot
 
 SITE = segment()
@@ -193,3 +199,45 @@ def test_the_store_tells_the_load_it_has_kept(tmp_path: Path) -> None:
     load_kw = ahead(expected(MORNING, 0.0), store).load_kw
     store.close()
     assert load_kw[-1] == pytest.approx(12_000.0)
+
+
+# --- whose blend -------------------------------------------------------------------------
+
+
+def own_blend(root: Path) -> Artefact:
+    """A blend of one's own: half of what ships."""
+    shipped = artefact(ARTEFACT)
+    document = json.loads(shipped.content)
+    document["mean"] = [[0.5 * weight for weight in row] for row in document["mean"]]
+    content = json.dumps(document).encode()
+    folder = root / "mine"
+    folder.mkdir(parents=True)
+    (folder / COEFFICIENTS).write_bytes(content)
+    (folder / "card.md").write_bytes((shipped_root() / ARTEFACT / "card.md").read_bytes())
+    manifest = json.loads((shipped_root() / ARTEFACT / "manifest.json").read_text())
+    manifest |= {"id": "mine", "sha256": hashlib.sha256(content).hexdigest(), "version": 99}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return find("mine", root)
+
+
+def test_the_champion_forecasts_the_day_ahead_and_one_that_changed_is_told(tmp_path: Path) -> None:
+    history, outlook = Told(pv=measured(0.6, MORNING)), TariffOutlook(flat(0.2), models=tmp_path)
+    forecast = expected(MORNING, 5000.0)
+    before = ahead(forecast, history, outlook).pv_kw["pv"][12]
+    promote(own_blend(tmp_path), tmp_path, over=artefact(ARTEFACT), why="better", when=MORNING)
+    promoted = ahead(forecast, history, outlook)
+    assert promoted.pv_kw["pv"][12] < 0.9 * before
+    assert promoted.notes == ()
+    (tmp_path / "mine" / COEFFICIENTS).write_text("{}")
+    fallen = ahead(forecast, history, outlook)
+    assert fallen.pv_kw["pv"][12] == before
+    assert "champion 'mine' of pv_day_ahead is refused" in fallen.notes[0]
+
+
+def test_a_load_that_no_meter_can_have_read_is_left_out_of_the_profile() -> None:
+    index = pd.date_range(MORNING - timedelta(days=20), MORNING, freq=INTERVAL, inclusive="left")
+    load = pd.Series(9000.0, index=index)
+    sound = ahead(expected(MORNING, 5000.0), Told(load=load)).load_kw
+    load.iloc[-6 * 96 + 8] = 1e7
+    spiked = ahead(expected(MORNING, 5000.0), Told(load=load)).load_kw
+    np.testing.assert_allclose(spiked, sound, rtol=1e-3)
