@@ -13,8 +13,19 @@ from contextlib import contextmanager, suppress
 
 from ems.derms.board import Board, Conflict, Control, Device, NotFound, Program
 from ems.derms.controls import RETAINED_S
-from ems.derms.precedence import Part, begins, functions, meets, parts_of, takes_over
-from ems.derms.seen import DONE, OPTED_IN, OPTED_OUT
+from ems.derms.precedence import (
+    Part,
+    Ranked,
+    begins,
+    ends_with,
+    functions,
+    is_freed,
+    is_met,
+    meets,
+    parts_of,
+    takes_over,
+)
+from ems.derms.seen import DONE, OPTED_IN, OPTED_OUT, STARTED
 from ems.protocols.ieee2030_5 import events, identity, sep
 from ems.settings.ieee2030_5 import DISPATCH
 
@@ -78,7 +89,11 @@ class GivenWay:
                         self._cancel(program, control)
 
     def follow(self) -> None:
-        """Events of others have changed: what they cancelled is asked no more."""
+        """Events of others have changed: what they cancelled is asked no more.
+
+        What waits would be given up as a whole for an event that is newer than it. It is asked
+        anew until that one begins; and after that, where that one is cancelled.
+        """
         if self._changing:
             return
         for program in self._programs():
@@ -86,9 +101,8 @@ class GivenWay:
                 event = self._known(control.description)
                 if event is not None and event.cancelled is not None:
                     self._cancel(program, control, randomly=event.cancelled_randomly)
-            device = self._device(program)
-            if device is not None and self._asked(program):
-                self._ask(device, lambda _event: False)
+        for device in self._devices():
+            self._follow(device)
 
     def drop(self) -> None:
         """Drop the programs that ask nothing any more, at a start."""
@@ -97,6 +111,31 @@ class GivenWay:
                 self._board.remove_program(program)
 
     # What stands behind it
+
+    def _follow(self, device: Device) -> None:
+        """Ask anew where the end of something that is asked again has moved."""
+        again = [c for n in device.groups if n.startswith(LEFT) for c in self._followed(n, device)]
+        found = self._events(device)
+        if any(self._has_moved(control, found, device) for control in again):
+            repeated = {control.description for control in again}
+            with self._changes():
+                self._forget(device)
+            self._ask(self._board.device(device.name), lambda event: event.mrid in repeated)
+        else:
+            self._ask(device, lambda _event: False)
+
+    def _has_moved(self, again: Control, found: Sequence[Ranked], by: Device) -> bool:
+        """Whether others have moved the end of what is asked again; see `is_met`, `is_freed`."""
+        board, event = self._board, self._known(again.description)
+        if event is None:
+            return False
+        if STARTED not in self._said(again, by):
+            going = [at for at in found if not SUPERSEDED & set(self._said(at[0], by))]
+            primacy = board.program(again.program).primacy
+            if is_met(again, event, primacy, going, board.now()):
+                return True
+        standing = (c for p in others_of(board, by) for c in board.standing(p.name).controls)
+        return is_freed(again, event, standing, (other for other, _ in found))
 
     def _forget(self, device: Device) -> None:
         """Drop the programs of a device.
@@ -130,19 +169,21 @@ class GivenWay:
             if any(again.description == event.mrid for again in known):
                 continue
             if has_given_way(event) or self._is_passed_over(event, known, device):
+                asks = functions(event.base)
                 taking = [
                     self._begins_at(other, goes, device, has_given_way)
                     for other, goes in found
-                    if goes < primacy and functions(event.base) <= functions(other.base)
+                    if (goes < primacy and asks <= functions(other.base)) or ends_with(event, other)
                 ]
                 start = max(now, begins(event))
                 parts = parts_of(event, [at for at in taking if at is not None], start)
                 # What ends in this second may have ended when it is published.
                 if left := [part for part in parts if part[1] > now + 1]:
+                    newest = max(other.created for other, goes in found if goes == primacy)
                     with self._changes():
-                        self._publish(program, primacy, device.name, event, left)
+                        self._publish(program, primacy, device.name, event, left, newest)
 
-    def _events(self, device: Device) -> list[tuple[Control, int]]:
+    def _events(self, device: Device) -> list[Ranked]:
         """Events of others that are not over for it, the older ones first, with their primacy."""
         found = []
         for program in others_of(self._board, device):
@@ -205,6 +246,11 @@ class GivenWay:
             return False
         return True
 
+    def _devices(self) -> list[Device]:
+        """Those of which something is asked again."""
+        asking = (self._device(program) for program in self._programs() if self._asked(program))
+        return list({d.name: d for d in asking if d is not None}.values())
+
     def _programs(self) -> list[str]:
         return [p.name for p in self._board.programs() if p.name.startswith(LEFT)]
 
@@ -254,7 +300,13 @@ class GivenWay:
         )
 
     def _publish(
-        self, program: str, primacy: int, device: str, event: Control, parts: Sequence[Part]
+        self,
+        program: str,
+        primacy: int,
+        device: str,
+        event: Control,
+        parts: Sequence[Part],
+        after: int,
     ) -> None:
         board = self._board
         if not self._has(program):
@@ -277,6 +329,7 @@ class GivenWay:
                 response_required=event.response_required,
                 description=event.mrid,
                 category=event.category,
+                after=after,
             )
         log.info(
             "%s: event %s of %s has given way to the dispatch, and is asked again for %d s",

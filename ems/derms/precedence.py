@@ -13,6 +13,8 @@ from ems.protocols.ieee2030_5.functions import functions_of_all
 
 Part = tuple[int, int]
 """From when to when something is asked [s]."""
+Ranked = tuple[Control, int]
+"""An event, and the primacy of its program."""
 RANDOM_PART_S = 60
 """For how long at most nothing is asked while it is left to chance when a device begins the event
 that takes over [s]."""
@@ -39,6 +41,64 @@ def parts_of(event: Control, taking: Iterable[Part], start: int) -> list[Part]:
     first, latest = min(ahead, default=(event.ends, event.ends))
     latest = min(latest, event.ends)
     return list(pairwise([start, *range(first, latest, RANDOM_PART_S), latest]))
+
+
+def ends_with(event: Control, newer: Control) -> bool:
+    """Whether every device that follows an event does so until a newer one of its program begins.
+
+    Where that one begins at random, each device has a time of its own.
+    """
+    return (
+        newer.program == event.program
+        and (newer.created, newer.mrid) > (event.created, event.mrid)
+        and functions(event.base) <= functions(newer.base)
+        and not newer.random_start
+        and newer.category in (None, event.category)
+    )
+
+
+def is_met(
+    again: Control, event: Control, primacy: int, others: Iterable[Ranked], now: int
+) -> bool:
+    """Whether a device would give up what it has not begun for one that begins under way.
+
+    Where that is of another program it does so as a whole (10.2.3). The event that is asked again
+    would last until then: the other one is of its own program, or it would have begun already.
+
+    Args:
+        again: what is asked again.
+        event: what it repeats.
+        primacy: of both.
+        others: that the device has not given up.
+        now: server's time [s].
+    """
+    return any(
+        (other.program == event.program or again.start <= now)
+        and (goes, -other.created) <= (primacy, -again.created)
+        and max(now, again.start) < begins(other) < again.ends
+        and functions(again.base) <= functions(other.base)
+        for other, goes in others
+    )
+
+
+def is_freed(
+    again: Control, event: Control, standing: Iterable[Control], open_: Iterable[Control]
+) -> bool:
+    """Whether what is asked again ends for one that was cancelled before it began, and no other.
+
+    Args:
+        again: what is asked again.
+        event: what it repeats.
+        standing: the controls of others, cancelled or not.
+        open_: those of them that are followed, or will be.
+    """
+    if event.ends <= again.ends:
+        return False
+    cancelled = (c for c in standing if c.cancelled is not None and c.cancelled <= begins(c))
+    return any(begins(c) == again.ends for c in cancelled) and not any(
+        begins(other) == again.ends and functions(again.base) <= functions(other.base)
+        for other in open_
+    )
 
 
 def functions(base: sep.DERControlBase) -> frozenset[str]:

@@ -64,6 +64,10 @@ class Published:
         if self.may_limit(path):
             self._given_way.follow()
 
+    def follow_all(self) -> None:
+        """Follow what others have changed while nobody did so."""
+        self._given_way.follow()
+
     # --- what is taken back ----------------------------------------------------------
 
     def drop_left_over(self) -> None:
@@ -83,7 +87,7 @@ class Published:
                     self._withdraw(program.name, strangers)
                 if of is None and not self._board.controls(program.name):
                     self._board.remove_program(program.name)
-        self._given_way.follow()
+        self.follow_all()
         self._given_way.drop()
 
     def hand_back(self, ders: Collection[str]) -> None:
@@ -195,6 +199,16 @@ class Published:
         if program not in device.groups:
             board.change_device(device.name, groups=(*device.groups, program))
         return program
+
+
+def follow_alone(board: Board) -> None:
+    """Let what was handed back follow what others change, where nothing dispatches.
+
+    On the board's own thread, before its server starts: a file may have changed meanwhile, too.
+    """
+    left = Published(board, {})
+    left.follow_all()
+    board.listeners.append(left.follow)
 
 
 def program_of(der: str) -> str:

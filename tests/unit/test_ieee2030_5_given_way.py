@@ -11,6 +11,7 @@ import pytest
 from ems.clock import SteppedClock
 from ems.derms.board import Control
 from ems.derms.controls import RETAINED_S
+from ems.derms.published import follow_alone
 from ems.protocols.ieee2030_5 import sep
 from tests.unit.test_ieee2030_5_clock import SetClock
 from tests.unit.test_ieee2030_5_link import AT, LFDI, START, World
@@ -191,6 +192,137 @@ def test_one_that_the_device_has_given_up_takes_over_nothing() -> None:
     dispatched(world, client, 500)
     world.link.hand_back(["pv"])
     assert highest(world, client, AT + 1800) == 500
+
+
+# --- what others ask after it --------------------------------------------------------
+
+
+def waiting(world: World, client: Client, lasts_s: int = 1800, **more: Any) -> Control:
+    """An event of the feeder that is asked again and has not begun: 500 from AT + 200 on."""
+    dispatched(world, client, 500)
+    theirs = event(world, 500, start=AT + 200, lasts_s=lasts_s, **more)
+    client.polls()
+    world.link.hand_back(["pv"])
+    client.polls()
+    return theirs
+
+
+def shares(world: World, client: Client, until: int) -> list[int]:
+    """What a client is limited to until then, from the next step on, without repetition."""
+    found: list[int] = []
+    while world.board.now() + STEP_S <= until:
+        world.pass_s(STEP_S)
+        share = client.polls()
+        if found[-1:] != [share]:
+            found.append(share)
+    return found
+
+
+@pytest.mark.parametrize("later_s", [0, 20])
+@pytest.mark.parametrize("silent", [{}, {"response_required": 0}])
+@pytest.mark.parametrize("more", [{}, {"random_start": 100}, {"category": 0xFF}])
+def test_a_newer_event_that_meets_the_end_of_one_that_waits_leaves_it_until_then(
+    later_s: int, silent: dict[str, int], more: dict[str, int]
+) -> None:
+    """The event itself would last until the newer one of its program begins."""
+    world, client = following()
+    waiting(world, client, **silent)
+    world.pass_s(later_s)
+    of(world, "feeder", 4000, AT + 1900, 600, **more)
+    client.polls()
+    assert shares(world, client, AT + 190) == [9000]
+    assert shares(world, client, AT + 1890) == [500]
+    assert [share for share in shares(world, client, AT + 2700) if share != 500] == [4000, 9000]
+
+
+def test_a_newer_event_under_way_ends_it_for_good_and_is_itself_followed() -> None:
+    world, client = following()
+    waiting(world, client)
+    newer = of(world, "feeder", 4000, AT + 900, 600)
+    assert shares(world, client, AT + 2100) == [9000, 500, 4000, 9000]
+    assert said(world, newer) == [1, 2, 3]
+
+
+def test_several_newer_events_end_it_where_the_first_of_them_begins() -> None:
+    world, client = following()
+    waiting(world, client)
+    of(world, "feeder", 4000, AT + 1200, 300)
+    client.polls()
+    of(world, "feeder", 6000, AT + 1500, 300)
+    client.polls()
+    of(world, "feeder", 7000, AT + 600, 100)
+    assert shares(world, client, AT + 2100) == [9000, 500, 7000, 9000, 4000, 6000, 9000]
+
+
+@pytest.mark.parametrize("random_start", [0, 100])
+@pytest.mark.parametrize("cancelled_at_s", [20, 400])
+def test_it_lasts_to_its_own_end_again_where_the_newer_event_is_cancelled(
+    random_start: int, cancelled_at_s: int
+) -> None:
+    world, client = following()
+    waiting(world, client)
+    newer = of(world, "feeder", 4000, AT + 900, 600, random_start=random_start)
+    client.polls()
+    world.pass_s(cancelled_at_s)
+    client.polls()
+    world.board.cancel("feeder", newer.mrid)
+    assert shares(world, client, AT + 190) == [9000] * (cancelled_at_s < 190)
+    assert shares(world, client, AT + 1990) == [500]
+    assert shares(world, client, AT + 2100) == [9000]
+
+
+def test_of_two_newer_events_that_begin_together_one_that_is_cancelled_changes_nothing() -> None:
+    world, client = following()
+    waiting(world, client)
+    newer = of(world, "feeder", 4000, AT + 900, 600)
+    of(world, "feeder", 6000, AT + 900, 600)
+    client.polls()
+    before = left_programs(world), world.board.controls(left_programs(world)[0])
+    world.board.cancel("feeder", newer.mrid)
+    assert before == (left_programs(world), world.board.controls(left_programs(world)[0]))
+    assert shares(world, client, AT + 2100) == [9000, 500, 6000, 9000]
+
+
+@pytest.mark.parametrize("newer", ["feeder", "also", "top"])
+def test_one_that_has_begun_is_followed_by_who_hears_of_it_and_a_newer_event_at_once(
+    newer: str,
+) -> None:
+    world, client = following("also@5", "top@2")
+    event(world, 500)
+    dispatched(world, client, 500)
+    world.link.hand_back(["pv"])
+    world.pass_s(20)
+    of(world, newer, 4000, AT + 900, 600)
+    assert client.polls() == 500
+    assert shares(world, client, AT + 890) == [500]
+    assert shares(world, client, AT + 1400) == [4000]
+
+
+def test_one_that_a_device_follows_stays_as_it_is_where_a_newer_event_will_begin() -> None:
+    world, client = following()
+    event(world, 500)
+    dispatched(world, client, 500)
+    world.link.hand_back(["pv"])
+    client.polls()
+    (name,) = left_programs(world)
+    before = world.board.controls(name)
+    world.pass_s(20)
+    of(world, "feeder", 4000, AT + 900, 600)
+    assert world.board.controls(name) == before
+    assert shares(world, client, AT + 1490) == [500, 4000]
+
+
+def test_a_server_that_does_not_dispatch_follows_what_others_change_too() -> None:
+    world, client = following()
+    theirs = waiting(world, client)
+    world.board.listeners.clear()  # the process ends
+    newer = of(world, "feeder", 4000, AT + 1900, 600)
+    follow_alone(world.board)
+    assert shares(world, client, AT + 400) == [9000, 500]
+    world.board.cancel("feeder", newer.mrid)
+    assert shares(world, client, AT + 1990) == [500]
+    world.board.cancel("feeder", theirs.mrid)
+    assert client.polls() == 9000
 
 
 # --- where ---------------------------------------------------------------------------

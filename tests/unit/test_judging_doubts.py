@@ -54,8 +54,10 @@ def test_power_above_the_rating_is_warned_of_with_its_share(tmp_path: Path) -> N
     assert "% of power lies above the rating of 12 kW" in told
 
 
-def test_a_spike_above_the_rating_is_not(tmp_path: Path) -> None:
-    assert "above the rating" not in warned(tmp_path, scarred(slice(48, 49), 50.0))
+def test_a_spike_says_nothing_of_the_rating_and_is_counted(tmp_path: Path) -> None:
+    told = warned(tmp_path, scarred(slice(48, 49), 50.0))
+    assert "above the rating" not in told
+    assert "1 value(s) lie beyond 1.25 times the rating, up to 50 kW" in told
 
 
 def test_watts_are_told_once(tmp_path: Path) -> None:

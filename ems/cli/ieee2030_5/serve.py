@@ -25,6 +25,7 @@ def serve(config: Path, *, as_json: bool) -> None:
     in order; ended otherwise, it loses nothing that it acknowledged.
     """
     from ems.derms.assembled import opened
+    from ems.derms.published import follow_alone
     from ems.settings.ieee2030_5.file import load_server
 
     file = load_server(config)
@@ -32,6 +33,7 @@ def serve(config: Path, *, as_json: bool) -> None:
     with opened(file) as served:
         # Not before: while the database is opened, nothing would look at the event.
         stop = until_told_to_stop()
+        served.server.call(lambda: follow_alone(served.board))
         served.start()
         keep_for_good()
         _announce(served, as_json=as_json)
