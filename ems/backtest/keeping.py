@@ -31,8 +31,8 @@ from ems.backtest.case import DayState
 from ems.errors import BadInput, Fault
 
 STUDY = "study.json"
-_PART = f".{STUDY}.part"
-"""The study while it is written."""
+_PART = ".{}.part"
+"""Name of a file while it is written."""
 FAILED = "failed.json"
 ROWS = "rows"
 LOCK = ".lock"
@@ -214,7 +214,7 @@ def digest_of(document: Any) -> str:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that after a crash at any moment the old one or the new one is there."""
-    torn = path.with_name(f".{path.name}.part")
+    torn = path.with_name(_PART.format(path.name))
     with torn.open("wb") as file:
         file.write(data)
         file.flush()
@@ -269,7 +269,7 @@ def _same_study(folder: Path, document: Any) -> None:
     """
     path = folder / STUDY
     if not path.exists():
-        strange = sorted({p.name for p in folder.iterdir()} - {LOCK, _PART})
+        strange = sorted({p.name for p in folder.iterdir()} - {LOCK, _PART.format(STUDY)})
         if strange:
             problem = f"holds other files ({', '.join(strange[:3])}); give an empty folder"
             raise BadInput.at(str(folder), problem)
@@ -295,7 +295,7 @@ def _same_study(folder: Path, document: Any) -> None:
 
 def _keeps_nothing(folder: Path, there: Any) -> bool:
     """Whether a run that ended before its first day, however it did, left all that is there."""
-    ours = {STUDY, _PART, LOCK, FAILED, ROWS}
+    ours = {STUDY, _PART.format(STUDY), LOCK, FAILED, ROWS}
     strange = {p.name for p in folder.iterdir()} - ours
     a_study = isinstance(there, dict) and "versions" in there
     return a_study and not strange and not days_of(folder)

@@ -1,6 +1,5 @@
 """The load: what was measured of it, kept from cycle to cycle, and what is expected of it."""
 
-import math
 from datetime import timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -46,7 +45,7 @@ class ObservedLoad:
         now_kw: float,
         intervals: int,
         *,
-        most_kw: float = math.inf,
+        most_kw: float,
     ) -> QuantileForecast | None:
         """The load of the intervals from `start` on; None before a week of it was measured.
 

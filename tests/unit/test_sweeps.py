@@ -210,6 +210,8 @@ def test_what_cannot_be_set_beside_no_battery_saves_nothing_that_is_known(tmp_pa
 def test_a_sweep_of_which_every_day_failed_is_drawn_empty(tmp_path: Path) -> None:
     error_plot(tmp_path, [])
     battery_plot(tmp_path, [])
+    assert "cost [$]" in texts(tmp_path, "forecast_error")
+    assert "saved a year [$]" in texts(tmp_path, "battery")
 
 
 def test_a_demand_charge_of_a_few_days_is_that_of_twelve_months_a_year(tmp_path: Path) -> None:
