@@ -176,7 +176,8 @@ def _day_ahead(found: "Evaluation") -> dict[str, dict[str, Any]]:
 def _day_ahead_line(score: "Mapping[str, Any]") -> str:
     return (
         f"day ahead, mean of the hours 1–24: nRMSE {score['nrmse_pct']:.2f} % "
-        f"({score['ratio']:.2f} × smart persistence); "
+        f"({score['ratio']:.2f} × smart persistence, {score['faded_ratio']:.2f} × the same that "
+        f"gives up an index of low sun for the usual one); "
         f"{score['coverage80_pct']:.1f} % in the 80 % band"
     )
 

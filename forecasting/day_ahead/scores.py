@@ -2,8 +2,8 @@
 
 Every fifth interval of the test span issues a day, so all times of day come up, nights too. Scored
 are the daylight intervals of that day that were measured. The reference keeps the last clear-sky
-index for all 24 hours; an index taken near sunset fades into that of the 30 days before, exactly
-as smart persistence does it everywhere in this package.
+index for all 24 hours. A second, harder one gives up an index taken near sunset for that of the 30
+days before (`references`).
 
 The horizon's mean is taken over its hours, not over intervals: each hour counts alike.
 """
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forecasting.baselines import smart_persistence_kw
 from forecasting.clearsky import Floats, PvGeometry
 from forecasting.day_ahead.features import DAY, Ints
 from forecasting.day_ahead.horizon import DayAhead, DayAheadBatch
+from forecasting.day_ahead.references import faded_index, kept_index
 from forecasting.record import LEVELS, PlantRecord, QuantileForecast
 from forecasting.scores import BANDS
-from forecasting.sky import SkySeen, sky_seen
+from forecasting.sky import sky_seen
 
 HOURS = 24
 TEST_SHARE = 1 / 3
@@ -61,11 +61,15 @@ class DayAheadScore:
     nrmse_pct: float
     """Mean over the hours [% of the rating]."""
     smart_nrmse_pct: float
-    """The same of smart persistence [% of the rating]."""
+    """The same of smart persistence, its index kept for all of the day [% of the rating]."""
     ratio: float
     """The one over the other [1]."""
     daytime_ratio: float
     """The same ratio over issues in daylight alone, when a present index exists [1]."""
+    faded_nrmse_pct: float
+    """Of smart persistence whose index of low sun fades into the usual one [% of the rating]."""
+    faded_ratio: float
+    """The forecast's error over that [1]."""
     mbe_pct: float
     """Mean of forecast − truth [% of the rating]."""
     pinball_pct: float
@@ -82,11 +86,12 @@ class _Sums:
         self.n = np.zeros(DAY)
         self.squares = np.zeros(DAY)
         self.smart_squares = np.zeros(DAY)
+        self.faded_squares = np.zeros(DAY)
         self.errors = np.zeros(DAY)
         self.pinball = np.zeros(DAY)
         self.inside = {percent: np.zeros(DAY) for percent in BANDS}
 
-    def add(self, days: DayAheadBatch, smart: Floats, truth: Floats) -> None:
+    def add(self, days: DayAheadBatch, smart: Floats, faded: Floats, truth: Floats) -> None:
         """Add some issues; `truth` is NaN where nothing is scored."""
         known = np.isfinite(truth)
         error = np.where(known, days.mean_kw - truth, 0.0)
@@ -94,6 +99,7 @@ class _Sums:
         self.errors += error.sum(axis=0)
         self.squares += (error**2).sum(axis=0)
         self.smart_squares += np.where(known, (smart - truth) ** 2, 0.0).sum(axis=0)
+        self.faded_squares += np.where(known, (faded - truth) ** 2, 0.0).sum(axis=0)
         quantiles, levels = days.quantiles_kw, np.array(LEVELS)
         above = truth[..., None] - quantiles
         loss = np.maximum(levels * above, (levels - 1.0) * above).mean(axis=-1)
@@ -136,11 +142,12 @@ def judge_day_ahead(
         targets = part[:, None] + np.arange(DAY)
         scored = sky.daylight[targets]
         truth = np.where(scored, sky.power[targets] * geometry.rated_kw, np.nan)
-        smart = _kept_index(sky, part, targets) * geometry.rated_kw
-        every.add(days, smart, truth)
+        smart = kept_index(sky, part, targets) * geometry.rated_kw
+        faded = faded_index(sky, part, targets) * geometry.rated_kw
+        every.add(days, smart, faded, truth)
         # An issue in the dark scores nothing here.
         light = sky.daylight[part][:, None]
-        daytime.add(days, smart, np.where(light, truth, np.nan))
+        daytime.add(days, smart, faded, np.where(light, truth, np.nan))
     if not every.n.any():
         raise ValueError("no measured daylight interval in the test span: give a longer record")
     return _score(every, daytime, geometry.rated_kw)
@@ -154,27 +161,9 @@ def _rows(forecast: QuantileForecast, at: Ints) -> QuantileForecast:
     )
 
 
-def _kept_index(sky: SkySeen, issues: Ints, targets: Ints) -> Floats:
-    """The clear-sky index of the last measured daylight interval stays, shape (issue, interval)."""
-    rows = np.arange(len(sky))
-    seen = np.isfinite(sky.power) & sky.daylight
-    newest = np.maximum.accumulate(np.where(seen, rows, -1))
-    last = newest[issues - 1]
-    power = np.where(last >= 0, sky.power[last], np.nan)
-    usual = sky.usual[issues]
-    found = smart_persistence_kw(
-        measured_kw=power[:, None],
-        clear_measured_kw=sky.clear[last][:, None],
-        clear_target_kw=sky.clear[targets],
-        rated_kw=1.0,
-        index=usual[:, None],
-    )
-    return np.where(np.isfinite(found), found, np.clip(usual[:, None] * sky.clear[targets], 0, 1))
-
-
 def _score(every: _Sums, daytime: _Sums, rated_kw: float) -> DayAheadScore:
-    own, smart = _hourly_rmse(every, rated_kw)
-    day_own, day_smart = _hourly_rmse(daytime, rated_kw)
+    own, smart, faded = (_hourly_pct(every, s, rated_kw) for s in _squares(every))
+    day_own, day_smart, _ = (_hourly_pct(daytime, s, rated_kw) for s in _squares(daytime))
     n, share = every.n.sum(), 100.0 / rated_kw
     inside = {p: 100.0 * float(v.sum() / n) for p, v in every.inside.items()}
     return DayAheadScore(
@@ -184,6 +173,8 @@ def _score(every: _Sums, daytime: _Sums, rated_kw: float) -> DayAheadScore:
         smart_nrmse_pct=float(np.nanmean(smart)),
         ratio=float(np.nanmean(own) / np.nanmean(smart)),
         daytime_ratio=float(np.nanmean(day_own) / np.nanmean(day_smart)),
+        faded_nrmse_pct=float(np.nanmean(faded)),
+        faded_ratio=float(np.nanmean(own) / np.nanmean(faded)),
         mbe_pct=share * float(every.errors.sum() / n),
         pinball_pct=share * float(every.pinball.sum() / n),
         coverage50_pct=inside[50],
@@ -192,15 +183,15 @@ def _score(every: _Sums, daytime: _Sums, rated_kw: float) -> DayAheadScore:
     )
 
 
-def _hourly_rmse(sums: _Sums, rated_kw: float) -> tuple[Floats, Floats]:
-    """RMSE of the forecast and of smart persistence by hour; NaN where none, shape (hour,) [%]."""
+def _squares(sums: _Sums) -> tuple[Floats, Floats, Floats]:
+    """Of the forecast and the two references."""
+    return sums.squares, sums.smart_squares, sums.faded_squares
+
+
+def _hourly_pct(sums: _Sums, squares: Floats, rated_kw: float) -> Floats:
+    """RMSE by hour; NaN where nothing was scored, shape (hour,) [% of the rating]."""
     n = _by_hour(sums.n)
-    n = np.where(n > 0, n, np.nan)
-    share = 100.0 / rated_kw
-    return (
-        share * np.sqrt(_by_hour(sums.squares) / n),
-        share * np.sqrt(_by_hour(sums.smart_squares) / n),
-    )
+    return 100.0 / rated_kw * np.sqrt(_by_hour(squares) / np.where(n > 0, n, np.nan))
 
 
 def _hours(sums: _Sums, own: Floats, smart: Floats, rated_kw: float) -> tuple[HourScore, ...]:
