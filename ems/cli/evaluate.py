@@ -13,10 +13,11 @@ from ems.cli.series_options import series_options
 from ems.errors import BadInput, Fault
 
 if TYPE_CHECKING:
+    from ems.cli.contestants import Contestants
     from forecasting.data.formats import Kind
+    from forecasting.day_ahead.horizon import DayAhead
     from forecasting.judging.evaluate import Evaluation, Progress, Span
     from forecasting.judging.judged import Asked
-    from forecasting.ladder import Model
     from models import Artefact
 
 _COLUMNS = {
@@ -54,7 +55,10 @@ _TARGETS = {"mbe_pct": 0.0, "coverage50_pct": 50.0, "coverage80_pct": 80.0, "cov
 )
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="PNG to draw.")
 @click.option("--site", help="Name to show; default: the file's.")
-@click.option("--model", help="Id or folder of the artefact; default: the champion.")
+@click.option(
+    "--model",
+    help="Id or folder of an artefact; with 24h also one of the day ahead. Default: the champions.",
+)
 @json_option
 def evaluate(
     file: Path,
@@ -93,30 +97,31 @@ def evaluate(
         calibration_days=calibration_days,
         site=site,
     )
-    found, warnings = _evaluation(asked, model, test_span, plot)
+    found, judging, warnings = _evaluation(asked, model, horizon, test_span, plot)
     if plot is not None:
         from forecasting.judging.plots import draw
 
         draw(found, plot)
-    ahead = _day_ahead(found) if horizon == "24h" else {}
+    ahead = {} if judging.day_ahead is None else _day_ahead(found, judging.day_ahead)
     if as_json:
         print_json({**found.to_json(), **ahead, "warnings": warnings})
     else:
         _print_table(found)
         for score in ahead.values():
-            click.echo(_day_ahead_line(score))
+            click.echo(_day_ahead_lines(score))
     for warning in warnings:
         click.echo(f"! {warning}", err=True)
 
 
 def _evaluation(
-    asked: "Asked", model: str | None, span: "Span", plot: Path | None
-) -> "tuple[Evaluation, list[str]]":
-    """The evaluation and what to warn of.
+    asked: "Asked", model: str | None, horizon: str, span: "Span", plot: Path | None
+) -> "tuple[Evaluation, Contestants, list[str]]":
+    """The evaluation, of what, and what to warn of.
 
     Raises:
         BadInput: Something is wrong with what was given; carries all faults.
     """
+    from ems.cli.contestants import contestants
     from forecasting.judging.evaluate import evaluate as evaluate_record
     from forecasting.judging.judged import Judged, judged
     from forecasting.runtime import PaperLstm
@@ -126,20 +131,20 @@ def _evaluation(
     faults: list[Fault] = []
     if plot is not None and not plot.resolve().parent.is_dir():
         faults.append(Fault(place="--plot", problem=f"there is no folder {plot.parent}; make it"))
-    artefact, loaded, warnings = _model(model, faults)
+    judging = contestants(model, horizon, faults)
     case: Judged | None = None
     try:
         case = judged(asked)
     except SeriesFault as fault:
         faults.extend(map(_fault, fault.faults))
-    if case is None or faults:
+    if case is None or judging is None or faults:
         raise BadInput(faults)
     paper = PaperLstm(champion("paper_lstm").artefact)
     try:
         with _progress() as progress:
             found = evaluate_record(
                 case,
-                model=loaded,
+                model=judging.model,
                 paper=paper,
                 calibration_days=asked.calibration_days,
                 span=span,
@@ -147,12 +152,11 @@ def _evaluation(
             )
     except SeriesFault as fault:
         raise BadInput(map(_fault, fault.faults)) from fault
-    if artefact is not None:
-        warnings.extend(_seen(artefact, asked, found))
-    return found, [*warnings, *found.warnings]
+    seen = [line for a in judging.artefacts for line in _seen(a, asked, found)]
+    return found, judging, [*judging.notes, *seen, *found.warnings]
 
 
-def _day_ahead(found: "Evaluation") -> dict[str, dict[str, Any]]:
+def _day_ahead(found: "Evaluation", forecaster: "DayAhead") -> dict[str, dict[str, Any]]:
     """Scores of the day ahead on the same span, for the document.
 
     Raises:
@@ -167,17 +171,19 @@ def _day_ahead(found: "Evaluation") -> dict[str, dict[str, Any]]:
     case = found.judged
     first, begun = int(np.flatnonzero(found.scored)[0]), found.forecasts["geems"]
     try:
-        score = judge_day_ahead(case.record, case.geometry, first=first, next_intervals=begun)
+        score = judge_day_ahead(
+            case.record, case.geometry, forecaster, first=first, next_intervals=begun
+        )
     except ValueError as fault:
         raise BadInput.at("--horizon 24h", str(fault)) from fault
     return {"day_ahead": asdict(score)}
 
 
-def _day_ahead_line(score: "Mapping[str, Any]") -> str:
+def _day_ahead_lines(score: "Mapping[str, Any]") -> str:
     return (
-        f"day ahead, mean of the hours 1–24: nRMSE {score['nrmse_pct']:.2f} % "
-        f"({score['ratio']:.2f} × smart persistence, {score['faded_ratio']:.2f} × the same that "
-        f"gives up an index of low sun for the usual one); "
+        f"\nday ahead, mean of the hours 1–24: nRMSE {score['nrmse_pct']:.2f} %, "
+        f"{score['ratio']:.2f} × smart persistence\n"
+        f"({score['faded_ratio']:.2f} × one that gives up an index of low sun); "
         f"{score['coverage80_pct']:.1f} % in the 80 % band"
     )
 
@@ -203,36 +209,6 @@ def _seen(artefact: "Artefact", asked: "Asked", found: "Evaluation") -> list[str
         f"scoring begins on {first:%Y-%m-%d}: its scores flatter it"
     )
     return [flattered]
-
-
-def _model(
-    given: str | None, faults: "list[Fault]"
-) -> "tuple[Artefact | None, Model | None, list[str]]":
-    """The artefact asked for, or the champion; without a usable champion the ladder has none."""
-    from ems.cli.models import models_folder
-    from forecasting.pooled import PooledLstm
-    from forecasting.runtime import ParityFault
-    from models import ArtefactFault, artefact, champion, find
-
-    try:
-        if given is None:
-            chosen = champion("pv_pooled", models_folder(None))
-            return chosen.artefact, PooledLstm(chosen.artefact), list(chosen.notes)
-        if Path(given).is_dir():
-            folder = Path(given).resolve()
-            found = artefact(folder.name, folder.parent)
-        else:
-            found = find(given, models_folder(None))
-        if found.kind != "pv_pooled":
-            problem = f"'{found.id}' is of kind {found.kind}; one of kind pv_pooled is judged here"
-            faults.append(Fault(place="--model", problem=problem))
-            return None, None, []
-        return found, PooledLstm(found), []
-    except (ArtefactFault, ParityFault, ValueError, RuntimeError) as fault:
-        if given is None:
-            return None, None, [f"geems goes without its model: {fault}"]
-        faults.append(Fault(place="--model", problem=str(fault)))
-        return None, None, []
 
 
 def _fault(line: str) -> Fault:

@@ -1,7 +1,7 @@
 """The PV power of the day ahead: 96 intervals, their mean and quantiles, from the plant alone.
 
-A blend of clear-sky indices (`horizon_features`) with weights by horizon that were trained on
-several plants (`horizon_blend`, artefact `pv_day_ahead`). Where a forecast of the next interval or
+A blend of clear-sky indices (`features`) with weights by horizon that were trained on several
+plants (`blend`, artefact `pv_day_ahead`). Where a forecast of the next interval or
 of the weather is at hand it goes in:
 
     index = blend → a weather forecast draws it to its own, more with the horizon

@@ -16,7 +16,7 @@ from forecasting.data.orientation import PlantFit
 from forecasting.data.screening import Reason, screened
 from forecasting.record import PlantRecord
 from forecasting.series import INTERVAL, PowerSeries
-from forecasting.sky import light_of
+from forecasting.sky import elevation_of, light_of
 
 # The highest values but for spikes of the meter: one interval in a thousand.
 _HIGH = 0.999
@@ -40,6 +40,9 @@ _LOOKS = {
     Reason.FLAT: "a meter that stands still",
     Reason.CURTAILED: "a cap nobody told of",
 }
+
+# Below civil twilight; within half a per cent of the rating inverters feed themselves.
+_DARK_DEG, _OFFSET_OF_RATED = -6.0, 0.005
 
 # Producing: above 1 % of what is often reached, which a plant passes with the sun 3° high. The
 # other hemisphere is told of where it errs half as often, and on 1 % of all intervals less: a
@@ -98,9 +101,11 @@ def power_doubts(
     elif fit.lasting:
         found.append(fit.lasting)
     elif not fit.enough:
-        found.append(fit.note)
-    # Wrong times tell nothing of how long a day is.
-    return found if fit.shift_min else [*found, *_other_hemisphere(record, nominal)]
+        found.append(fit.note if is_orientation_given else f"{fit.note}: {_told(fit.geometry)}")
+    # Wrong times tell nothing of how long a day is, nor of the night.
+    if fit.shift_min:
+        return found
+    return [*found, *_offset(record, nominal), *_other_hemisphere(record, nominal)]
 
 
 def screening_doubts(record: PlantRecord, geometry: PvGeometry) -> list[str]:
@@ -154,6 +159,24 @@ def _spikes(power_kw: Floats, rated_kw: float) -> list[str]:
         f"scored as they are; the service would take none of them: leave them out of the file"
     )
     return [told]
+
+
+def _offset(record: PlantRecord, place: PvGeometry) -> list[str]:
+    """Told where the meter shows power by night, usually and either way."""
+    dark = elevation_of(place, record.starts[0], len(record)) < _DARK_DEG
+    by_night = record.available_kw[dark & np.isfinite(record.available_kw)]
+    usual = float(np.median(by_night)) if by_night.size else 0.0
+    if abs(usual) <= _OFFSET_OF_RATED * place.rated_kw:
+        return []
+    told = (
+        f"by night the file says {usual:.3g} kW: an offset of the meter, or what the plant takes "
+        f"itself; scored as it is, take it off the file"
+    )
+    return [told]
+
+
+def _told(geometry: PvGeometry) -> str:
+    return f"tilt {geometry.tilt_deg:.0f}°, azimuth {geometry.azimuth_deg:.0f}° as is usual there"
 
 
 def _other_hemisphere(record: PlantRecord, place: PvGeometry) -> list[str]:

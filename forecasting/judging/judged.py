@@ -84,6 +84,9 @@ def judged(asked: Asked) -> Judged:
     minutes = asked.minutes or measured.minutes
     power = as_power(measured, nominal)
     record = plant_record(_coarser(power, measured.minutes, minutes), minutes)
+    if not np.isfinite(record.available_kw).any():
+        empty = f"{asked.path.name}: no row of it holds a value; check its column of values"
+        raise SeriesFault((empty,))
     days = len(record) / DAY
     if days <= asked.calibration_days:
         short = (

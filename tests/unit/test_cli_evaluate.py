@@ -1,11 +1,13 @@
 """`geems forecast evaluate`: its document, its table, its picture, and what it refuses."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -123,6 +125,86 @@ def test_a_model_may_be_given_by_its_folder_and_a_changed_one_is_refused(
     assert result.exit_code == Exit.BAD_INPUT
     assert "--model: " in result.stderr
     assert "SHA-256" in result.stderr
+
+
+def test_the_day_ahead_is_judged_too_where_it_is_asked_for(evaluate: Evaluate) -> None:
+    result = evaluate("roof.csv", *PLACE, *SHORT, "--horizon", "24h", "--json")
+    assert result.exit_code == Exit.OK, result.stderr
+    score = json.loads(result.stdout)["day_ahead"]
+    assert score["ratio"] == pytest.approx(score["nrmse_pct"] / score["smart_nrmse_pct"])
+    assert score["faded_ratio"] == pytest.approx(score["nrmse_pct"] / score["faded_nrmse_pct"])
+    assert [hour["hour"] for hour in score["hours"]] == list(range(1, 25))
+    table = evaluate("roof.csv", *PLACE, *SHORT, "--horizon", "24h").stdout
+    assert f"{score['ratio']:.2f} × smart persistence" in table
+    assert max(map(len, table.splitlines())) <= 80
+
+
+def with_weights(folder: Path, weight: float) -> None:
+    """A copy of the day ahead that ships, all weights of its mean replaced by one."""
+    shutil.copytree(champion("pv_day_ahead").artefact.path.parent, folder)
+    weights = folder / "coefficients.json"
+    blend = json.loads(weights.read_text(encoding="utf-8"))
+    blend["mean"] = [[weight] * len(row) for row in blend["mean"]]
+    weights.write_text(json.dumps(blend), encoding="utf-8")
+    manifest = folder / "manifest.json"
+    text = json.loads(manifest.read_text(encoding="utf-8"))
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    changed = {**text, "id": folder.name, "sha256": digest}
+    manifest.write_text(json.dumps(changed), encoding="utf-8")
+
+
+def test_a_blend_of_ones_own_is_judged_in_place_of_the_champion(
+    evaluate: Evaluate, tmp_path: Path
+) -> None:
+    with_weights(tmp_path / "mine", 0.0)
+    asked = ("roof.csv", *PLACE, *SHORT, "--horizon", "24h", "--json")
+    own = json.loads(evaluate(*asked, "--model", "mine").stdout)
+    shipped = json.loads(evaluate(*asked).stdout)
+    assert own["day_ahead"]["ratio"] > shipped["day_ahead"]["ratio"]
+    assert own["models"] == shipped["models"]
+
+
+def test_a_blend_is_judged_over_the_day_only(evaluate: Evaluate, tmp_path: Path) -> None:
+    with_weights(tmp_path / "mine", 0.0)
+    result = evaluate("roof.csv", *PLACE, *SHORT, "--model", "mine")
+    assert result.exit_code == Exit.BAD_INPUT
+    assert "with --horizon 24h" in result.stderr
+
+
+def test_a_blend_that_is_none_is_refused(evaluate: Evaluate, tmp_path: Path) -> None:
+    with_weights(tmp_path / "mine", 1e6)
+    result = evaluate("roof.csv", *PLACE, *SHORT, "--model", "mine", "--horizon", "24h")
+    assert result.exit_code == Exit.BAD_INPUT
+    assert "--model: 'mean' are not" in result.stderr
+
+
+def test_without_a_usable_blend_the_usual_sky_of_the_day_is_judged_and_said_so(
+    evaluate: Evaluate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise ValueError("no weights")
+
+    monkeypatch.setattr("forecasting.day_ahead.blend.Blend.from_artefact", broken)
+    result = evaluate("roof.csv", *PLACE, *SHORT, "--horizon", "24h", "--json")
+    assert result.exit_code == Exit.OK, result.stderr
+    document = json.loads(result.stdout)
+    assert "geems goes without its blend of the day ahead: no weights" in document["warnings"]
+    assert document["day_ahead"]["n"] > 0
+
+
+def test_a_file_without_one_value_is_told_to_be_empty(evaluate: Evaluate, tmp_path: Path) -> None:
+    write_csv(tmp_path / "empty.csv", np.nan * power_kw(24))
+    result = evaluate("empty.csv", *PLACE, *SHORT)
+    assert result.exit_code == Exit.BAD_INPUT
+    assert "empty.csv: no row of it holds a value" in result.stderr
+
+
+def test_power_by_night_is_told_and_a_little_is_not(evaluate: Evaluate, tmp_path: Path) -> None:
+    for less, told in ((-0.3, True), (-0.02, False)):
+        write_csv(tmp_path / "less.csv", power_kw(24) + less)
+        result = evaluate("less.csv", *PLACE, *SHORT)
+        assert result.exit_code == Exit.OK, result.stderr
+        assert ("by night the file says -0.3 kW" in result.stderr) is told
 
 
 def test_a_model_judged_on_what_it_was_trained_on_is_said_to_be_flattered(
