@@ -66,14 +66,14 @@ class Models:
             root: folder of the user's own models; None: those that ship.
         """
         self._method = method
-        self._champions = Champions(_KIND.get(method, method), root)
+        self._champions = Champions(_KIND[method], root) if method in _KIND else None
         self._loaded: dict[str, PooledLstm | PaperLstm | str] = {}
 
     def ladder(self, plant: str, geometry: PvGeometry) -> Chosen:
         """A ladder that has learnt nothing yet. Never raises: what is wrong is told."""
-        if self._method not in _KIND:
+        if self._champions is None:
             return Chosen(ladder=simple_ladders(self._method, geometry)[0])
-        model, why, notes = self._model(plant)
+        model, why, notes = self._model(plant, self._champions)
         if self._method == "lstm":
             pooled = model if isinstance(model, PooledLstm) else None
             return Chosen(ladder=PlantLadder(pooled, geometry), why=why, notes=notes)
@@ -82,10 +82,12 @@ class Models:
             rungs = ((self._method, published(model)), *_SIMPLE)
         return Chosen(ladder=MeanLadder(rungs, geometry), why=why, notes=notes)
 
-    def _model(self, plant: str) -> tuple[PooledLstm | PaperLstm | None, str, tuple[str, ...]]:
+    def _model(
+        self, plant: str, champions: Champions
+    ) -> tuple[PooledLstm | PaperLstm | None, str, tuple[str, ...]]:
         """The model of a plant, why there is none, and what was passed over."""
         try:
-            chosen = self._champions.of(plant)
+            chosen = champions.of(plant)
         except (ArtefactFault, ChampionsFault) as fault:
             return None, str(fault), ()
         key = chosen.artefact.sha256
