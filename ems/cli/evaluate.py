@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ems.cli.contestants import Contestants
     from forecasting.data.formats import Kind
     from forecasting.day_ahead.horizon import DayAhead
+    from forecasting.day_ahead.scores import DayAheadScore
     from forecasting.judging.evaluate import Evaluation, Progress, Span
     from forecasting.judging.judged import Asked
     from models import Artefact
@@ -98,17 +100,18 @@ def evaluate(
         site=site,
     )
     found, judging, warnings = _evaluation(asked, model, horizon, test_span, plot)
+    ahead = None if judging.day_ahead is None else _day_ahead(found, judging.day_ahead)
     if plot is not None:
         from forecasting.judging.plots import draw
 
-        draw(found, plot)
-    ahead = {} if judging.day_ahead is None else _day_ahead(found, judging.day_ahead)
+        draw(found, plot, ahead)
     if as_json:
-        print_json({**found.to_json(), **ahead, "warnings": warnings})
+        more = {} if ahead is None else {"day_ahead": asdict(ahead)}
+        print_json({**found.to_json(), **more, "warnings": warnings})
     else:
         _print_table(found)
-        for score in ahead.values():
-            click.echo(_day_ahead_lines(score))
+        if ahead is not None:
+            click.echo(_day_ahead_lines(ahead))
     for warning in warnings:
         click.echo(f"! {warning}", err=True)
 
@@ -156,14 +159,12 @@ def _evaluation(
     return found, judging, [*judging.notes, *seen, *found.warnings]
 
 
-def _day_ahead(found: "Evaluation", forecaster: "DayAhead") -> dict[str, dict[str, Any]]:
-    """Scores of the day ahead on the same span, for the document.
+def _day_ahead(found: "Evaluation", forecaster: "DayAhead") -> "DayAheadScore":
+    """Scores of the day ahead on the same span.
 
     Raises:
         BadInput: Nothing of it can be scored.
     """
-    from dataclasses import asdict
-
     import numpy as np
 
     from forecasting.day_ahead.scores import judge_day_ahead
@@ -171,20 +172,19 @@ def _day_ahead(found: "Evaluation", forecaster: "DayAhead") -> dict[str, dict[st
     case = found.judged
     first, begun = int(np.flatnonzero(found.scored)[0]), found.forecasts["geems"]
     try:
-        score = judge_day_ahead(
+        return judge_day_ahead(
             case.record, case.geometry, forecaster, first=first, next_intervals=begun
         )
     except ValueError as fault:
         raise BadInput.at("--horizon 24h", str(fault)) from fault
-    return {"day_ahead": asdict(score)}
 
 
-def _day_ahead_lines(score: "Mapping[str, Any]") -> str:
+def _day_ahead_lines(score: "DayAheadScore") -> str:
     return (
-        f"\nday ahead, mean of the hours 1–24: nRMSE {score['nrmse_pct']:.2f} %, "
-        f"{score['ratio']:.2f} × smart persistence\n"
-        f"({score['faded_ratio']:.2f} × one that gives up an index of low sun); "
-        f"{score['coverage80_pct']:.1f} % in the 80 % band"
+        f"\nday ahead, mean of the hours 1–24: nRMSE {score.nrmse_pct:.2f} %, "
+        f"{score.ratio:.2f} × smart persistence\n"
+        f"({score.faded_ratio:.2f} × one that gives up an index of low sun); "
+        f"{score.coverage80_pct:.1f} % in the 80 % band"
     )
 
 

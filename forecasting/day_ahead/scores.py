@@ -43,6 +43,8 @@ class HourScore:
     """Root mean square error [% of the rating]."""
     smart_nrmse_pct: float
     """The same of smart persistence [% of the rating]."""
+    faded_nrmse_pct: float
+    """The same of the harder reference [% of the rating]."""
     pinball_pct: float
     """Mean pinball loss over `LEVELS` [% of the rating]."""
     coverage50_pct: float
@@ -167,7 +169,7 @@ def _score(every: _Sums, daytime: _Sums, rated_kw: float) -> DayAheadScore:
     n, share = every.n.sum(), 100.0 / rated_kw
     inside = {p: 100.0 * float(v.sum() / n) for p, v in every.inside.items()}
     return DayAheadScore(
-        hours=_hours(every, own, smart, rated_kw),
+        hours=_hours(every, own, smart, faded, rated_kw),
         n=int(n),
         nrmse_pct=float(np.nanmean(own)),
         smart_nrmse_pct=float(np.nanmean(smart)),
@@ -194,7 +196,9 @@ def _hourly_pct(sums: _Sums, squares: Floats, rated_kw: float) -> Floats:
     return 100.0 / rated_kw * np.sqrt(_by_hour(squares) / np.where(n > 0, n, np.nan))
 
 
-def _hours(sums: _Sums, own: Floats, smart: Floats, rated_kw: float) -> tuple[HourScore, ...]:
+def _hours(
+    sums: _Sums, own: Floats, smart: Floats, faded: Floats, rated_kw: float
+) -> tuple[HourScore, ...]:
     n = _by_hour(sums.n)
     pinball = _by_hour(sums.pinball)
     inside = {p: _by_hour(v) for p, v in sums.inside.items()}
@@ -204,6 +208,7 @@ def _hours(sums: _Sums, own: Floats, smart: Floats, rated_kw: float) -> tuple[Ho
             n=int(n[h]),
             nrmse_pct=float(own[h]),
             smart_nrmse_pct=float(smart[h]),
+            faded_nrmse_pct=float(faded[h]),
             pinball_pct=float(100.0 / rated_kw * pinball[h] / n[h]),
             coverage50_pct=float(100.0 * inside[50][h] / n[h]),
             coverage80_pct=float(100.0 * inside[80][h] / n[h]),

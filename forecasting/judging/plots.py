@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from forecasting.day_ahead.scores import HOURS, DayAheadScore
 from forecasting.judging.evaluate import NAMES, Evaluation
 from forecasting.judging.judged import DAY
 from forecasting.record import LEVELS
@@ -28,8 +29,8 @@ _OURS, _REFERENCE, _OTHERS, _TRUTH = "#0b6e4f", "#c8553d", "#9aa5b1", "#1f2933"
 _COLOURS = {"geems": _OURS, "smart_persistence": _REFERENCE}
 
 
-def draw(evaluation: Evaluation, path: Path) -> None:
-    """Write one picture (PNG) with three panels.
+def draw(evaluation: Evaluation, path: Path, day_ahead: DayAheadScore | None = None) -> None:
+    """Write one picture (PNG) with three panels, and two more for the day ahead.
 
     Raises:
         OSError: the file cannot be written.
@@ -38,12 +39,16 @@ def draw(evaluation: Evaluation, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    figure = Figure(figsize=(11.0, 7.5), layout="constrained")
+    rows = 2 if day_ahead is None else 3
+    figure = Figure(figsize=(11.0, 3.75 * rows), layout="constrained")
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(2, 2)
+    grid = figure.add_gridspec(rows, 2)
     _reliability(figure.add_subplot(grid[0, 0]), evaluation)
     _errors(figure.add_subplot(grid[0, 1]), evaluation)
     _days(figure.add_subplot(grid[1, :]), evaluation)
+    if day_ahead is not None:
+        _hourly_errors(figure.add_subplot(grid[2, 0]), day_ahead)
+        _hourly_coverage(figure.add_subplot(grid[2, 1]), day_ahead)
     judged = evaluation.judged
     figure.suptitle(
         f"{judged.site}: next 15 minutes, polls every {judged.minutes} min, "
@@ -125,6 +130,46 @@ def _days(axes: "Axes", evaluation: Evaluation) -> None:
         ylim=(0, 118),  # room for the legend above full power
     )
     axes.legend(frameon=False, ncols=5, loc="upper center")
+
+
+def _hourly_errors(axes: "Axes", score: DayAheadScore) -> None:
+    """Of the day ahead and both its references."""
+    hours = [h.hour for h in score.hours]
+    for label, colour, style, values in (
+        ("smart persistence", _REFERENCE, "--", [h.smart_nrmse_pct for h in score.hours]),
+        ("without the index of low sun", _OTHERS, "--", [h.faded_nrmse_pct for h in score.hours]),
+        ("geems", _OURS, "-", [h.nrmse_pct for h in score.hours]),
+    ):
+        axes.plot(hours, values, color=colour, linestyle=style, label=label)
+    axes.set(
+        title=f"The day ahead: {score.ratio:.2f} × smart persistence",
+        ylabel="nRMSE [% of the rating]",
+        ylim=(0, None),
+    )
+    _by_hour(axes)
+
+
+def _hourly_coverage(axes: "Axes", score: DayAheadScore) -> None:
+    """Of the bands of the day ahead."""
+    hours = [h.hour for h in score.hours]
+    for percent, values in (
+        (90, [h.coverage90_pct for h in score.hours]),
+        (80, [h.coverage80_pct for h in score.hours]),
+        (50, [h.coverage50_pct for h in score.hours]),
+    ):
+        alpha = percent / 90.0
+        axes.axhline(percent, color=_TRUTH, linewidth=0.8, linestyle=":")
+        axes.plot(hours, values, color=_OURS, alpha=alpha, label=f"{percent} % band")
+    axes.set(
+        title="Do its bands keep their word?", ylabel="truths within the band [%]", ylim=(0, 100)
+    )
+    _by_hour(axes)
+
+
+def _by_hour(axes: "Axes") -> None:
+    axes.set(xlabel="hour after the issue", xlim=(1, HOURS), xticks=[1, *range(4, HOURS + 1, 4)])
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, loc="lower right")
 
 
 def _usual_days(evaluation: Evaluation) -> NDArray[np.int64]:

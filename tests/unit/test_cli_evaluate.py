@@ -10,6 +10,7 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from matplotlib.image import imread
 
 from ems.cli import main
 from ems.cli.outcome import Exit
@@ -137,6 +138,17 @@ def test_the_day_ahead_is_judged_too_where_it_is_asked_for(evaluate: Evaluate) -
     table = evaluate("roof.csv", *PLACE, *SHORT, "--horizon", "24h").stdout
     assert f"{score['ratio']:.2f} × smart persistence" in table
     assert max(map(len, table.splitlines())) <= 80
+
+
+def test_the_picture_of_a_day_ahead_has_its_errors_and_bands_by_hour(
+    evaluate: Evaluate, tmp_path: Path
+) -> None:
+    heights = []
+    for horizon in ("15min", "24h"):
+        asked = ("roof.csv", *PLACE, *SHORT, "--horizon", horizon, "--plot", "roof.png")
+        assert evaluate(*asked).exit_code == Exit.OK
+        heights.append(imread(tmp_path / "roof.png").shape[0])
+    assert heights[1] == pytest.approx(1.5 * heights[0], rel=0.02)
 
 
 def with_weights(folder: Path, weight: float) -> None:
