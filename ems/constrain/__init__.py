@@ -60,6 +60,9 @@ __all__ = [
 MISSED_KW = 0.5
 """Slack of a limit at the grid connection that is told [kW, kvar]."""
 
+_LATER = "more is held back while a generator is on its way"
+_CAPS_HELD = "PV caps held back while a generator is on its way"
+
 NO_PINS: Mapping[str, Unmoved] = MappingProxyType({})
 
 
@@ -114,13 +117,15 @@ def _secured(
 ) -> Secured:
     first = at.trial(free)
     if first.safe:
-        return _settled(at, first, first, resolve, 0)
-    if mode == "paper":
+        trial, used = first, 0
+    elif mode == "paper":
         trial, used = one_shot(at, first, resolve), 1
     else:
         trial, used = relinearised(at, first, resolve)
     if trial.safe:
-        return _settled(at, trial, first, resolve, used)
+        if at.safe_while_ramping(trial.decided):
+            return _settled(at, trial, first, resolve, used)
+        return _on_the_way(at, trial, first, resolve, mode, used)
     if mode == "paper":
         return way_back(at.with_ramping(), trial, first, used)
     return _from_restored(at, trial, first, resolve, used)
@@ -169,42 +174,59 @@ def _kept(trial: Trial, reason: str) -> Degraded:
 # --- what follows from the trials ----------------------------------------------------
 
 
+def _on_the_way(
+    at: Interval,
+    trial: Trial,
+    first: Trial,
+    resolve: Resolve,
+    mode: Literal["geems", "paper"],
+    used: int,
+) -> Secured:
+    """A safe trial, made safe for the minutes in which generators still ramp, too."""
+    whole = at.with_ramping()
+    if mode == "geems":
+        found, more = relinearised(whole, whole.trial(first.decided), resolve)
+        used += more
+        if found.safe:
+            return _noted(_settled(whole, found, first, resolve, used), _LATER)
+    caps = partial(with_caps, at.site, at.forecast, trial.decided.setpoints)
+
+    def safe(setpoints: Mapping[str, Setpoint]) -> bool:
+        return whole.trial(whole.priced(trial.decided, setpoints)).safe
+
+    if safe(caps(0.0)):
+        held = whole.trial(whole.priced(trial.decided, bisected(caps, safe)))
+        return _noted(_settled(whole, held, first, resolve, used), _CAPS_HELD)
+    return _with_generators_held(whole, first, resolve)
+
+
+def _noted(secured: Secured, note: str) -> Secured:
+    return replace(secured, notes=(*secured.notes, note))
+
+
 def _settled(
     at: Interval, trial: Trial, first: Trial, resolve: Resolve, linearisations: int
 ) -> Secured:
-    """A safe trial, made safe for the minutes in which generators still ramp down too."""
+    """What a safe trial comes to."""
     decided = trial.decided
-    notes: tuple[str, ...] = ()
-    if not at.safe_while_ramping(decided):
-        caps = partial(with_caps, at.site, at.forecast, decided.setpoints)
-
-        def safe(setpoints: Mapping[str, Setpoint]) -> bool:
-            point = at.priced(trial.decided, setpoints)
-            return at.safe_while_ramping(point) and at.trial(point).safe
-
-        if not safe(caps(0.0)):
-            return _with_generators_held(at, first, resolve)
-        decided = at.priced(decided, bisected(caps, safe))
-        notes = ("PV caps held back while a generator is on its way",)
-    flow = at.trial(decided).flow if notes else trial.flow
     missed = _missed_at_the_grid(decided)
     if missed:
         return Degraded(
             dispatch=decided,
-            load_flow=flow,
+            load_flow=trial.flow,
             free_load_flow=first.worst_flow,
             linearisations=linearisations,
             reason=f"no DER can keep the {missed}",
-            notes=notes,
         )
+    notes: tuple[str, ...] = ()
     if unshaded(at.site, at.forecast):
-        notes += ("partial shade of this many plants is not proved",)
+        notes = ("partial shade of this many plants is not proved",)
     caution = 0.0
     if at.reasons and linearisations and len(at.cases) > 1:
         caution = caution_usd_per_h(at, decided, resolve)
     return Verified(
         dispatch=decided,
-        load_flow=flow,
+        load_flow=trial.flow,
         free_load_flow=first.worst_flow,
         linearisations=linearisations,
         caution_usd_per_h=caution,
@@ -222,11 +244,10 @@ def _missed_at_the_grid(decided: Dispatch) -> str:
     )
 
 
-def _with_generators_held(at: Interval, first: Trial, resolve: Resolve) -> Secured:
+def _with_generators_held(whole: Interval, first: Trial, resolve: Resolve) -> Secured:
     """Relief from what moves at once, where a generator's would come too late."""
-    whole = at.with_ramping()
     held = partial(resolve, generators_may_fall=False)
-    trial, used = relinearised(whole, whole.trial(held((), at.held)), held)
+    trial, used = relinearised(whole, whole.trial(held((), whole.held)), held)
     if not trial.safe:
         return _from_restored(whole, trial, first, resolve, used)
     return Verified(
@@ -258,8 +279,7 @@ def _from_restored(
         found, more, settles = cheapest_near(whole, safe, first, resolve)
         used += more
     if settles:
-        settled = _settled(whole, found, first, resolve, used)
-        return replace(settled, notes=(*settled.notes, "found from another start"))
+        return _noted(_settled(whole, found, first, resolve, used), "found from another start")
     return Degraded(
         dispatch=found.decided,
         load_flow=found.flow,

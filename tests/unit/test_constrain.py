@@ -219,13 +219,40 @@ def test_caps_wait_for_a_generator_that_ramps_down_slowly() -> None:
     secured = decide(slow, forecast, state=state)
     assert isinstance(secured, Verified)
     assert secured.dispatch.setpoints["dg"].p_kw == pytest.approx(2250.0)
-    assert secured.notes == ("PV caps held back while a generator is on its way",)
+    assert secured.notes == ("more is held back while a generator is on its way",)
     still_up = dict(secured.dispatch.setpoints)
     still_up["dg"] = replace(still_up["dg"], p_kw=3000.0)
     feeder = Feeder.open("segment13", slow.placements)
     high = next(c for c in cases_of(slow, state, forecast) if c.name == "high")
     flow = feeder.load_flow(injections(high, still_up, forecast, None, {}))
     assert violations(flow, slow.limits, "high") == ()
+
+
+def test_while_a_generator_ramps_down_only_the_plants_that_matter_are_held_back() -> None:
+    """A plant at the head of the feeder moves no voltage: holding it back too helps nobody."""
+    site = segment()
+    pv = next(d for d in site.ders if isinstance(d, Pv))
+    head = replace(pv, name="head", bus="B2", rated_kw=2000.0)
+    ders = tuple(replace(d, cost_usd_per_kwh=0.9) if isinstance(d, Dg) else d for d in site.ders)
+    both = replace(site, ders=(*ders, head))
+    here = sky(10_000.0, 10_000.0)
+    forecast = replace(here, pv={**here.pv, "head": sky(2000.0, 2000.0).pv["pv"]})
+    secured = decide(both, forecast, state=snapshot(both, dg=3000.0, head=2000.0))
+    assert isinstance(secured, Verified)
+    assert secured.notes == ("more is held back while a generator is on its way",)
+    setpoints = secured.dispatch.setpoints
+    assert setpoints["dg"].p_kw == pytest.approx(2250.0)
+    assert setpoints["pv"].cap_kw is not None
+    assert setpoints["head"].cap_kw is None
+
+
+def test_in_paper_mode_all_plants_are_held_back_alike_while_a_generator_ramps_down() -> None:
+    site = segment()
+    ders = tuple(replace(d, cost_usd_per_kwh=0.9) if isinstance(d, Dg) else d for d in site.ders)
+    slow = replace(site, ders=ders)
+    secured = decide(slow, sky(8000.0, 8000.0), state=snapshot(slow, dg=3000.0), mode="paper")
+    assert isinstance(secured, Verified)
+    assert secured.notes == ("PV caps held back while a generator is on its way",)
 
 
 def test_limits_asked_of_several_load_flows_at_once_are_those_of_each() -> None:
