@@ -1,5 +1,6 @@
 """`geems models`: which trained models there are, which is used, and how another becomes that."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -188,7 +189,7 @@ def rollback(
 
 
 def models_folder(given: Path | None) -> Path:
-    """The user's folder: as given, as the site file here says, or `models`.
+    """The user's folder: as given, as the environment or the site file here says, or `models`.
 
     One that was given and is not there is told of, but no fault: a promotion makes it.
     """
@@ -198,6 +199,8 @@ def models_folder(given: Path | None) -> Path:
         if not given.is_dir():
             click.echo(f"! --models: there is no folder {given}; only what ships is seen", err=True)
         return given
+    if os.environ.get(FOLDER_VARIABLE):
+        return Path(os.environ[FOLDER_VARIABLE])
     site = Path("site.toml")
     table = read_toml(site).get("forecast", {}) if site.is_file() else {}
     named = table.get("models", "models") if isinstance(table, dict) else "models"

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -15,7 +16,8 @@ from matplotlib.image import imread
 from ems.cli import main
 from ems.cli.outcome import Exit
 from forecasting.judging.evaluate import NAMES
-from models import champion
+from models import artefact, champion
+from models.champions import promote
 from tests.cloudy import ROOF, power_kw, write_csv
 
 Evaluate = Callable[..., "click.testing.Result"]
@@ -174,6 +176,26 @@ def test_a_blend_of_ones_own_is_judged_in_place_of_the_champion(
     shipped = json.loads(evaluate(*asked).stdout)
     assert own["day_ahead"]["ratio"] > shipped["day_ahead"]["ratio"]
     assert own["models"] == shipped["models"]
+
+
+def test_the_blend_that_is_promoted_in_the_folder_the_environment_names_is_judged(
+    evaluate: Evaluate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_weights(tmp_path / "kept" / "mine", 0.0)
+    asked = ("roof.csv", *PLACE, *SHORT, "--horizon", "24h", "--json")
+    shipped = json.loads(evaluate(*asked).stdout)
+    own = json.loads(evaluate(*asked, "--model", "kept/mine").stdout)
+    promote(
+        artefact("mine", tmp_path / "kept"),
+        tmp_path / "kept",
+        over=champion("pv_day_ahead").artefact,
+        why="for the test",
+        when=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    monkeypatch.setenv("GEEMS_FORECAST__MODELS", str(tmp_path / "kept"))
+    promoted = json.loads(evaluate(*asked).stdout)
+    assert promoted["day_ahead"] == own["day_ahead"]
+    assert promoted["day_ahead"] != shipped["day_ahead"]
 
 
 def test_a_blend_is_judged_over_the_day_only(evaluate: Evaluate, tmp_path: Path) -> None:
