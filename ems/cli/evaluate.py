@@ -37,6 +37,13 @@ _COLUMNS = {
 _TARGETS = {"mbe_pct": 0.0, "coverage50_pct": 50.0, "coverage80_pct": 80.0, "coverage90_pct": 90.0}
 """What the best comes nearest to; of the others skill is best high, errors low."""
 
+_KEPT = {
+    "kept": "smart persistence: the last clear-sky index kept",
+    "hour": "that of the last hour of daylight kept",
+    "faded": "the last kept, one of low sun giving way to the usual one",
+}
+"""What a day ahead is measured against, by its name there."""
+
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
@@ -107,7 +114,8 @@ def evaluate(
         draw(found, plot, ahead)
     if as_json:
         more = {} if ahead is None else {"day_ahead": asdict(ahead)}
-        print_json({**found.to_json(), **more, "warnings": warnings})
+        behind = {a.kind: {"id": a.id, "sha256": a.sha256} for a in judging.artefacts}
+        print_json({**found.to_json(), **more, "artefacts": behind, "warnings": warnings})
     else:
         _print_table(found)
         if ahead is not None:
@@ -180,12 +188,13 @@ def _day_ahead(found: "Evaluation", forecaster: "DayAhead") -> "DayAheadScore":
 
 
 def _day_ahead_lines(score: "DayAheadScore") -> str:
-    return (
-        f"\nday ahead, mean of the hours 1–24: nRMSE {score.nrmse_pct:.2f} %, "
-        f"{score.ratio:.2f} × smart persistence\n"
-        f"({score.faded_ratio:.2f} × one that gives up an index of low sun); "
-        f"{score.coverage80_pct:.1f} % in the 80 % band"
-    )
+    errs = f"nRMSE {score.nrmse_pct:.2f} %, {score.coverage80_pct:.1f} % in the 80 % band"
+    lines = [f"\nday ahead, mean of the hours 1–24: {errs}"]
+    for name, what in _KEPT.items():
+        ratio = score.ratio(name)
+        told = "nothing to be better at" if ratio is None else f"{ratio:.2f} ×"
+        lines.append(f"  {told} {what}")
+    return "\n".join(lines)
 
 
 def _seen(artefact: "Artefact", asked: "Asked", found: "Evaluation") -> list[str]:

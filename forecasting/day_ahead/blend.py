@@ -107,10 +107,13 @@ class Blend:
             if _listed(document, key) != value:
                 raise ValueError(f"'{key}' are not those of this version: train it again")
         knots, spread_knots = _knots(document, "knots"), _knots(document, "spread_knots")
+        lasting = _weights(document, "lasting", (len(knots),))
+        if not ((lasting >= 0.0) & (lasting <= 1.0)).all():
+            raise ValueError("'lasting' are not shares from 0 to 1: train it again")
         return cls(
             knots=knots,
             mean=_weights(document, "mean", (len(knots), len(FEATURES))),
-            lasting=_weights(document, "lasting", (len(knots),)),
+            lasting=lasting,
             spread_knots=spread_knots,
             spread=_weights(
                 document, "spread", (len(LEVELS), len(spread_knots), len(SPREAD_FEATURES))
@@ -131,18 +134,28 @@ def _listed(document: Mapping[str, Any], key: str) -> tuple[Any, ...]:
 
 
 def _knots(document: Mapping[str, Any], key: str) -> tuple[float, ...]:
-    knots = tuple(float(k) for k in _listed(document, key) if isinstance(k, int | float))
+    listed = _listed(document, key)
+    if len(listed) > DAY or not all(_is_number(k) for k in listed):
+        raise ValueError(f"'{key}' are not numbers, {DAY} at most: train it again")
+    knots = tuple(map(float, listed))
     ascending = all(a < b for a, b in pairwise(knots))
     if len(knots) < 2 or not ascending or knots[0] != 0.0 or knots[-1] != DAY - 1:
         raise ValueError(f"'{key}' do not ascend from 0 to {DAY - 1}: train it again")
     return knots
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _weights(document: Mapping[str, Any], key: str, shape: tuple[int, ...]) -> Floats:
     try:
-        found = np.asarray(document.get(key), dtype=np.float64)
+        given = np.asarray(document.get(key))
+        found = given.astype(np.float64)
     except (TypeError, ValueError) as fault:
         raise ValueError(f"'{key}' are no numbers: train it again") from fault
+    if given.dtype.kind not in "if":  # text and truth values, which numpy would take for numbers
+        raise ValueError(f"'{key}' are no numbers: train it again")
     if found.shape != shape or not (np.abs(found) <= _LARGEST_WEIGHT).all():
         raise ValueError(f"'{key}' are not {shape} weights: train it again")
     return found

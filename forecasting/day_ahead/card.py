@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from forecasting.data.sources import TrainingSource
+from forecasting.day_ahead.references import REFERENCES
 from forecasting.day_ahead.scores import DayAheadScore
 
 _SHOWN_HOURS = (1, 2, 4, 8, 12, 18, 24)
@@ -36,13 +37,11 @@ def render_day_ahead_card(
     """Markdown for people."""
     shipped = [s.shipped for s in scores]
     left_out = [s.left_out for s in scores if s.left_out is not None]
+    means = {name: _means(shipped, left_out, name) for name in REFERENCES}
     return _TEXT.format(
         id=artefact_id,
         sha256=sha256,
-        mean=f"**{np.mean([s.ratio for s in shipped]):.3f}**"
-        + _unseen([s.ratio for s in left_out], "on plants the blend never saw"),
-        faded=f"{np.mean([s.faded_ratio for s in shipped]):.3f}"
-        + _unseen([s.faded_ratio for s in left_out], "on plants never seen"),
+        **means,
         plants=len(sources),
         south=min(s.geometry.latitude_deg for s in sources),
         north=max(s.geometry.latitude_deg for s in sources),
@@ -54,8 +53,21 @@ def render_day_ahead_card(
     )
 
 
-def _unseen(ratios: Sequence[float], where: str) -> str:
-    return f"; {np.mean(ratios):.3f} {where}" if ratios else ""
+def _means(
+    shipped: Sequence[DayAheadScore], left_out: Sequence[DayAheadScore], reference: str
+) -> str:
+    """Mean ratio of the plants, and that of plants never seen."""
+    seen, unseen = ([s.ratio(reference) for s in scores] for scores in (shipped, left_out))
+    return f"{_told(_mean(seen), 3)} | {_told(_mean(unseen), 3)}"
+
+
+def _mean(ratios: Sequence[float | None]) -> float | None:
+    known = [ratio for ratio in ratios if ratio is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _told(ratio: float | None, decimals: int = 2) -> str:
+    return "–" if ratio is None else f"{ratio:.{decimals}f}"
 
 
 def _rows(score: PlantScore) -> list[str]:
@@ -68,8 +80,9 @@ def _rows(score: PlantScore) -> list[str]:
 
 def _row(name: str, blend: str, s: DayAheadScore) -> str:
     return (
-        f"| {name} | {blend} | {s.nrmse_pct:.1f} | {s.smart_nrmse_pct:.1f} | {s.ratio:.2f} | "
-        f"{s.daytime_ratio:.2f} | {s.faded_ratio:.2f} | {s.mbe_pct:+.1f} | {s.pinball_pct:.2f} | "
+        f"| {name} | {blend} | {s.nrmse_pct:.1f} | {s.references['kept'].nrmse_pct:.1f} | "
+        f"{_told(s.ratio('kept'))} | {_told(s.daytime_ratio)} | {_told(s.ratio('hour'))} | "
+        f"{_told(s.ratio('faded'))} | {s.mbe_pct:+.1f} | {s.pinball_pct:.2f} | "
         f"{s.coverage50_pct:.0f} | {s.coverage80_pct:.0f} | {s.coverage90_pct:.0f} |"
     )
 
@@ -77,7 +90,7 @@ def _row(name: str, blend: str, s: DayAheadScore) -> str:
 def _hours(score: PlantScore) -> str:
     by_hour = {h.hour: h for h in score.shipped.hours}
     cells = [
-        f"{by_hour[h].nrmse_pct:.1f} / {by_hour[h].smart_nrmse_pct:.1f}" if h in by_hour else "–"
+        f"{by_hour[h].nrmse_pct:.1f} / {by_hour[h].references['kept']:.1f}" if h in by_hour else "–"
         for h in _SHOWN_HOURS
     ]
     return f"| {score.source} | {' | '.join(cells)} |"
@@ -99,22 +112,26 @@ regression on top. No weather forecast. Weights in JSON, SHA-256 `{sha256}`.
 
 ## How good it is
 
-Error of the 24-hour path over that of smart persistence (the last clear-sky index kept for 24
-hours), mean of the plants: {mean}.
+Error of the 24-hour path over that of smart persistence, a clear-sky index kept for 24 hours; mean
+of the plants:
 
-Over that of a harder reference, which gives up an index of low sun for the usual one of the 30
-days before: {faded}.
+| kept is | as shipped | never saw the plant |
+|---|---|---|
+| the last index | {kept} |
+| the mean index of the last hour of daylight | {hour} |
+| the last index, one of low sun giving way to that of the 30 days before | {faded} |
 
 Daylight nRMSE in percent of the rating, mean over the hours 1 to 24 of the horizon, on the last
-third of each series, which training never saw; a day is issued every 75 minutes, by night too. *By
-day*: the ratio over issues in daylight alone; *harder*: that to the harder reference. Bias and
-pinball loss in percent of the rating; coverage of the bands of 50, 80 and 90 % in percent.
+third of each series, which training never saw; a day is issued every 75 minutes, by night too.
+*Ratio* is that to the last index kept, *by day* over issues in daylight alone; *hour* and *faded*
+are those to the two other readings. Bias and pinball loss in percent of the rating; coverage of the
+bands of 50, 80 and 90 % in percent.
 
-| tested on | blend | nRMSE | smart p. | ratio | by day | harder | bias | pinball | 50 | 80 | 90 |
-|---|---|---|---|---|---|---|---|---|---|---|---|
+| tested on | blend | nRMSE | kept | ratio | by day | hour | faded | bias | pinball | 50 | 80 | 90 |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|
 {rows}
 
-By hour of the horizon, day ahead / smart persistence:
+By hour of the horizon, day ahead / last index kept:
 
 | plant | {shown} |
 |---|{rule}|

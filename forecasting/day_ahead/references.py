@@ -1,12 +1,19 @@
-"""What a day ahead is measured against: the last clear-sky index kept, in two readings of it.
+"""What a day ahead is measured against: the last clear-sky index kept, in three readings of it.
 
-`kept_index` is smart persistence as the literature has it: one index for the whole day. After dark
-that is an index of low sun, which says little of tomorrow; `faded_index` gives it up for the usual
-sky of the 30 days before, the lower the sun was. It is half a blend itself, so harder to beat.
+They differ after dark, when the last index is one of low sun and says little of tomorrow:
 
-Source: persistence of the clear-sky index, and its convex combination with climatology as the
-harder reference, D. Yang (2019), DOI 10.1016/j.solener.2019.10.006.
+- `kept_index`: smart persistence plainly, the index of the last interval for the whole day
+- `hour_index`: the mean index of the last hour of daylight, so that one interval decides less
+- `faded_index`: an index of low sun gives way to that of the 30 days before, as it does in the
+  second rung of the ladder and in the `smart_persistence` that forecasts of the next interval are
+  measured against
+
+Source of the second: `persistence_scalar_index` of the Solar Forecast Arbiter, which averages over
+an hour at most, and asks yesterday's values for a day ahead.
 """
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,20 +23,19 @@ from forecasting.clearsky import Floats
 from forecasting.day_ahead.features import Ints
 from forecasting.sky import INDEX_MAX, LOW_SUN_SHARE, SkySeen
 
+Reference = Callable[[SkySeen, Ints, Ints], Floats]
+"""Record, rows the days begin at (issue,), rows of each day (issue, interval) → power within
+[0, 1], shape (issue, interval) [1]."""
+
+_HOUR = 4
+"""Intervals of an hour."""
+
 
 def kept_index(sky: SkySeen, issues: Ints, targets: Ints) -> Floats:
     """The index of the last measured daylight interval stays as it was.
 
     Intervals whose clear sky is under 5 % of the rating are passed over: their quotient is noise.
-    Where nothing was measured yet the index is the usual one.
-
-    Args:
-        sky: The plant's record.
-        issues: Rows the days begin at, shape (issue,).
-        targets: Rows of each day, shape (issue, interval).
-
-    Returns:
-        Power within [0, 1], shape (issue, interval) [1].
+    Where nothing was measured yet the index is the usual one. See `Reference`.
     """
     last = _newest(np.isfinite(sky.power) & sky.daylight & (sky.clear >= LOW_SUN_SHARE), issues)
     index = sky.power[last] / np.maximum(sky.clear[last], LOW_SUN_SHARE)
@@ -37,11 +43,20 @@ def kept_index(sky: SkySeen, issues: Ints, targets: Ints) -> Floats:
     return np.clip(kept[:, None] * sky.clear[targets], 0.0, 1.0)
 
 
-def faded_index(sky: SkySeen, issues: Ints, targets: Ints) -> Floats:
-    """The same, but an index of low sun fades into the usual one, as it does in the ladder.
+def hour_index(sky: SkySeen, issues: Ints, targets: Ints) -> Floats:
+    """The mean index of the last measured hour of daylight stays. See `Reference`."""
+    seen = np.isfinite(sky.power) & sky.daylight
+    last = _newest(seen, issues)
+    back = np.maximum(last[:, None] - np.arange(_HOUR), 0)
+    index = sky.power[back] / np.maximum(sky.clear[back], 1e-9)
+    known = seen[back]
+    total = np.where(known, np.clip(index, 0.0, INDEX_MAX), 0.0).sum(axis=1)
+    kept = np.where(last >= 0, total / np.maximum(known.sum(axis=1), 1), sky.usual[issues])
+    return np.clip(kept[:, None] * sky.clear[targets], 0.0, 1.0)
 
-    Args and Returns as of `kept_index`.
-    """
+
+def faded_index(sky: SkySeen, issues: Ints, targets: Ints) -> Floats:
+    """The last index stays, the less the lower the sun was; the usual one does. See `Reference`."""
     last = _newest(np.isfinite(sky.power) & sky.daylight, issues)
     usual = sky.usual[issues][:, None]
     found = smart_persistence_kw(
@@ -52,6 +67,12 @@ def faded_index(sky: SkySeen, issues: Ints, targets: Ints) -> Floats:
         index=usual,
     )
     return np.where(np.isfinite(found), found, np.clip(usual * sky.clear[targets], 0.0, 1.0))
+
+
+REFERENCES: Mapping[str, Reference] = MappingProxyType(
+    {"kept": kept_index, "hour": hour_index, "faded": faded_index}
+)
+"""By the name they have in scores and manifests."""
 
 
 def _newest(among: NDArray[np.bool_], issues: Ints) -> Ints:

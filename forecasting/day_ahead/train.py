@@ -177,6 +177,9 @@ def _window(row: SourceRows, score: PlantScore) -> dict[str, Any]:
 
 
 def _metrics(score: DayAheadScore) -> dict[str, float]:
+    """Numbers by name; what is not known is left out."""
     found = asdict(score)
     del found["hours"]
-    return {key: round(value, 3) for key, value in found.items()}
+    for name, against in found.pop("references").items():
+        found |= {f"{name}_{key}": value for key, value in against.items()}
+    return {key: round(value, 3) for key, value in found.items() if value is not None}

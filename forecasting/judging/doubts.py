@@ -42,7 +42,7 @@ _LOOKS = {
 }
 
 # Below civil twilight; within half a per cent of the rating inverters feed themselves.
-_DARK_DEG, _OFFSET_OF_RATED = -6.0, 0.005
+_DARK_DEG, _OFFSET_OF_RATED, _NOW_AND_THEN = -6.0, 0.005, 0.02
 
 # Producing: above 1 % of what is often reached, which a plant passes with the sun 3° high. The
 # other hemisphere is told of where it errs half as often, and on 1 % of all intervals less: a
@@ -162,14 +162,15 @@ def _spikes(power_kw: Floats, rated_kw: float) -> list[str]:
 
 
 def _offset(record: PlantRecord, place: PvGeometry) -> list[str]:
-    """Told where the meter shows power by night, usually and either way."""
+    """Told where the meter shows power by night, either way, and more than now and then."""
     dark = elevation_of(place, record.starts[0], len(record)) < _DARK_DEG
     by_night = record.available_kw[dark & np.isfinite(record.available_kw)]
-    usual = float(np.median(by_night)) if by_night.size else 0.0
-    if abs(usual) <= _OFFSET_OF_RATED * place.rated_kw:
+    shown = by_night[np.abs(by_night) > _OFFSET_OF_RATED * place.rated_kw]
+    if shown.size <= _NOW_AND_THEN * by_night.size:
         return []
     told = (
-        f"by night the file says {usual:.3g} kW: an offset of the meter, or what the plant takes "
+        f"in {100 * shown.size / by_night.size:.0f} % of the night the file says power, "
+        f"{np.median(shown):.3g} kW usually: an offset of the meter, or what the plant takes "
         f"itself; scored as it is, take it off the file"
     )
     return [told]

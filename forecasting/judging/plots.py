@@ -26,6 +26,7 @@ _LABELS = {
     "paper_lstm": "paper's LSTM",
 }
 _OURS, _REFERENCE, _OTHERS, _TRUTH = "#0b6e4f", "#c8553d", "#9aa5b1", "#1f2933"
+_LIGHTER = "#e0a899"
 _COLOURS = {"geems": _OURS, "smart_persistence": _REFERENCE}
 
 
@@ -135,17 +136,15 @@ def _days(axes: "Axes", evaluation: Evaluation) -> None:
 def _hourly_errors(axes: "Axes", score: DayAheadScore) -> None:
     """Of the day ahead and both its references."""
     hours = [h.hour for h in score.hours]
-    for label, colour, style, values in (
-        ("smart persistence", _REFERENCE, "--", [h.smart_nrmse_pct for h in score.hours]),
-        ("without the index of low sun", _OTHERS, "--", [h.faded_nrmse_pct for h in score.hours]),
-        ("geems", _OURS, "-", [h.nrmse_pct for h in score.hours]),
+    for name, label, colour in (
+        ("kept", "last index kept", _REFERENCE),
+        ("hour", "last hour's index kept", _LIGHTER),
+        ("faded", "one of low sun given up", _OTHERS),
     ):
-        axes.plot(hours, values, color=colour, linestyle=style, label=label)
-    axes.set(
-        title=f"The day ahead: {score.ratio:.2f} × smart persistence",
-        ylabel="nRMSE [% of the rating]",
-        ylim=(0, None),
-    )
+        values = [h.references[name] for h in score.hours]
+        axes.plot(hours, values, color=colour, linestyle="--", label=label)
+    axes.plot(hours, [h.nrmse_pct for h in score.hours], color=_OURS, label="geems")
+    axes.set(title="The day ahead: error", ylabel="nRMSE [% of the rating]", ylim=(0, None))
     _by_hour(axes)
 
 

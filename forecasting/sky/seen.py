@@ -36,6 +36,9 @@ USUAL_INTERVALS = 30 * 96
 VARIABILITY_INTERVALS = 8
 """Two hours: enough to hold several changes, few enough to be this front and not the last."""
 
+_ABSURD = 10.0
+"""No plant makes or takes that many times its rating [1]."""
+
 CLEAR_EDGES = (0.2, 0.45, 0.7)
 """Where the clear-sky power of the target parts the groups, as shares of the rating [1]."""
 
@@ -175,7 +178,9 @@ def _groups(clear: Floats, variability: Floats) -> Ints:
 def _usual_before(power: Floats, clear: Floats) -> Floats:
     """Measured over clear-sky energy of the 30 days before each interval, shape (interval,)."""
     known = np.isfinite(power)
-    made = _sum_before(np.where(known, power, 0.0), USUAL_INTERVALS)
+    # Running sums would never get rid of a number that is no power.
+    held = np.clip(np.where(known, power, 0.0), -_ABSURD, _ABSURD)
+    made = _sum_before(held, USUAL_INTERVALS)
     could = _sum_before(np.where(known, clear, 0.0), USUAL_INTERVALS)
     return usual_index(made, could)
 

@@ -15,7 +15,10 @@ from matplotlib.image import imread
 
 from ems.cli import main
 from ems.cli.outcome import Exit
+from forecasting.day_ahead.scores import judge_day_ahead
 from forecasting.judging.evaluate import NAMES
+from forecasting.record import plant_record
+from forecasting.sky import sky_seen
 from models import artefact, champion
 from models.champions import promote
 from tests.cloudy import ROOF, power_kw, write_csv
@@ -133,12 +136,17 @@ def test_a_model_may_be_given_by_its_folder_and_a_changed_one_is_refused(
 def test_the_day_ahead_is_judged_too_where_it_is_asked_for(evaluate: Evaluate) -> None:
     result = evaluate("roof.csv", *PLACE, *SHORT, "--horizon", "24h", "--json")
     assert result.exit_code == Exit.OK, result.stderr
-    score = json.loads(result.stdout)["day_ahead"]
-    assert score["ratio"] == pytest.approx(score["nrmse_pct"] / score["smart_nrmse_pct"])
-    assert score["faded_ratio"] == pytest.approx(score["nrmse_pct"] / score["faded_nrmse_pct"])
+    document = json.loads(result.stdout)
+    score = document["day_ahead"]
+    for against in score["references"].values():
+        assert against["ratio"] == pytest.approx(score["nrmse_pct"] / against["nrmse_pct"])
     assert [hour["hour"] for hour in score["hours"]] == list(range(1, 25))
+    assert document["artefacts"]["pv_day_ahead"] == {
+        "id": "pv_day_ahead",
+        "sha256": champion("pv_day_ahead").artefact.sha256,
+    }
     table = evaluate("roof.csv", *PLACE, *SHORT, "--horizon", "24h").stdout
-    assert f"{score['ratio']:.2f} × smart persistence" in table
+    assert f"{score['references']['kept']['ratio']:.2f} × smart persistence" in table
     assert max(map(len, table.splitlines())) <= 80
 
 
@@ -153,13 +161,13 @@ def test_the_picture_of_a_day_ahead_has_its_errors_and_bands_by_hour(
     assert heights[1] == pytest.approx(1.5 * heights[0], rel=0.02)
 
 
-def with_weights(folder: Path, weight: float) -> None:
+def with_weights(folder: Path, weight: float, **more: object) -> None:
     """A copy of the day ahead that ships, all weights of its mean replaced by one."""
     shutil.copytree(champion("pv_day_ahead").artefact.path.parent, folder)
     weights = folder / "coefficients.json"
     blend = json.loads(weights.read_text(encoding="utf-8"))
     blend["mean"] = [[weight] * len(row) for row in blend["mean"]]
-    weights.write_text(json.dumps(blend), encoding="utf-8")
+    weights.write_text(json.dumps({**blend, **more}), encoding="utf-8")
     manifest = folder / "manifest.json"
     text = json.loads(manifest.read_text(encoding="utf-8"))
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
@@ -174,7 +182,7 @@ def test_a_blend_of_ones_own_is_judged_in_place_of_the_champion(
     asked = ("roof.csv", *PLACE, *SHORT, "--horizon", "24h", "--json")
     own = json.loads(evaluate(*asked, "--model", "mine").stdout)
     shipped = json.loads(evaluate(*asked).stdout)
-    assert own["day_ahead"]["ratio"] > shipped["day_ahead"]["ratio"]
+    assert own["day_ahead"]["nrmse_pct"] > shipped["day_ahead"]["nrmse_pct"]
     assert own["models"] == shipped["models"]
 
 
@@ -196,6 +204,76 @@ def test_the_blend_that_is_promoted_in_the_folder_the_environment_names_is_judge
     promoted = json.loads(evaluate(*asked).stdout)
     assert promoted["day_ahead"] == own["day_ahead"]
     assert promoted["day_ahead"] != shipped["day_ahead"]
+
+
+def test_the_day_ahead_is_judged_on_the_span_that_is_asked_for(evaluate: Evaluate) -> None:
+    asked = ("roof.csv", *PLACE, *SHORT, "--horizon", "24h", "--json")
+    last = json.loads(evaluate(*asked).stdout)["day_ahead"]["n"]
+    after = json.loads(evaluate(*asked, "--test-span", "after-calibration").stdout)["day_ahead"][
+        "n"
+    ]
+    # 14 days after the calibration, 8 in the last third, of which the last is in a path only.
+    assert after / last == pytest.approx(13 / 7, rel=0.03)
+
+
+def test_the_day_ahead_begins_with_the_forecast_of_the_next_interval(evaluate: Evaluate) -> None:
+    result = evaluate(
+        "roof.csv", *PLACE, *SHORT, "--horizon", "24h", "--resolution", "15min", "--json"
+    )
+    found = json.loads(result.stdout)["day_ahead"]
+    record = plant_record(power_kw(24, minutes=5).resample("15min").mean(), 15)
+    dawn = 16 * 96 + int(np.argmax(sky_seen(record, ROOF).daylight[16 * 96 :]))
+    alone = judge_day_ahead(record, ROOF, first=dawn)
+    assert found["n"] == alone.n
+    assert found["hours"][0]["nrmse_pct"] != pytest.approx(alone.hours[0].nrmse_pct, rel=1e-3)
+    assert found["hours"][23]["nrmse_pct"] == pytest.approx(alone.hours[23].nrmse_pct, rel=0.1)
+
+
+def test_less_than_a_day_to_be_judged_on_is_told_as_that(evaluate: Evaluate) -> None:
+    short = evaluate("roof.csv", *PLACE, "--calibration-days", "23", "--horizon", "24h")
+    assert short.exit_code == Exit.BAD_INPUT
+    assert "--horizon 24h: less than a whole day is left" in short.stderr
+
+
+def test_a_plant_that_stands_still_has_no_ratio(evaluate: Evaluate, tmp_path: Path) -> None:
+    still = power_kw(24).copy()
+    still.iloc[14 * 96 :] = 0.0
+    write_csv(tmp_path / "still.csv", still)
+    result = evaluate("still.csv", *PLACE, *SHORT, "--horizon", "24h", "--json")
+    assert result.exit_code == Exit.OK, result.stderr
+    assert json.loads(result.stdout)["day_ahead"]["references"]["kept"]["ratio"] is None
+    table = evaluate("still.csv", *PLACE, *SHORT, "--horizon", "24h")
+    assert "nothing to be better at" in table.stdout
+
+
+def test_a_blend_judged_on_what_it_was_trained_on_is_said_to_be_flattered(
+    evaluate: Evaluate, tmp_path: Path
+) -> None:
+    with_weights(tmp_path / "mine", 0.0)
+    manifest = tmp_path / "mine" / "manifest.json"
+    text = json.loads(manifest.read_text(encoding="utf-8"))
+    here = {"latitude_deg": ROOF.latitude_deg, "longitude_deg": ROOF.longitude_deg}
+    span = {"first": "2023-01-01", "last": "2023-03-20", "sha256": "ab" * 32, **here}
+    manifest.write_text(json.dumps({**text, "training_window": {"roof": span}}), encoding="utf-8")
+    result = evaluate("roof.csv", *PLACE, *SHORT, "--model", "mine", "--horizon", "24h")
+    assert "'mine' was trained on this sky" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("knots", [0.0] * 200 + [95.0], "'knots' are not numbers, 96 at most"),
+        ("lasting", [9.0] * 10, "'lasting' are not shares"),
+        ("lasting", ["0.5"] * 10, "'lasting' are no numbers"),
+    ],
+)
+def test_a_damaged_blend_is_refused(
+    evaluate: Evaluate, tmp_path: Path, key: str, value: list[object], told: str
+) -> None:
+    with_weights(tmp_path / "mine", 0.0, **{key: value})
+    result = evaluate("roof.csv", *PLACE, *SHORT, "--model", "mine", "--horizon", "24h")
+    assert result.exit_code == Exit.BAD_INPUT
+    assert f"--model: {told}" in result.stderr
 
 
 def test_a_blend_is_judged_over_the_day_only(evaluate: Evaluate, tmp_path: Path) -> None:
@@ -238,7 +316,30 @@ def test_power_by_night_is_told_and_a_little_is_not(evaluate: Evaluate, tmp_path
         write_csv(tmp_path / "less.csv", power_kw(24) + less)
         result = evaluate("less.csv", *PLACE, *SHORT)
         assert result.exit_code == Exit.OK, result.stderr
-        assert ("by night the file says -0.3 kW" in result.stderr) is told
+        assert ("of the night the file says power, -0.3 kW usually" in result.stderr) is told
+
+
+def test_power_on_some_nights_is_told(evaluate: Evaluate, tmp_path: Path) -> None:
+    power = power_kw(24).copy()
+    for night in (3, 9):
+        power.iloc[night * 96 - 8 : night * 96 + 8] += 4.0
+    write_csv(tmp_path / "nights.csv", power)
+    result = evaluate("nights.csv", *PLACE, *SHORT)
+    assert "of the night the file says power, 4 kW usually" in result.stderr
+
+
+def test_one_fill_value_does_not_reach_the_usual_sky_of_later_days(
+    evaluate: Evaluate, tmp_path: Path
+) -> None:
+    power = power_kw(24).copy()
+    power.iloc[5 * 96] = 9.96921e36  # in the dark, and in no test span
+    write_csv(tmp_path / "filled.csv", power)
+    write_csv(tmp_path / "clean.csv", power_kw(24))
+    filled, clean = (
+        json.loads(evaluate(name, *PLACE, *SHORT, "--json").stdout)["models"]["smart_persistence"]
+        for name in ("filled.csv", "clean.csv")
+    )
+    assert filled["nrmse_pct"] == pytest.approx(clean["nrmse_pct"], rel=0.05)
 
 
 def test_a_model_judged_on_what_it_was_trained_on_is_said_to_be_flattered(
