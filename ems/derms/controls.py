@@ -99,7 +99,7 @@ class Controls:
         mrid: str = "",
         description: str = "",
         category: int | None = None,
-        after: int = 0,
+        created: int | None = None,
     ) -> Control:
         """Publish a control; within a program the newer one supersedes where both hold.
 
@@ -114,7 +114,7 @@ class Controls:
             mrid: 32 hex digits; a new one unless given.
             description: at most 32 characters.
             category: DeviceCategoryType of those it concerns; None: all.
-            after: creationTime of an event of another program that it is newer than [s].
+            created: creationTime of the event that it goes as; None: it is the newest [s].
 
         Raises:
             NotFound: there is no such program.
@@ -129,7 +129,11 @@ class Controls:
             mrid=self._kept.new_mrid(mrid),
             description=description,
             version=0,
-            created=max(self._newest_of(program, start, start + duration, now), after + 1),
+            created=(
+                self._newest_of(program, start, start + duration, now)
+                if created is None
+                else created
+            ),
             start=start,
             duration=duration,
             random_start=random_start,

@@ -8,6 +8,7 @@ nobody has to act then.
 """
 
 import logging
+import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -17,10 +18,9 @@ from ems.derms.precedence import (
     Part,
     Ranked,
     begins,
-    ends_with,
     functions,
-    is_freed,
-    is_met,
+    goes_before,
+    is_met_at_random,
     meets,
     parts_of,
     takes_over,
@@ -39,6 +39,8 @@ LONGEST_NAME = 32
 """Characters of a description in the schema."""
 CLOCK_S = 60
 """By how much the clock may have been set back between a control and the Response to it [s]."""
+_TOP = 0xFFFF_0000
+"""Third quarter of an mRID from which on there is no room above it for those of its parts."""
 OPEN = frozenset({events.Status.SCHEDULED, events.Status.ACTIVE})
 """Statuses of events that somebody may follow, or will."""
 
@@ -65,10 +67,7 @@ class GivenWay:
 
     def ask_again(self, device: Device) -> None:
         """Ask again what has given way; before what it gave way to is taken back."""
-        ours = self._ours(device)
-        with self._changes():
-            self._forget(device)
-        device, now = self._board.device(device.name), self._board.now()
+        ours, now = self._ours(device), self._board.now()
         repeated = {c.description for c in ours if not _is_command(c) and c.ends > now}
         self._ask(
             device,
@@ -89,18 +88,22 @@ class GivenWay:
                         self._cancel(program, control)
 
     def follow(self) -> None:
-        """Events of others have changed: what they cancelled is asked no more.
+        """Others have changed something: what they ask no more is asked no more.
 
-        What waits would be given up as a whole for an event that is newer than it. It is asked
-        anew until that one begins; and after that, where that one is cancelled.
+        What waits would be given up as a whole for an event that is newer than it, and was for one
+        that is cancelled by now. So it is asked anew where its parts would be others.
         """
         if self._changing:
             return
         for program in self._programs():
+            device = self._device(program)
+            names = {p.name for p in others_of(self._board, device)} if device else set()
             for control in self._asked(program):
                 event = self._known(control.description)
                 if event is not None and event.cancelled is not None:
                     self._cancel(program, control, randomly=event.cancelled_randomly)
+                elif event is not None and event.program not in names:
+                    self._cancel(program, control)
         for device in self._devices():
             self._follow(device)
 
@@ -113,42 +116,42 @@ class GivenWay:
     # What stands behind it
 
     def _follow(self, device: Device) -> None:
-        """Ask anew where the end of something that is asked again has moved."""
-        again = [c for n in device.groups if n.startswith(LEFT) for c in self._followed(n, device)]
-        found = self._events(device)
-        if any(self._has_moved(control, found, device) for control in again):
+        again = [c for n in self._programs_of(device) for c in self._asked(n)]
+        if self._has_moved(again, device):
             repeated = {control.description for control in again}
-            with self._changes():
-                self._forget(device)
-            self._ask(self._board.device(device.name), lambda event: event.mrid in repeated)
-        else:
-            self._ask(device, lambda _event: False)
+            self._ask(device, lambda event: event.mrid in repeated)
 
-    def _has_moved(self, again: Control, found: Sequence[Ranked], by: Device) -> bool:
-        """Whether others have moved the end of what is asked again; see `is_met`, `is_freed`."""
-        board, event = self._board, self._known(again.description)
-        if event is None:
-            return False
-        if STARTED not in self._said(again, by):
-            going = [at for at in found if not SUPERSEDED & set(self._said(at[0], by))]
-            primacy = board.program(again.program).primacy
-            if is_met(again, event, primacy, going, board.now()):
+    def _has_moved(self, again: Sequence[Control], by: Device) -> bool:
+        """Whether others have changed in which parts something would be asked again by now.
+
+        What the device has begun it follows until whatever takes it over.
+        """
+        now, found = self._board.now(), self._events(by)
+        for event in found:
+            known = [c for c in again if c.description == event[0].mrid]
+            if not known:
+                continue
+            wanted = {start for start, _ in _parts(event, found, now) if start > now}
+            held = {control.start for control in known if control.start > now}
+            waits = [c for c in known if STARTED not in self._said(c, by)]
+            if (
+                any(control.program != _name(event[1], by) for control in known)
+                or held - wanted
+                or any(c.start < edge < c.ends for c in waits for edge in wanted - held)
+            ):
                 return True
-        standing = (c for p in others_of(board, by) for c in board.standing(p.name).controls)
-        return is_freed(again, event, standing, (other for other, _ in found))
+        return False
 
     def _forget(self, device: Device) -> None:
         """Drop the programs of a device.
 
-        What is asked again is asked anew, in the order of the events, and where the device has
-        never looked: it may be reading its programs, know of no end of ours yet, and give up for
-        that what it reads next.
+        What is asked again is asked anew where the device has never looked: it may be reading its
+        programs, know of no end of ours yet, and give up for that what it reads next.
         """
-        for program in device.groups:
-            if program.startswith(LEFT):
-                for control in self._asked(program):
-                    self._cancel(program, control)
-                self._board.remove_program(program)
+        for program in self._programs_of(device):
+            for control in self._asked(program):
+                self._cancel(program, control)
+            self._board.remove_program(program)
 
     @contextmanager
     def _changes(self) -> Iterator[None]:
@@ -159,37 +162,30 @@ class GivenWay:
         finally:
             self._changing = before
 
-    def _ask(self, device: Device, has_given_way: Callable[[Control], bool]) -> None:
-        """Ask events again, the older ones first, and those that they would go before."""
-        now = self._board.now()
-        found = self._events(device)
-        for event, primacy in found:
-            program = f"{LEFT}{primacy}-{device.name}"
-            known = self._followed(program, device)
-            if any(again.description == event.mrid for again in known):
-                continue
-            if has_given_way(event) or self._is_passed_over(event, known, device):
-                asks = functions(event.base)
-                taking = [
-                    self._begins_at(other, goes, device, has_given_way)
-                    for other, goes in found
-                    if (goes < primacy and asks <= functions(other.base)) or ends_with(event, other)
-                ]
-                start = max(now, begins(event))
-                parts = parts_of(event, [at for at in taking if at is not None], start)
+    def _ask(self, device: Device, is_asked: Callable[[Control], bool]) -> None:
+        """Ask events again, and those of their programs that begin under way at random."""
+        found, now = self._events(device), self._board.now()
+        asked: list[Ranked] = []
+        for event in found:
+            said = self._said(event[0], device)
+            is_next = not SUPERSEDED & set(said) and any(is_met_at_random(a, event) for a in asked)
+            if (is_next or is_asked(event[0])) and not _is_over(said):
+                asked.append(event)
+        with self._changes():
+            self._forget(device)
+            for event in asked:
                 # What ends in this second may have ended when it is published.
-                if left := [part for part in parts if part[1] > now + 1]:
-                    newest = max(other.created for other, goes in found if goes == primacy)
-                    with self._changes():
-                        self._publish(program, primacy, device.name, event, left, newest)
+                parts = [part for part in _parts(event, found, now) if part[1] > now + 1]
+                if parts:
+                    self._publish(_name(event[1], device), event, device.name, parts)
 
     def _events(self, device: Device) -> list[Ranked]:
-        """Events of others that are not over for it, the older ones first, with their primacy."""
+        """Events of others that stand or will, the older ones first, with their primacy."""
         found = []
         for program in others_of(self._board, device):
             standing = self._board.standing(program.name)
             for control, state in zip(standing.controls, standing.states, strict=True):
-                if state.current in OPEN and not _is_over(self._said(control, device)):
+                if state.current in OPEN:
                     found.append((control, program.primacy))
         return sorted(found, key=lambda at: (at[0].created, at[0].mrid))
 
@@ -204,33 +200,10 @@ class GivenWay:
         ours += [c for c in answered if c is not None and c.program.startswith(DISPATCH)]
         return {control.mrid: control for control in ours}.values()
 
-    def _followed(self, program: str, by: Device) -> list[Control]:
-        """What is asked again of a device, as far as it has not given that up, too.
-
-        It may have been taken out of the program since, with a new certificate or by hand.
-        """
-        if program not in self._board.device(by.name).groups:
-            return []
-        return [c for c in self._asked(program) if not SUPERSEDED & set(self._said(c, by))]
-
-    def _begins_at(
-        self, event: Control, primacy: int, by: Device, has_given_way: Callable[[Control], bool]
-    ) -> Part | None:
-        """From when to when a device may begin an event in its turn; None: it has given it up.
-
-        One that is asked again begins at once.
-        """
-        again = self._followed(f"{LEFT}{primacy}-{by.name}", by)
-        if has_given_way(event) or any(control.description == event.mrid for control in again):
-            return begins(event), begins(event)
-        if SUPERSEDED & set(self._said(event, by)):
-            return None
-        return event.start, event.start + max(0, event.random_start or 0)
-
     def _device(self, program: str) -> Device | None:
         """The device that a program is for, where it has it."""
         try:
-            device = self._board.device(program.removeprefix(LEFT).partition("-")[2])
+            device = self._board.device(_device_of(program))
         except NotFound:
             return None
         return device if program in device.groups else None
@@ -254,30 +227,28 @@ class GivenWay:
     def _programs(self) -> list[str]:
         return [p.name for p in self._board.programs() if p.name.startswith(LEFT)]
 
+    def _programs_of(self, device: Device) -> list[str]:
+        return [name for name in self._programs() if _device_of(name) == device.name]
+
     def _asked(self, program: str) -> list[Control]:
         return [c for c in self._board.standing(program).controls if c.cancelled is None]
+
+    def _mrid_before(self, mrid: str) -> str:
+        """A free one that goes just before an event: of those of one second the higher one does."""
+        least = 1 + int(mrid[16:24], 16)
+        if least >= _TOP:
+            least = 0
+        while True:
+            drawn = least + secrets.randbelow((1 << 32) - least)
+            found = f"{mrid[:16]}{drawn:08X}{self._board.pen:08X}"
+            if self._known(found) is None:
+                return found
 
     def _known(self, mrid: str) -> Control | None:
         try:
             return self._board.control(mrid)
         except NotFound:  # it is over, and forgotten
             return None
-
-    def _is_passed_over(self, event: Control, known: Iterable[Control], by: Device) -> bool:
-        """Whether what is asked again goes before an event that its own gave way to.
-
-        Of one primacy the newer goes first (10.2.3), and what is asked again is newer than all.
-        """
-        if SUPERSEDED & set(self._said(event, by)):
-            return False
-        originals = [(again, self._known(again.description)) for again in known]
-        return any(
-            of is not None
-            and of.created <= event.created <= again.created
-            and begins(event) < again.ends
-            and again.start < event.ends
-            for again, of in originals
-        )
 
     def _has_given_way(self, event: Control, ours: Collection[Control], by: Device) -> bool:
         """Whether a device gave an event up for one of our controls, or may have.
@@ -299,16 +270,8 @@ class GivenWay:
             _is_command(one) and takes_over(one, event) for one in ours
         )
 
-    def _publish(
-        self,
-        program: str,
-        primacy: int,
-        device: str,
-        event: Control,
-        parts: Sequence[Part],
-        after: int,
-    ) -> None:
-        board = self._board
+    def _publish(self, program: str, event: Ranked, device: str, parts: Sequence[Part]) -> None:
+        board, (control, primacy) = self._board, event
         if not self._has(program):
             board.add_program(
                 program,
@@ -323,18 +286,34 @@ class GivenWay:
         for start, until in parts:
             board.publish(
                 program,
-                base=event.base,
+                base=control.base,
                 start=start,
                 duration=until - start,
-                response_required=event.response_required,
-                description=event.mrid,
-                category=event.category,
-                after=after,
+                response_required=control.response_required,
+                mrid=self._mrid_before(control.mrid),
+                description=control.mrid,
+                category=control.category,
+                created=control.created,
             )
         log.info(
             "%s: event %s of %s has given way to the dispatch, and is asked again for %d s",
-            device, event.mrid, event.program, parts[-1][1] - parts[0][0],
+            device, control.mrid, control.program, parts[-1][1] - parts[0][0],
         )  # fmt: skip
+
+
+def _device_of(program: str) -> str:
+    return program.removeprefix(LEFT).partition("-")[2]
+
+
+def _name(primacy: int, device: Device) -> str:
+    """Name of the program that asks events of a primacy of a device again."""
+    return f"{LEFT}{primacy}-{device.name}"
+
+
+def _parts(event: Ranked, others: Iterable[Ranked], now: int) -> list[Part]:
+    """In which parts an event is asked again, from now on."""
+    ahead = [other[0] for other in others if goes_before(other, event)]
+    return parts_of(event[0], ahead, max(now, begins(event[0])))
 
 
 def _is_command(ours: Control) -> bool:

@@ -25,80 +25,56 @@ def begins(event: Control) -> int:
     return event.start + min(0, event.random_start or 0)
 
 
-def parts_of(event: Control, taking: Iterable[Part], start: int) -> list[Part]:
-    """When an event is asked again: until one begins that goes before it and asks as much.
+def has_begun(event: Control) -> int:
+    """When the last device begins it [s].
 
-    What is new to a device, and what another program's event will take over, it would not begin at
-    all; the event itself had begun, and lasted until then. Where that one begins at random, nobody
-    knows when it does so here: of the short parts of that time those are followed that end before.
+    One that a device hears of while it runs it begins at random from then.
+    """
+    random_s = event.random_start or 0
+    begun = event.start + max(0, random_s)
+    return max(begun, event.created + abs(random_s)) if event.created > event.start else begun
+
+
+def goes_before(other: Ranked, event: Ranked) -> bool:
+    """Whether an event goes before another one and asks for as much: where it begins, that ends."""
+    return _rank(other) < _rank(event) and functions(event[0].base) <= functions(other[0].base)
+
+
+def is_met_at_random(event: Ranked, newer: Ranked) -> bool:
+    """Whether an event lasts until a newer one of its program begins, and nobody knows when.
+
+    Each device has a time of its own, and leaves no gap between the two of one program.
+    """
+    (ours, _), (theirs, _) = event, newer
+    return (
+        theirs.program == ours.program
+        and bool(theirs.random_start)
+        and begins(theirs) < ours.ends
+        and begins(ours) < theirs.ends
+        and goes_before(newer, event)
+    )
+
+
+def parts_of(event: Control, ahead: Iterable[Control], start: int) -> list[Part]:
+    """In which parts an event is asked again: until one begins that goes before it, and from then.
+
+    What is new to a device, and what another program's event will take over, it gives up as a
+    whole; the event itself had begun, and lasted until then. So a device that follows the other one
+    gives up no more than the part that this one meets, and one that does not, nothing. Where that
+    one begins at random, nobody knows when it does so here: of the short parts of that time those
+    are followed that end before. That is for the first one that all devices follow, and before.
 
     Args:
         event: of others.
-        taking: from when to when each of those begins.
+        ahead: those that go before it.
         start: when it begins [s].
     """
-    ahead = (at for at in taking if start < at[0] < event.ends)
-    first, latest = min(ahead, default=(event.ends, event.ends))
-    latest = min(latest, event.ends)
-    return list(pairwise([start, *range(first, latest, RANDOM_PART_S), latest]))
-
-
-def ends_with(event: Control, newer: Control) -> bool:
-    """Whether every device that follows an event does so until a newer one of its program begins.
-
-    Where that one begins at random, each device has a time of its own.
-    """
-    return (
-        newer.program == event.program
-        and (newer.created, newer.mrid) > (event.created, event.mrid)
-        and functions(event.base) <= functions(newer.base)
-        and not newer.random_start
-        and newer.category in (None, event.category)
-    )
-
-
-def is_met(
-    again: Control, event: Control, primacy: int, others: Iterable[Ranked], now: int
-) -> bool:
-    """Whether a device would give up what it has not begun for one that begins under way.
-
-    Where that is of another program it does so as a whole (10.2.3). The event that is asked again
-    would last until then: the other one is of its own program, or it would have begun already.
-
-    Args:
-        again: what is asked again.
-        event: what it repeats.
-        primacy: of both.
-        others: that the device has not given up.
-        now: server's time [s].
-    """
-    return any(
-        (other.program == event.program or again.start <= now)
-        and (goes, -other.created) <= (primacy, -again.created)
-        and max(now, again.start) < begins(other) < again.ends
-        and functions(again.base) <= functions(other.base)
-        for other, goes in others
-    )
-
-
-def is_freed(
-    again: Control, event: Control, standing: Iterable[Control], open_: Iterable[Control]
-) -> bool:
-    """Whether what is asked again ends for one that was cancelled before it began, and no other.
-
-    Args:
-        again: what is asked again.
-        event: what it repeats.
-        standing: the controls of others, cancelled or not.
-        open_: those of them that are followed, or will be.
-    """
-    if event.ends <= again.ends:
-        return False
-    cancelled = (c for c in standing if c.cancelled is not None and c.cancelled <= begins(c))
-    return any(begins(c) == again.ends for c in cancelled) and not any(
-        begins(other) == again.ends and functions(again.base) <= functions(other.base)
-        for other in open_
-    )
+    edges, is_over = {start, event.ends}, False
+    for other in sorted((o for o in ahead if has_begun(o) > start), key=begins):
+        first, last = begins(other), has_begun(other)
+        edges |= {first, last, *(() if is_over else range(first, last, RANDOM_PART_S))}
+        is_over = is_over or other.category in (None, event.category)
+    return list(pairwise(sorted(edge for edge in edges if start <= edge <= event.ends)))
 
 
 def functions(base: sep.DERControlBase) -> frozenset[str]:
@@ -126,3 +102,9 @@ def meets(ours: Control, theirs: Control) -> bool:
         and begins(theirs) < ours.ends
         and (ours.cancelled is None or ours.cancelled >= theirs.created)
     )
+
+
+def _rank(event: Ranked) -> tuple[int, int, int]:
+    """The lower one goes first; of the same second, that of the higher mRID."""
+    control, primacy = event
+    return primacy, -control.created, -int(control.mrid, 16)

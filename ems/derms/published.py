@@ -116,9 +116,12 @@ class Published:
     # --- what there is besides -------------------------------------------------------
 
     def may_limit(self, path: str) -> bool:
-        """Whether a change there may limit a device: another's controls, defaults, assignments."""
+        """Whether a change there may limit a device: another's controls, default or primacy.
+
+        Or which programs it has.
+        """
         match path.split("/")[1:]:
-            case ["derp", number, "derc" | "dderc"] if number.isdecimal():
+            case ["derp", number] | ["derp", number, "derc" | "dderc"] if number.isdecimal():
                 return self._is_another(int(number))
             case ["edev", _, "fsa"]:
                 return True

@@ -325,6 +325,119 @@ def test_a_server_that_does_not_dispatch_follows_what_others_change_too() -> Non
     assert client.polls() == 9000
 
 
+# --- whoever follows the other one, and whoever does not ------------------------------
+
+
+def left_to(world: World, client: Client) -> Client:
+    """The client of a plant that is handed back under an event of the feeder: 500 for an hour."""
+    event(world, 500)
+    dispatched(world, client, 500)
+    world.link.hand_back(["pv"])
+    assert client.polls() == 500
+    return client
+
+
+@pytest.mark.parametrize("random_start", [None, 120, -120])
+def test_an_event_for_other_kinds_of_devices_ends_nothing(random_start: int | None) -> None:
+    world, _ = following("grid@3")
+    client = Client(world, category=1)
+    of(world, "grid", 6000, AT + 600, 600, category=4, random_start=random_start)
+    left_to(world, client)
+    assert shares(world, client, AT + HOUR_S - 10) == [500]
+
+
+@pytest.mark.parametrize("newer", ["feeder", "also", "top"])
+def test_one_for_other_kinds_of_devices_leaves_what_waits_until_its_end(newer: str) -> None:
+    world, _ = following("also@5", "top@2")
+    client = Client(world, category=1)
+    waiting(world, client)
+    of(world, newer, 4000, AT + 900, 600, category=4)
+    assert shares(world, client, AT + 1990) == [9000, 500]
+
+
+def test_one_that_the_device_refuses_leaves_what_waits_until_its_end() -> None:
+    world, _ = following()
+    client = Client(world, lacks="opModEnergize")
+    waiting(world, client)
+    base = sep.DERControlBase(opModMaxLimW=4000, opModEnergize=True)
+    theirs = world.board.publish("feeder", base=base, start=AT + 900, duration=600)
+    assert shares(world, client, AT + 1990) == [9000, 500]
+    assert said(world, theirs) == [252]
+
+
+def test_one_that_begins_at_random_just_then_takes_over_where_it_begins() -> None:
+    world, client = following("grid@3")
+    event(world, 500)
+    dispatched(world, client, 500)
+    world.pass_s(300)
+    begins_later = {"random_start": 900, "mrid": "1" * 32}  # by 348 s at this device
+    of(world, "grid", 6000, AT + 300, 1200, **begins_later)
+    world.link.hand_back(["pv"])
+    assert client.polls() == 500
+    held = []
+    while 6000 not in held:
+        world.pass_s(STEP_S)
+        held.append(client.polls())
+    assert held.count(9000) * STEP_S <= 60
+
+
+def test_an_event_keeps_its_place_among_those_of_its_second() -> None:
+    world, client = following("also@5")
+    mrids = [f"{digit}{7:023X}{world.board.pen:08X}" for digit in "12"]
+    first, second = ({"mrid": mrid} for mrid in mrids)
+    of(world, "feeder", 500, AT, HOUR_S, **second)
+    of(world, "also", 700, AT, HOUR_S, **first)
+    dispatched(world, client, 400)
+    world.link.hand_back(["pv"])
+    assert client.polls() == 500
+
+
+def test_an_event_whose_mrid_is_the_highest_is_asked_again() -> None:
+    world, client = following()
+    event(world, 500, mrid="F" * 32)
+    dispatched(world, client)
+    world.link.hand_back(["pv"])
+    assert client.polls() == 500
+
+
+# --- other programs, and their primacy ------------------------------------------------
+
+
+def test_it_ends_where_the_device_is_taken_out_of_the_program_of_the_event() -> None:
+    world, client = following("also@6")
+    world.board.set_default("also", limit(8000))
+    left_to(world, client)
+    groups = world.board.device("roof").groups
+    world.board.change_device("roof", groups=[name for name in groups if name != "feeder"])
+    assert client.polls() == 8000
+
+
+def test_it_lasts_where_the_device_is_taken_out_of_the_program_that_would_take_over() -> None:
+    world, client = following("grid@3")
+    of(world, "grid", 6000, AT + 600, 600)
+    left_to(world, client)
+    groups = world.board.device("roof").groups
+    world.board.change_device("roof", groups=[name for name in groups if name != "grid"])
+    assert shares(world, client, AT + HOUR_S - 10) == [500]
+
+
+def test_it_lasts_where_the_program_that_would_take_over_goes_after_its_own_by_now() -> None:
+    world, client = following("grid@3")
+    of(world, "grid", 6000, AT + 600, 600)
+    left_to(world, client)
+    world.pass_s(60)
+    world.board.change_program("grid", primacy=9)
+    assert shares(world, client, AT + HOUR_S - 10) == [500]
+
+
+def test_it_goes_by_the_primacy_that_the_program_of_the_event_has_by_now() -> None:
+    world, client = following("grid@3")
+    left_to(world, client)
+    world.board.change_program("feeder", primacy=2)
+    of(world, "grid", 6000, AT + 600, 600)
+    assert shares(world, client, AT + HOUR_S - 10) == [500]
+
+
 # --- where ---------------------------------------------------------------------------
 
 

@@ -44,9 +44,11 @@ def limit(share: int) -> sep.DERControlBase:
 class Client:
     """A device: the real client's schedule, fed with the XML of what the board serves."""
 
-    def __init__(self, world: World, device: str = "roof") -> None:
+    def __init__(self, world: World, device: str = "roof", *, lacks: str = "",
+                 category: int | None = None) -> None:  # fmt: skip
         self._board, self._name = world.board, device
-        self._schedule = Schedule(world.board.device(device).lfdi, lambda _values: None)
+        lfdi = world.board.device(device).lfdi
+        self._schedule = Schedule(lfdi, lambda values: 252 if lacks in values else None, category)
 
     def polls(self) -> Any:
         """Ask the server, answer it, and tell what opModMaxLimW is in force."""
