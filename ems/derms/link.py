@@ -214,12 +214,21 @@ class DispatchLink:
 
     # --- what is published -----------------------------------------------------------
 
-    def keep_defaults(self, defaults: Mapping[str, sep.DERControlBase]) -> None:
-        """Make these the defaults of the dispatch's programs, where they are not."""
+    def keep_defaults(
+        self,
+        defaults: Mapping[str, sep.DERControlBase],
+        own: Mapping[str, sep.DERControlBase] | None = None,
+    ) -> None:
+        """Make these the defaults of the dispatch's programs, where they are not.
+
+        Args:
+            defaults: within what others limit.
+            own: what is left of them when control is handed back: without what others limit.
+        """
 
         def keep() -> None:
             for der, base in defaults.items():
-                self._published.keep_default(der, base)
+                self._published.keep_default(der, base, (own or {}).get(der))
 
         if defaults:
             self._server.call(keep, durable=False)

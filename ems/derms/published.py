@@ -31,14 +31,26 @@ class Published:
         """
         self._board, self._devices = board, dict(devices)
         self._of = {program_of(der): device for der, device in self._devices.items()}
+        self._own: dict[str, sep.DERControlBase] = {}
+        """The safe state of each DER without what others limit, as far as it was told."""
         self._given_way = GivenWay(board)
         board.dispatched = frozenset(self._of)
 
     # --- what is to be done ----------------------------------------------------------
 
-    def keep_default(self, der: str, base: sep.DERControlBase) -> None:
-        """Make this the default of a DER's program, where it is not."""
+    def keep_default(
+        self, der: str, base: sep.DERControlBase, own: sep.DERControlBase | None = None
+    ) -> None:
+        """Make this the default of a DER's program, where it is not.
+
+        Args:
+            der: name of the DER.
+            base: what it falls back to, within what others limit.
+            own: the same without that; None: it is as it was told before.
+        """
         program = self._assigned(der)
+        if own is not None:
+            self._own[der] = own
         self._set_default(program, self._board.device(self._devices[der]), base)
 
     def publish(self, der: str, base: sep.DERControlBase, duration_s: int) -> Control:
@@ -93,7 +105,8 @@ class Published:
     def hand_back(self, ders: Collection[str]) -> None:
         """Ask nothing more of some devices: their other programs go first.
 
-        Their safe state stays behind these, for whatever none of them orders.
+        Their safe state stays behind these, for whatever none of them orders: without what others
+        limit, which nobody would lift there when they do.
 
         Args:
             ders: names of DERs that have confirmed that they are where their safe state is.
@@ -105,6 +118,10 @@ class Published:
                 self._given_way.ask_again(device)
                 self._cancel(program)
                 self._board.change_program(program, primacy=LAST)
+                if der in self._own:
+                    # Its programs have changed meanwhile.
+                    device = self._board.device(device.name)
+                    self._set_default(program, device, self._own[der])
 
     def is_handed_back(self, der: str) -> bool:
         """Whether other programs go before a DER's own."""

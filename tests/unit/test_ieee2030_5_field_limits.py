@@ -248,9 +248,9 @@ def slow(server: MemoryServer, monkeypatch: pytest.MonkeyPatch, *, seconds: floa
     """Let time pass between what is known of the devices and what is published for them."""
     keep = server.keep_defaults
 
-    def kept(defaults: Mapping[str, sep.DERControlBase]) -> None:
+    def kept(*given: Mapping[str, sep.DERControlBase]) -> None:
         server.pass_s(seconds)
-        keep(defaults)
+        keep(*given)
 
     monkeypatch.setattr(server, "keep_defaults", kept)
 

@@ -11,6 +11,7 @@ from ems.errors import GeemsError, Unreachable
 from ems.gateways.ieee2030_5.ahead import EARLY_S
 from ems.gateways.ieee2030_5.field import Ieee2030Field
 from ems.gateways.ieee2030_5.memory import MemoryComing, MemoryDevice, MemoryServer
+from ems.protocols.ieee2030_5 import sep
 from tests.ieee2030_5_field import (
     ANSWER_S,
     AT,
@@ -116,6 +117,28 @@ def test_a_limit_is_not_laid_into_what_was_taken_back_before_it_ended() -> None:
 
 
 # --- while control is handed back ----------------------------------------------------
+
+
+def test_what_others_limit_while_control_is_handed_back_ends_with_their_event() -> None:
+    """Nobody would lift it in the safe state that stays behind them."""
+    plant = Plant()
+    base = sep.DERControlBase(opModConnect=False, opModMaxLimW=500)
+    plant.board.publish("feeder", base=base, start=plant.board.now(), duration=600)
+    plant.client.poll()
+    plant.field.write([cap(1000.0)])  # its safe state
+    plant.link.hand_back(["pv"])
+    plant.client.poll()
+    assert plant.client.holds == 500
+    plant.pass_s(630)
+    plant.client.poll()
+    turn = plant.client.schedule.advance(plant.board.now())
+    assert turn.control.value("opModMaxLimW") == 1000
+    assert turn.control.value("opModConnect") is not False
+    plant.field.write([cap(2000.0)])
+    plant.link.hand_back(["pv"])
+    plant.client.poll()
+    assert plant.client.holds == 1000
+    assert plant.board.device("roof").groups == ("feeder", "dispatch-pv")
 
 
 def test_a_limit_that_is_being_laid_in_while_control_is_handed_back_takes_nothing_back(

@@ -218,7 +218,10 @@ class Ieee2030Field:
                     )  # fmt: skip
                 except RefusedWrite as fault:
                     answers[name] = fault
-            self._server.keep_defaults({name: w.default for name, w in wants.items()})
+            self._server.keep_defaults(
+                {name: w.default for name, w in wants.items()},
+                {name: w.back for name, w in wants.items()},
+            )
             new = {n: w for n, w in wants.items() if is_due(w, known[n], at)}
             self._server.publish(
                 {name: w.base for name, w in new.items()},

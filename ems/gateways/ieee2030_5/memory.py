@@ -108,7 +108,11 @@ class MemoryServer:
         """What is known of each."""
         return {name: self.devices[name] for name in ders if name in self.devices}
 
-    def keep_defaults(self, defaults: Mapping[str, sep.DERControlBase]) -> None:
+    def keep_defaults(
+        self,
+        defaults: Mapping[str, sep.DERControlBase],
+        own: Mapping[str, sep.DERControlBase] | None = None,  # noqa: ARG002  as `lower`
+    ) -> None:
         """Set what differs."""
         for name, base in defaults.items():
             if self.devices[name].default != base:

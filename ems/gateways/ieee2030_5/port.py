@@ -210,8 +210,17 @@ class ControlServer(Protocol):
         """What is known of each; a DER whose end device is not registered is missing."""
         ...
 
-    def keep_defaults(self, defaults: Mapping[str, sep.DERControlBase]) -> None:
-        """Make these the DefaultDERControls of the programs of these DERs, where they are not."""
+    def keep_defaults(
+        self,
+        defaults: Mapping[str, sep.DERControlBase],
+        own: Mapping[str, sep.DERControlBase] | None = None,
+    ) -> None:
+        """Make these the DefaultDERControls of the programs of these DERs, where they are not.
+
+        Args:
+            defaults: within what others limit.
+            own: what is left of them when control is handed back: without what others limit.
+        """
         ...
 
     def publish(
