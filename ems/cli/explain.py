@@ -11,11 +11,8 @@ from ems.cli.outcome import json_option, print_json
 from ems.cli.recorded import Time, recorded, site_option
 
 if TYPE_CHECKING:  # heavy imports live inside commands
-    from ems.domain import Counterfactual, CycleRecord, Ledger, LedgerEntry
+    from ems.domain import Counterfactual, CycleRecord, Ledger
     from ems.settings import Settings
-
-MOST_ROWS = 20
-"""DERs listed one by one; the others are summed up."""
 
 
 @click.command()
@@ -124,84 +121,23 @@ def _print(record: "CycleRecord", asked: tuple["Counterfactual", ...]) -> None:
     from rich.console import Console
     from rich.markup import escape
 
+    from ems.cli.explain_table import print_limits, print_moved, print_worth
+
     console, ledger = Console(), record.ledger
     when = f"{record.site}, {record.start:%Y-%m-%d %H:%M} UTC: {record.status}"
     console.print(escape(when), highlight=False)
-    console.print(escape(ledger.sentence), highlight=False, soft_wrap=True)
+    console.print(escape(ledger.sentence), highlight=False)
     if ledger.entries:
-        console.print(_ders(ledger))
+        print_moved(console, ledger)
+        print_worth(console, ledger)
     if ledger.limits:
-        console.print(_limits(ledger))
+        print_limits(console, ledger)
     for line in (*_sums(ledger), *_alternatives((*ledger.counterfactuals, *asked))):
-        console.print(escape(line), highlight=False, soft_wrap=True)
+        console.print(escape(line), highlight=False)
     again = f"geems replay {record.start:%Y-%m-%dT%H:%M}"
-    console.print(
-        f"Decide it again: {again}; otherwise: {again} --set KEY=VALUE",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
-
-
-def _ders(ledger: "Ledger") -> Any:
-    from rich.markup import escape
-
-    table = _table("What moved [$/h], and what one more kWh and kvarh of it is worth [$]")
-    table.add_column("DER")
-    for title in (
-        *("kW", "kvar", "costs", "relieves", "own limits"),
-        *("kWh saves", "kWh costs limits", "kvarh costs limits"),
-    ):
-        table.add_column(title, justify="right")
-    table.add_column("limits, dearest first")
-    ranked = sorted(ledger.entries, key=lambda e: -(abs(e.cost_usd_per_h) + e.relief_usd_per_h))
-    for entry in ranked[:MOST_ROWS]:
-        table.add_row(escape(entry.der), *_figures(entry), escape(", ".join(entry.limits)))
-    others = ranked[MOST_ROWS:]
-    if others:
-        table.add_row(
-            f"{len(others)} others",
-            f"{sum(e.moved_kw for e in others):.1f}",
-            f"{sum(e.moved_kvar for e in others):.1f}",
-            f"{sum(e.cost_usd_per_h for e in others):.2f}",
-            f"{sum(e.relief_usd_per_h for e in others):.2f}",
-            f"{sum(e.device_usd_per_h for e in others):.2f}",
-            *("", "", "", ""),
-        )
-    return table
-
-
-def _figures(entry: "LedgerEntry") -> tuple[str, ...]:
-    return (
-        f"{entry.moved_kw:.1f}",
-        f"{entry.moved_kvar:.1f}",
-        f"{entry.cost_usd_per_h:.2f}",
-        f"{entry.relief_usd_per_h:.2f}",
-        f"{entry.device_usd_per_h:.2f}",
-        f"{entry.energy_usd_per_kwh:.4f}",
-        f"{entry.limits_usd_per_kwh:.4f}",
-        f"{entry.limits_usd_per_kvarh:.4f}",
-    )
-
-
-def _limits(ledger: "Ledger") -> Any:
-    from rich.markup import escape
-
-    from ems.explain import limit_words
-
-    table = _table("What binds")
-    table.add_column("limit")
-    table.add_column("relieved $/h", justify="right")
-    for limit in ledger.limits[:MOST_ROWS]:
-        kept = "" if limit.slack <= _KEPT else f" (not kept, over by {limit.slack:.4g})"
-        table.add_row(escape(limit_words(limit) + kept), f"{limit.relief_usd_per_h:.2f}")
-    others = ledger.limits[MOST_ROWS:]
-    if others:
-        rest = sum(limit.relief_usd_per_h for limit in others)
-        table.add_row(f"{len(others)} others", f"{rest:.2f}")
-    return table
-
-
-_KEPT = 1e-6
-"""Slack up to which a limit counts as kept [pu or %]."""
+    # Commands are copied: each stays whole on a line of its own.
+    for line in (f"Decide it again: {again}", f"Otherwise: {again} --set KEY=VALUE"):
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def _sums(ledger: "Ledger") -> Iterator[str]:
@@ -232,10 +168,3 @@ def _alternatives(asked: tuple["Counterfactual", ...]) -> Iterator[str]:
             f"With {one.what}: {one.saves_usd_per_h:.2f} $/h saved ({how}; its price promises "
             f"{promised:.2f})."
         )
-
-
-def _table(title: str) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from ems.cli import main
 from ems.cli.outcome import Exit
 from ems.cycle import run_cycle
-from ems.domain import CycleRecord
+from ems.domain import CycleRecord, LedgerEntry, LimitPrice, RowKind
 from ems.explain import explain
 from ems.gateways.memory import MemoryField
 from ems.record import from_json
@@ -111,9 +111,57 @@ def test_of_a_thousand_ders_twenty_are_listed_and_the_others_summed_up(
     with closing(Store.open(tmp_path / "geems.sqlite")) as store:
         store.append(many)
     lines = told().stdout.splitlines()
-    assert sum(line.split()[:1] != [] and line.split()[0].startswith("pv") for line in lines) == 20
+    assert len({line.split()[0] for line in lines if line.startswith("  pv")}) == 20
     (others,) = [line for line in lines if "980 others" in line]
     assert "-980.0" in others
+
+
+WIDE = LedgerEntry(
+    der="rooftop_of_the_school_north",
+    moved_kw=-12_345.6, moved_kvar=-23_456.7,
+    limits=("B13 phase 1", "line l650632", "transformer sub"),
+    energy_usd_per_kwh=-1_234.5678, limits_usd_per_kwh=-2_345.6789,
+    limits_usd_per_kvarh=-3_456.7891,
+    cost_usd_per_h=-12_345.67, relief_usd_per_h=-23_456.78, device_usd_per_h=-34_567.89,
+)  # fmt: skip
+FIGURES = (
+    *("-12345.6", "-23456.7", "-12345.67", "-23456.78", "-34567.89"),
+    *("-1234.5678", "-2345.6789", "-3456.7891", "-45678.90"),
+)
+
+
+@pytest.fixture
+def wide(told: Explain, tmp_path: Path) -> Explain:
+    """Its latest record has figures as wide as they get."""
+    record = sample(START + timedelta(days=1))
+    limit = LimitPrice(
+        kind=RowKind.V_MAX, place="B13 phase 1", limit=1.1, price=1.0, slack=0.001,
+        relief_usd_per_h=-45_678.9,
+    )  # fmt: skip
+    ledger = replace(record.ledger, entries=(*record.ledger.entries, WIDE), limits=(limit,))
+    with closing(Store.open(tmp_path / "geems.sqlite")) as store:
+        store.append(replace(record, ledger=ledger))
+    return told
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_ledger_fits_the_terminal_and_none_of_its_figures_is_cut(
+    wide: Explain, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = wide().stdout
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= columns
+    assert set(FIGURES) <= set(shown.split())
+
+
+def test_on_a_narrow_terminal_a_table_goes_beyond_its_edge_rather_than_cut_a_figure(
+    wide: Explain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    shown = wide().stdout
+    assert "…" not in shown
+    assert set(FIGURES) <= set(shown.split())
 
 
 # --- a cycle of the reference segment ------------------------------------------------

@@ -217,4 +217,6 @@ def test_a_time_that_is_before_all_times_in_utc_is_bad_input(run: Run) -> None:
 @pytest.mark.usefixtures("recorded")
 def test_explain_leads_to_it() -> None:
     shown = CliRunner().invoke(main, ("explain",)).stdout
-    assert "Decide it again: geems replay 2019-07-15T21:15; otherwise: " in shown
+    lines = shown.splitlines()
+    assert "Decide it again: geems replay 2019-07-15T21:15" in lines
+    assert "Otherwise: geems replay 2019-07-15T21:15 --set KEY=VALUE" in lines
