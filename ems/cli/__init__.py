@@ -19,7 +19,7 @@ from ems.cli.foreign import foreign_packages
 from ems.cli.ieee2030_5 import ieee2030_5
 from ems.cli.models import models
 from ems.cli.operate import demo, run, serve
-from ems.cli.outcome import document_usage, remember_json, report
+from ems.cli.outcome import document_usage, interrupted, remember_json, report
 from ems.cli.plant import plant
 from ems.cli.release import release
 from ems.cli.replay import replay
@@ -50,7 +50,9 @@ class Geems(click.Group):
         except click.ClickException as error:
             document_usage(error)
             raise
-        except (click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except (KeyboardInterrupt, click.Abort):  # click would tell them as a fault
+            ctx.exit(interrupted())
+        except (click.exceptions.Exit, BrokenPipeError):
             raise
         except Exception as error:
             if ctx.params["debug"]:
@@ -68,7 +70,7 @@ class Geems(click.Group):
 def main(*, debug: bool) -> None:  # noqa: ARG001 - read by Geems.invoke
     """Grid-edge energy management: decide, prove by load flow, write, and say why.
 
-    Exit codes: 0 ok, 1 fault, 2 bad input, 3 degraded.
+    Exit codes: 0 ok, 1 fault, 2 bad input, 3 degraded, 130 interrupted with work left.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # A device that does not answer is told by its gateway, once.

@@ -19,9 +19,6 @@ if TYPE_CHECKING:  # heavy imports live inside commands
     from ems.backtest.running import Outcome
     from ems.backtest.study import Study, StudySite
 
-INTERRUPTED = 130
-"""128 + SIGINT, as shells tell it."""
-
 
 @click.command()
 @click.argument("sites", nargs=-1, metavar="SITE...", type=click.Path(path_type=Path))
@@ -152,7 +149,7 @@ def going_on(kept: str) -> Iterator[None]:
     except KeyboardInterrupt:
         again = shlex.join(["geems", *sys.argv[1:]])
         click.echo(f"interrupted; {kept}. Go on with\n  {again}", err=True)
-        raise click.exceptions.Exit(INTERRUPTED) from None
+        raise click.exceptions.Exit(Exit.INTERRUPTED) from None
 
 
 def _simulated(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from ems.cli.number_types import Speed
-from ems.cli.outcome import Exit, json_option, print_faults, print_json, site_argument
+from ems.cli.outcome import Exit, interrupted, json_option, print_faults, print_json, site_argument
 from ems.errors import Fault
 
 if TYPE_CHECKING:  # heavy imports live inside commands
@@ -36,8 +36,15 @@ def run(site: str, *, once: bool, as_json: bool) -> None:  # noqa: ARG001 - `ser
     from ems.cli.tables import print_cycle
     from ems.record import to_json
 
-    with open_site(checked_settings(Path(site))) as opened:
-        record = opened.run_once(datetime.now(UTC))
+    settings = checked_settings(Path(site))
+    try:
+        with open_site(settings) as opened:
+            record = opened.run_once(datetime.now(UTC))
+    except KeyboardInterrupt:
+        if settings.to_policy().control != "auto":  # it writes nothing
+            raise
+        code = interrupted("devices may hold what was written until their reversion timers end")
+        raise click.exceptions.Exit(code) from None
     if as_json:
         print_json(json.loads(to_json(record)))
     else:
@@ -59,8 +66,6 @@ def serve(site: str) -> None:
     serve_site(settings)
 
 
-INTERRUPTED = 128 + signal.SIGINT
-"""As a shell tells it of a program that the signal ended."""
 ENDED = "the demo has ended, and nothing of it is left"
 
 
@@ -90,7 +95,7 @@ def _interruptible(cycles: int | None) -> Iterator[Callable[[], None]]:
             raise click.exceptions.Exit(Exit.OK) from None
         problem = f"interrupted before the last of {cycles} cycles; {ENDED}"
         print_faults([Fault(place="", problem=problem)])
-        raise click.exceptions.Exit(INTERRUPTED) from None
+        raise click.exceptions.Exit(Exit.INTERRUPTED) from None
     finally:
         signal.signal(signal.SIGINT, before)
 

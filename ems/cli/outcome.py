@@ -24,6 +24,8 @@ class Exit(IntEnum):
     FAULT = 1
     BAD_INPUT = 2
     DEGRADED = 3
+    INTERRUPTED = 130
+    """As a shell tells it of a program that SIGINT ended."""
 
 
 def json_option(command: F) -> F:
@@ -73,6 +75,16 @@ def document_usage(error: click.ClickException) -> None:
     if isinstance(param, click.Argument):
         place = param.human_readable_name
     _document([Fault(place=place, problem=error.format_message())])
+
+
+def interrupted(more: str = "") -> Exit:
+    """Say that the user ended it before its time, and what that leaves behind.
+
+    Returns:
+        The exit code.
+    """
+    print_faults([Fault(place="", problem="; ".join(filter(None, ("interrupted", more))))])
+    return Exit.INTERRUPTED
 
 
 def print_faults(faults: Iterable[Fault]) -> None:
