@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from ems.cli.ending import hangup_interrupts
 from ems.cli.number_types import Speed
 from ems.cli.outcome import Exit, interrupted, json_option, print_faults, print_json, site_argument
 from ems.errors import Fault
@@ -88,7 +89,8 @@ def _interruptible(cycles: int | None) -> Iterator[Callable[[], None]]:
 
     before = signal.signal(signal.SIGINT, interrupt)
     try:
-        yield still
+        with hangup_interrupts():
+            yield still
     except KeyboardInterrupt:
         if cycles is None:
             click.echo(ENDED, err=True)

@@ -1,23 +1,28 @@
 """`geems demo` ends in order when it is interrupted, whenever that is."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 PATIENCE_S = 60.0
 """Longest wait for an end that takes seconds [s]."""
 
 
 @contextmanager
-def demo(cwd: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def demo(
+    cwd: Path, *arguments: str, before: Sequence[str] = (), **environ: str
+) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "ems.cli", "demo", *arguments],
-        cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True,
+        [*before, sys.executable, "-m", "ems.cli", "demo", *arguments],
+        cwd=cwd, env={**os.environ, **environ},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         yield process
@@ -26,11 +31,13 @@ def demo(cwd: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def interrupted(process: subprocess.Popen[str], after: str) -> tuple[str, str]:
+def interrupted(
+    process: subprocess.Popen[str], after: str, number: signal.Signals = signal.SIGINT
+) -> tuple[str, str]:
     """Interrupt it once it has told something; the rest that it tells."""
     assert process.stderr is not None
     assert any(after in line for line in process.stderr), "it ended by itself"
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     return process.communicate(timeout=PATIENCE_S)
 
 
@@ -53,3 +60,31 @@ def test_a_demo_that_is_not_played_to_its_end_says_so_with_code_130(tmp_path: Pa
     assert said.splitlines()[-1] == sentence
     assert json.loads(told) == {"ok": False, "faults": [{"place": "", "problem": sentence}]}
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("arguments", "after", "code"),
+    [
+        (("--port", "0"), "the page: http://127.0.0.1:", 0),
+        (("--cycles", "90", "--speed", "max"), "1/90", 130),
+    ],
+)
+def test_nothing_of_it_is_left_when_its_terminal_is_closed_either(
+    tmp_path: Path, number: signal.Signals, arguments: tuple[str, ...], after: str, code: int
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with demo(tmp_path, *arguments, TMPDIR=str(scratch)) as process:
+        _, said = interrupted(process, after, number)
+        assert process.returncode == code
+    assert said.splitlines()[-1].endswith("the demo has ended, and nothing of it is left")
+    assert list(scratch.glob("geems-demo-*")) == []
+
+
+def test_a_demo_started_with_nohup_outlives_its_terminal(tmp_path: Path) -> None:
+    arguments = ("--cycles", "2", "--speed", "max", "--json")
+    with demo(tmp_path, *arguments, before=["nohup"]) as process:
+        told, said = interrupted(process, after="1/2", number=signal.SIGHUP)
+    assert "interrupted" not in said
+    assert len(json.loads(told)["cycles"]) == 2

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ems.cli.ending import until_told_to_stop
+from ems.cli.ending import hangup_interrupts, until_told_to_stop
 
-ENDING = (signal.SIGINT, signal.SIGTERM)
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +47,23 @@ def test_a_signal_waits_for_no_lock_of_the_thread_that_it_interrupts(
         signal.raise_signal(signal.SIGTERM)
         assert not stop.is_set()
     assert stop.wait(60)
+
+
+def test_a_closed_terminal_does_not_end_what_was_started_with_nohup() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    until_told_to_stop()
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    with hangup_interrupts():
+        signal.raise_signal(signal.SIGHUP)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_a_closed_terminal_interrupts_once_and_its_handler_comes_back() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    interrupts = []
+    signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    with hangup_interrupts():
+        for _ in range(3):
+            signal.raise_signal(signal.SIGHUP)
+    assert interrupts == [signal.SIGINT]
+    assert signal.getsignal(signal.SIGHUP) == before
