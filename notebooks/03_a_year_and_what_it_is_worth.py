@@ -95,7 +95,7 @@ LINES = {
     "full cycles of the battery": ("cycles", 1),
     "intervals with a limit broken": ("violated", 1),
     "furthest beyond a limit [pu]": ("depth_pu", 1),
-    "longest without a break [h]": ("longest_h", 1),
+    "longest run beyond a limit [h]": ("longest_h", 1),
 }
 table = pd.DataFrame(
     {

@@ -67,7 +67,7 @@ class Metrics:
     overloaded: int
     """Intervals with an element beyond its rating."""
     longest_h: float
-    """Longest time without a break in which a limit was broken [h]."""
+    """Longest run of intervals in which a limit was broken [h]."""
     unsolved: int
     """Intervals in which the truth's load flow did not converge."""
     grid_over: int

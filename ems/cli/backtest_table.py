@@ -45,7 +45,7 @@ COST: tuple[Line, ...] = (
 LIMITS: tuple[Line, ...] = (
     ("intervals", "intervals", 1, 0),
     ("with a limit broken", "violated", 1, 0),
-    ("longest without a break, h", "longest_h", 1, 2),
+    ("longest run beyond a limit, h", "longest_h", 1, 2),
     ("furthest beyond, pu", "depth_pu", 1, 4),
     ("nodes", "nodes_violated", 1, 0),
     ("with an element overloaded", "overloaded", 1, 0),

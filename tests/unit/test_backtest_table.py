@@ -233,3 +233,13 @@ def test_a_demand_charge_is_added_up_and_said_to_be_of_whole_months(
     text = printed(tmp_path, replace(site, demand_charge_usd_per_kw=2.0), capsys)
     assert "together, $" in text
     assert "by the highest import of the days there are (3 of 30 days of June 2019)" in text
+
+
+def test_the_longest_run_beyond_a_limit_is_not_told_as_one_that_kept_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = kept_study(tmp_path)
+    told = printed(tmp_path, asked.sites[0].site, capsys)
+    write_report(tmp_path)
+    assert re.search(r"longest run beyond a limit, h +[\d.]+", told)
+    assert "longest run beyond a limit [h]" in (tmp_path / "report.html").read_text()

@@ -37,7 +37,7 @@ LIMITS: tuple[Line, ...] = (
     ("intervals", "intervals", 1, 0),
     ("with a limit broken, in the truth", "violated", 1, 0),
     ("with a limit broken, in the EMS's model", "model_violated", 1, 0),
-    ("longest time without a break [h]", "longest_h", 1, 2),
+    ("longest run beyond a limit [h]", "longest_h", 1, 2),
     ("furthest beyond a limit [pu]", "depth_pu", 1, 5),
     ("different nodes beyond a limit", "nodes_violated", 1, 0),
     ("most nodes at once", "nodes_at_once", 1, 0),
