@@ -38,6 +38,8 @@ ROWS = "rows"
 LOCK = ".lock"
 TIMING = "s."
 """How names of columns begin that tell wall time, which no two runs share."""
+NODES_NAMED = 20
+"""Nodes that a row names, those furthest beyond a limit."""
 _OF_STUDY, _START, _END = b"geems.study", b"geems.start", b"geems.end"
 
 

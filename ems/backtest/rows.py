@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from ems.backtest.case import Case, DayInput
 from ems.backtest.connection import LIMITS, beyond, broken
+from ems.backtest.keeping import NODES_NAMED
 from ems.constrain.cases import TOLERANCE_PU
 from ems.deciding import LOSSES_KW
 from ems.domain import Bill, CycleRecord, LoadFlow, Site, Verified
@@ -25,8 +26,6 @@ from ems.domain import Bill, CycleRecord, LoadFlow, Site, Verified
 TIMING: Final = "s."
 """Prefix of the columns that tell wall times: two runs differ in them, and in nothing else."""
 STAGES: Final = ("measure", "forecast", "dispatch", "constrain", "command", "explain")
-NODES_NAMED: Final = 20
-"""Nodes that a row names, those furthest beyond a limit."""
 TOLERANCE_PCT: Final = 1e-6
 """Round-off allowed when a loading is held against its limit [%]."""
 

@@ -117,6 +117,27 @@ def test_each_worst_interval_links_to_its_sentence_voltages_and_setpoints(text: 
         assert told in explained
 
 
+@pytest.mark.parametrize(
+    ("above", "below", "told"),
+    [
+        (20, 0, "B13.19."),
+        (21, 0, "B13.19 and at least 1 more."),
+        (30, 12, " and at least 22 more."),
+    ],
+)
+def test_nodes_beyond_limits_that_a_row_does_not_name_are_counted(
+    tmp_path: Path, above: int, below: int, told: str
+) -> None:
+    names = [f"B13.{i}" for i in range(20)]
+    kept_study(tmp_path, nodes_violated=",".join(names), nodes_above=above, nodes_below=below)
+    write_report(tmp_path)
+    text = (tmp_path / "report.html").read_text()
+    listed = re.findall(r"Nodes beyond limits: ([^<]+)", text)
+    assert listed
+    assert all(nodes.startswith(", ".join(names)) for nodes in listed)
+    assert all(nodes.endswith(told) for nodes in listed)
+
+
 def test_the_deepest_violation_comes_first_with_its_nodes(text: str) -> None:
     first = text[text.index('<article id="segment13-interval-1"') :]
     explained = first[: first.index("</article>")]

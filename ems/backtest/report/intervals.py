@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ems.backtest.connection import LIMITS, TOLERANCE_KW
+from ems.backtest.keeping import NODES_NAMED
 from ems.backtest.report.gathered import Gathered, Marked, local_time
 from ems.backtest.report.kept import Kept
 from ems.backtest.report.markup import number, table
@@ -118,7 +119,7 @@ def _explained(told: Told, site: Site, zone: str) -> str:
     title = f"{local_time(mark.start, zone):%Y-%m-%d %H:%M %Z}, {mark.chain.policy}"
     seed = f", seed {mark.chain.seed}" if mark.chain.seed else ""
     status = "" if row["status"] == "none" else f" The decision: {row['status']}."
-    beyond = str(row["nodes_violated"] or "").replace(",", ", ")
+    beyond = _nodes_beyond(row)
     named = f" Nodes beyond limits: {escape(beyond)}." if beyond else ""
     lines = (row["alarms_told"] or "").splitlines()
     alarms = f"<p>Alarms: {escape('; '.join(lines))}.</p>" if lines else ""
@@ -129,6 +130,18 @@ def _explained(told: Told, site: Site, zone: str) -> str:
         f"{_voltages(row, site)}<p>{_circumstances(row)}{named}</p>{_devices(row, site)}"
         f'<p><a href="#{escape(site.name)}-worst">All worst intervals</a></p></article>'
     )
+
+
+def _nodes_beyond(row: Mapping[str, Any]) -> str:
+    """Those that the row names, and of how many it names only so many.
+
+    Steps of an interval may differ in them: there are at least as many as at once.
+    """
+    named = str(row["nodes_violated"] or "").split(",")
+    more = int(row["nodes_above"] + row["nodes_below"]) - len(named)
+    told = ", ".join(named)
+    cut = len(named) >= NODES_NAMED and more > 0
+    return f"{told} and at least {more} more" if cut else told
 
 
 def _voltages(row: Mapping[str, Any], site: Site) -> str:
