@@ -1,16 +1,19 @@
 """The rungs below an optimum: part of the way to it, all but a corner, or the reversion set."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ems.constrain.cases import reversion_set, worst
 from ems.constrain.interval import Interval, Trial
 from ems.constrain.relinearise import OF_THE_FEEDER
 from ems.constrain.rungs import anchors, between, bisected, possible
-from ems.domain import Degraded, Infeasible, Secured, Setpoint, SolverStatus
+from ems.constrain.unmoving import unmoved_words
+from ems.domain import Degraded, Infeasible, Secured, Setpoint, SolverStatus, Violation
 
 SLACK = 1e-6
 """Slack of an elastic row above which the row could not be kept [pu]."""
+MOST_TRIED = 8
+"""Most unmoved DERs that are tried one by one: load flows of every case for each."""
 
 
 def way_back(whole: Interval, trial: Trial, first: Trial, linearisations: int) -> Secured:
@@ -76,17 +79,35 @@ def given_up(at: Interval, trial: Trial, first: Trial, linearisations: int) -> S
 
 
 def _cause(at: Interval, trial: Trial, *, unkept: bool) -> str:
-    """Whether the limit that nothing keeps is broken by the DERs at all."""
-    said = worst(trial.broken)
-    if not unkept:
-        return f"no verified point was found: {said}"
+    """Who breaks the limit that nothing keeps: a DER that cannot be moved, or none at all."""
+    limit = trial.broken[0]
+    if _broken_at_rest(at, limit):
+        if not _broken_at_rest(replace(at, pins={}), limit):
+            return unmoved_words(at.site, at.pins, at.snapshot, _culprits(at, limit), limit, trial)
+        if unkept:
+            return f"not caused by DERs, with all of them at zero it is broken too: {limit}"
+    return f"no DER can keep it: {limit}" if unkept else f"no verified point was found: {limit}"
+
+
+def _culprits(at: Interval, limit: Violation) -> Sequence[str]:
+    """Unmoved DERs without any one of which the limit would be kept at rest; else all of them."""
+    if len(at.pins) > MOST_TRIED:
+        return list(at.pins)
+    without = {n: {m: pin for m, pin in at.pins.items() if m != n} for n in at.pins}
+    alone = [n for n, pins in without.items() if not _broken_at_rest(replace(at, pins=pins), limit)]
+    return alone or list(at.pins)
+
+
+def _broken_at_rest(at: Interval, limit: Violation) -> bool:
+    """Whether a limit is broken with all DERs at zero that can be moved."""
     idle = {n: Setpoint(der=n, p_kw=0.0, q_kvar=0.0, cap_kw=None) for n in at.site.names}
     for pv in at.site.pvs:
         idle[pv.name] = replace(idle[pv.name], cap_kw=0.0)
-    places = {v.place for case in at.cases for v in at.judge(case, idle)}
-    if trial.broken[0].place in places:
-        return f"not caused by DERs, with all of them at zero it is broken too: {said}"
-    return f"no DER can keep it: {said}"
+    return any(
+        (v.kind, v.place) == (limit.kind, limit.place)
+        for case in at.cases
+        for v in at.judge(case, idle)
+    )
 
 
 def reverted(at: Interval, first: Trial, linearisations: int, reason: str) -> Infeasible:
