@@ -35,7 +35,7 @@ from ems.domain import (
     month_peak,
     unaccounted,
 )
-from ems.explain import explain
+from ems.explain import Still, explain
 from ems.measure import measure
 from ems.mismatch import compare, complaints, corrected
 from ems.pace import Pace
@@ -134,7 +134,9 @@ def decided(given: Given, network: Network, field: Field, pace: Pace) -> CycleRe
         plan = deciding.plan_of(sent.secured.dispatch)
     with pace.stage("explain"):
         resolve = deciding.resolve(sent.pins) if policy.reasons else None
-        ledger = _asked(explain(deciding.valued, sent.free, sent.secured, resolve), given)
+        still = Still(snapshot=snapshot, forecast=forecast, pins=pins)
+        ledger = explain(deciding.valued, sent.free, sent.secured, resolve, still)
+        ledger = _asked(ledger, given)
     alarms = [
         *_by_the_utility(given), *_doubtful(given, network), *complaints(policy.feedback, found),
         *sent.alarms, *deciding.alarms,

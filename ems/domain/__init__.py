@@ -32,7 +32,7 @@ from ems.domain.expected import Forecast, PvForecast, band_kw, least_kw
 from ems.domain.explained import Counterfactual, Ledger, LedgerEntry, LimitPrice, Worth
 from ems.domain.given import Before, Given, LateSolve, Setup, Timed
 from ems.domain.imposed import Imposed
-from ems.domain.measured import PLAUSIBLE, DerReading, LoadReading, Quality, Snapshot
+from ems.domain.measured import PLAUSIBLE, DerReading, LoadReading, Quality, Snapshot, named
 from ems.domain.mismatch import BusMismatch, Feedback, terminals
 from ems.domain.peak import MonthPeak, month_peak, unaccounted
 from ems.domain.sent import (
@@ -126,6 +126,7 @@ __all__ = [
     "cost",
     "least_kw",
     "month_peak",
+    "named",
     "terminals",
     "unaccounted",
 ]

@@ -96,7 +96,12 @@ class Snapshot:
     @property
     def faults(self) -> tuple[str, ...]:
         """What is not good about this snapshot, one line each."""
-        notes = [f"{r.der}: {r.note}" for r in self.ders.values() if r.quality is not Quality.GOOD]
+        notes = [named(r.der, r.note) for r in self.ders.values() if r.quality is not Quality.GOOD]
         if self.load.quality is not Quality.GOOD:
-            notes.append(f"load: {self.load.note}")
+            notes.append(named("load", self.load.note))
         return tuple(notes)
+
+
+def named(device: str, said: str) -> str:
+    """What is said of a device, its name in front once: many a message begins with it."""
+    return said if said.startswith((f"{device}: ", f"{device} at ")) else f"{device}: {said}"

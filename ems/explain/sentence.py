@@ -16,30 +16,40 @@ from ems.domain import (
     Verified,
 )
 from ems.explain.account import Account
+from ems.explain.figures import MOST_NAMED, joined, power, share
+from ems.explain.unmoved import Still
 
 WORTH_USD_PER_H = 0.005
 """A limit that earns less than this for a hundredth of a pu, or for a per cent, is left unsaid
 [$/h]."""
 MOVED_SHARE = 1e-3
 """A setpoint that moved by less of its rating is left unsaid [1]."""
-MOST_NAMED = 3
 AT_THE_GRID = frozenset({RowKind.IMPORT, RowKind.EXPORT, RowKind.GENERATION, RowKind.POWER_FACTOR})
 
 
-def sentence(site: Site, free: Dispatch, secured: Secured, account: Account) -> str:
+def sentence(
+    site: Site, free: Dispatch, secured: Secured, account: Account, still: Still | None = None
+) -> str:
     """Why this dispatch and no cheaper one."""
+    if still is not None and (nobody := still.nobody(site)):
+        return nobody
     if isinstance(secured, Infeasible):
+        answers = " that answers" if still is not None and still.silent else ""
         return (
-            f"No safe dispatch exists ({secured.reason}); every device is sent back to its "
-            "reversion value."
+            f"No safe dispatch exists ({secured.reason}); every device{answers} is sent back to "
+            "its reversion value."
         )
-    said = _what_binds(site, free, secured, account)
+    first = still.words(site, secured.dispatch) if still is not None else ""
+    said = _what_binds(site, free, secured, account, f"{first}; " if first else "")
     if isinstance(secured, Degraded):
         return f"{said} Degraded: {secured.reason}."
     return f"{said} {'; '.join(secured.notes)}." if secured.notes else said
 
 
-def _what_binds(site: Site, free: Dispatch, secured: Verified | Degraded, account: Account) -> str:
+def _what_binds(
+    site: Site, free: Dispatch, secured: Verified | Degraded, account: Account, first: str
+) -> str:
+    """What moved the dispatch, after what is said first, if anything is."""
     held = secured.dispatch
     limits = [limit for limit in account.limits if limit.price * _step(limit) > WORTH_USD_PER_H]
     curtailed = [
@@ -51,25 +61,28 @@ def _what_binds(site: Site, free: Dispatch, secured: Verified | Degraded, accoun
     if curtailed:
         because = _limits(limits) or "the last point that a load flow verifies"
         cost = _cost(Bill.of(site, held), Bill.of(site, free))
-        return f"{_curtailed(curtailed, len(site.pvs))}: {because}. {cost}"
+        return f"{first}{_curtailed(curtailed, len(site.pvs))}: {because}. {cost}"
     at_cap = [s for pv in site.pvs if _makes_its_cap(s := held.setpoints[pv.name])]
     if limits and at_cap and limits[0].kind in AT_THE_GRID:
         # The free dispatch keeps the connection's limits too: what is lost shows nowhere else.
-        who = _and([f"{s.der} held at {_power(s.p_kw)}" for s in at_cap[:MOST_NAMED]])
+        who = joined([f"{s.der} held at {power(s.p_kw)}" for s in at_cap[:MOST_NAMED]])
         if len(at_cap) > MOST_NAMED:
-            together = _power(sum(s.p_kw for s in at_cap))
+            together = power(sum(s.p_kw for s in at_cap))
             who = f"{len(at_cap)} PV plants held at {together} together"
-        return f"{who}: {_limits(limits)}."
+        return f"{first}{who}: {_limits(limits)}."
     if limits:
         because = _limits(limits)
         how = _moved(site, free, held)
         kept = f", kept by {how}" if how else ""
-        return f"{because[0].upper()}{because[1:]}{kept}{_room(site, held)}."
+        return f"{_after(first, because)}{kept}{_room(site, held)}."
     node, v = secured.load_flow.highest()
-    return (
-        f"No limit binds, the least-cost dispatch stands: highest voltage {v:.4f} pu at "
-        f"{node.partition('.')[0]}."
-    )
+    stands = "no limit binds, the least-cost dispatch stands"
+    return f"{_after(first, stands)}: highest voltage {v:.4f} pu at {node.partition('.')[0]}."
+
+
+def _after(first: str, said: str) -> str:
+    """A sentence of its own where nothing is said first."""
+    return f"{first}{said}" if first else f"{said[0].upper()}{said[1:]}"
 
 
 def _makes_its_cap(at: Setpoint) -> bool:
@@ -82,13 +95,13 @@ def _makes_its_cap(at: Setpoint) -> bool:
 def _curtailed(plants: Sequence[tuple[Pv, float, float]], installed: int) -> str:
     """`pv held at 7.65 of 10.00 MW`; many plants together, with the one that gives most."""
     if len(plants) <= MOST_NAMED:
-        return _and([f"{pv.name} held at {_of(held, free)}" for pv, free, held in plants])
+        return joined([f"{pv.name} held at {share(held, free)}" for pv, free, held in plants])
     total_free, total_held = sum(f for _, f, _ in plants), sum(h for _, _, h in plants)
     most, free, held = max(plants, key=lambda plant: plant[1] - plant[2])
     count = f"{len(plants)}" if len(plants) == installed else f"{len(plants)} of {installed}"
     return (
-        f"{count} PV plants held at {_of(total_held, total_free)} "
-        f"(the most: {most.name}, {_of(held, free)})"
+        f"{count} PV plants held at {share(total_held, total_free)} "
+        f"(the most: {most.name}, {share(held, free)})"
     )
 
 
@@ -108,7 +121,7 @@ def _moved(site: Site, free: Dispatch, held: Dispatch) -> str:
             f"{found[0][0] if len(found) == 1 else f'{len(found)} devices'}"
             for did, found in sorted(sums.items(), key=lambda kind: -len(kind[1]))
         ][:MOST_NAMED]
-    return _and(each) if each else ""
+    return joined(each) if each else ""
 
 
 def _deeds(is_pv: bool, before: Setpoint, after: Setpoint) -> list[tuple[str, float]]:
@@ -129,8 +142,8 @@ def _room(site: Site, held: Dispatch) -> str:
         return ", no energy is curtailed"
     if len(caps) > MOST_NAMED:
         total = sum(cap for _, cap in caps)
-        return f"; {len(caps)} PV plants may rise to {_power(total)} together if the sun comes out"
-    allowed = _and([f"{name} may rise to {_power(cap)}" for name, cap in caps])
+        return f"; {len(caps)} PV plants may rise to {power(total)} together if the sun comes out"
+    allowed = joined([f"{name} may rise to {power(cap)}" for name, cap in caps])
     return f"; {allowed} if the sun comes out"
 
 
@@ -157,9 +170,9 @@ def limit_words(limit: LimitPrice) -> str:
         case RowKind.LOADING:
             return f"{limit.place} at {limit.limit:g} % of its rating"
         case RowKind.IMPORT | RowKind.EXPORT:
-            return f"{limit.place} at its limit of {_power(limit.limit)}"
+            return f"{limit.place} at its limit of {power(limit.limit)}"
         case RowKind.GENERATION:
-            return f"all DERs together at their limit of {_power(limit.limit)}"
+            return f"all DERs together at their limit of {power(limit.limit)}"
         case RowKind.POWER_FACTOR:
             return f"{limit.place} at its limit of {limit.limit:g}"
 
@@ -189,22 +202,3 @@ def _cost(held: Bill, free: Bill) -> str:
 def _usd(size: float) -> str:
     """Whole dollars where there are many: a forecast knows no cents."""
     return f"{size:.2f}" if size < 100.0 else f"{size:.0f}"
-
-
-def _of(held_kw: float, free_kw: float) -> str:
-    """Two powers in one unit, in just as many digits as tell them apart."""
-    if free_kw >= 1000.0 and f"{held_kw / 1e3:.2f}" != f"{free_kw / 1e3:.2f}":
-        return f"{held_kw / 1e3:.2f} of {free_kw / 1e3:.2f} MW"
-    for digits in range(3):
-        held, free = f"{held_kw:.{digits}f}", f"{free_kw:.{digits}f}"
-        if held != free:
-            return f"{held} of {free} kW"
-    return f"a little less than {free_kw:.2f} kW"
-
-
-def _power(kw: float) -> str:
-    return f"{kw:.0f} kW" if kw < 1000.0 else f"{kw / 1e3:.2f} MW"
-
-
-def _and(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -1,0 +1,93 @@
+"""What a cycle says of devices that do not answer: what is so, and each of them once."""
+
+from datetime import timedelta
+
+import pytest
+
+from ems.cycle import run_cycle
+from ems.domain import CycleRecord, Infeasible
+from ems.errors import Unreachable
+from ems.gateways.memory import MemoryField
+from ems.ports import Ports
+from tests.sites import AUTO, LOAD_KW, NOW, PRICE_USD_PER_KWH, GivenForecast, ports, segment
+
+SITE = segment()
+PLACES = {"pv": "127.0.0.1:5021", "bes": "127.0.0.1:5022", "dg": "127.0.0.1:5023"}
+
+
+@pytest.fixture
+def field() -> MemoryField:
+    return MemoryField(SITE, load_kw=6000.0)
+
+
+@pytest.fixture
+def world(field: MemoryField) -> Ports:
+    return ports(SITE, field, GivenForecast(10_000.0, 10_000.0))
+
+
+def cycle(world: Ports, *, minutes: float = 0, previous: CycleRecord | None = None) -> CycleRecord:
+    now = NOW + timedelta(minutes=minutes)
+    return run_cycle(SITE, AUTO, PRICE_USD_PER_KWH, world, now, previous)
+
+
+def lose(field: MemoryField, *names: str, host: str = "127.0.0.1") -> None:
+    for name in names:
+        place = PLACES[name].replace("127.0.0.1", host)
+        field.fail(name, Unreachable(f"{name} at {place}: no connection: refused"))
+
+
+def test_a_plant_that_was_never_heard_is_told_as_the_cause(
+    world: Ports, field: MemoryField
+) -> None:
+    lose(field, "pv")
+    record = cycle(world)
+    assert isinstance(record.secured, Infeasible)
+    assert record.ledger.sentence.startswith(
+        "No safe dispatch exists (pv does not answer and may do anything: at full sun it would "
+        "lift B13 to 1.1"
+    )
+    assert record.ledger.sentence.endswith(
+        " pu); every device that answers is sent back to its reversion value."
+    )
+    assert {c.der for c in field.written} == {"bes", "dg"}
+
+
+def test_where_nobody_answers_the_sentence_says_so_with_the_addresses(
+    world: Ports, field: MemoryField
+) -> None:
+    lose(field, "pv", "bes", "dg")
+    assert cycle(world).ledger.sentence == (
+        "No device answers, so nothing is sent (pv at 127.0.0.1:5021: no connection: refused; "
+        "dg at 127.0.0.1:5023: no connection: refused; "
+        "bes at 127.0.0.1:5022: no connection: refused): check the network and the addresses in "
+        "the site file, or start `geems plant` with this site file."
+    )
+    assert field.written == []
+
+
+def test_a_simulated_plant_is_not_spoken_of_where_devices_are_elsewhere(
+    world: Ports, field: MemoryField
+) -> None:
+    lose(field, "pv", "bes", "dg", host="10.0.0.7")
+    assert cycle(world).ledger.sentence.endswith(
+        "check the network and the addresses in the site file."
+    )
+
+
+def test_what_is_lost_by_a_silent_plant_is_said_first(world: Ports, field: MemoryField) -> None:
+    field.load_kw = LOAD_KW
+    first = cycle(world)
+    lose(field, "pv")
+    record = cycle(world, minutes=45, previous=first)
+    assert record.ledger.sentence.startswith("pv is silent and reckoned at 1.00 of 10.00 MW; ")
+    assert "; no limit binds, the least-cost dispatch stands: " in record.ledger.sentence
+
+
+def test_several_silent_devices_are_told_together(world: Ports, field: MemoryField) -> None:
+    field.load_kw = LOAD_KW
+    first = cycle(world)
+    lose(field, "bes", "dg")
+    record = cycle(world, minutes=45, previous=first)
+    assert record.ledger.sentence.startswith(
+        "dg (reckoned at 0 kW) and bes (reckoned at 0 kW) are silent; pv held at "
+    )
