@@ -269,6 +269,7 @@ class Rows:
             kind=sum((part.kind for part in parts), ()),
             place=sum((part.place for part in parts), ()),
             limit=np.concatenate([none[:, 0], *(part.limit for part in parts)]),
+            case=sum((part.case for part in parts), ()),
         )
 
     def _keep(
@@ -291,6 +292,7 @@ class Rows:
                 ders=self._ders, c_p=c_p, c_q=c_q, kind=kinds,
                 bound=sign * (limit - values) - margin + c_p @ p_kw + c_q @ q_kvar,
                 place=tuple(self._place(key) for key in keys), limit=limit,
+                case=(lin.case.name,) * len(keys),
             )
         )  # fmt: skip
 

@@ -133,6 +133,7 @@ class _Within:
             kind=(*rows.kind, *[RowKind.LOADING] * count),
             place=(*rows.place, *[WITHIN + name for name in ders] * 4),
             limit=np.concatenate([rows.limit, np.full(count, 100.0)]),
+            case=(*(rows.case or [""] * len(rows)), *[""] * count),
         )
 
     def _range_kw(self, name: str, rated_kw: float) -> tuple[float, float]:

@@ -79,6 +79,8 @@ class NetworkRow:
     """Per kvar of each DER [pu/kvar or %/kvar]."""
     bound: float
     """Right-hand side, margin taken off [pu or %]."""
+    case: str = ""
+    """Of the interval, which it is linear around; empty for a row of no case, or not told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -102,6 +104,8 @@ class RowBlock:
     """Nodes (`B13.1`) or elements (`line.l1`)."""
     limit: Floats
     """The limits kept, without margin, shape (row,) [pu or %]."""
+    case: tuple[str, ...] = ()
+    """Cases of the interval, one for each row; empty where they are not told."""
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -116,6 +120,7 @@ class RowBlock:
             c_p=dict(zip(self.ders, self.c_p[i].tolist(), strict=True)),
             c_q=dict(zip(self.ders, self.c_q[i].tolist(), strict=True)),
             bound=float(self.bound[i]),
+            case=self.case[i] if self.case else "",
         )
 
     @classmethod
@@ -130,6 +135,7 @@ class RowBlock:
             kind=tuple(r.kind for r in rows),
             place=tuple(r.place for r in rows),
             limit=np.array([r.limit for r in rows], dtype=float),
+            case=tuple(r.case for r in rows),
         )
 
 

@@ -21,6 +21,8 @@ class LimitPrice:
     """How far it could not be kept: its price is then a penalty, not a worth [pu, %, kW, kvar]."""
     relief_usd_per_h: float
     """What all DERs moved for it together, at its price [$/h]."""
+    case: str = ""
+    """Of the interval, in which it binds most dearly; empty for a limit of no case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

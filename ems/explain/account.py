@@ -154,7 +154,15 @@ def _limit(rows: Sequence[RowPrice], place: str, relief_usd_per_h: float) -> Lim
         price=sum(b.price for b in rows),
         slack=max(b.slack for b in rows),
         relief_usd_per_h=relief_usd_per_h,
+        case=_dearest_case(rows),
     )
+
+
+def _dearest_case(rows: Sequence[RowPrice]) -> str:
+    prices: dict[str, float] = {}
+    for bound in rows:
+        prices[bound.row.case] = prices.get(bound.row.case, 0.0) + bound.price
+    return max(prices, key=prices.__getitem__)
 
 
 def _worth(

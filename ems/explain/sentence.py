@@ -16,6 +16,7 @@ from ems.domain import (
     Verified,
 )
 from ems.explain.account import Account
+from ems.explain.cases import should
 from ems.explain.figures import MOST_NAMED, joined, power, share
 from ems.explain.unmoved import Still
 
@@ -39,19 +40,21 @@ def sentence(
             f"No safe dispatch exists ({secured.reason}); every device{answers} is sent back to "
             "its reversion value."
         )
-    first = still.words(site, secured.dispatch) if still is not None else ""
-    said = _what_binds(site, free, secured, account, f"{first}; " if first else "")
+    said = _what_binds(site, free, secured, account, still)
     if isinstance(secured, Degraded):
         return f"{said} Degraded: {secured.reason}."
     return f"{said} {'; '.join(secured.notes)}." if secured.notes else said
 
 
 def _what_binds(
-    site: Site, free: Dispatch, secured: Verified | Degraded, account: Account, first: str
+    site: Site, free: Dispatch, secured: Verified | Degraded, account: Account, still: Still | None
 ) -> str:
-    """What moved the dispatch, after what is said first, if anything is."""
+    """What moved the dispatch, after who was not moved, if anybody was not."""
     held = secured.dispatch
+    aside = still.words(site, held) if still is not None else ""
+    first = f"{aside}; " if aside else ""
     limits = [limit for limit in account.limits if limit.price * _step(limit) > WORTH_USD_PER_H]
+    when = should(limits[0].case, site, held, still) if limits else ""
     curtailed = [
         (pv, free.setpoints[pv.name].p_kw, held.setpoints[pv.name].p_kw)
         for pv in site.pvs
@@ -59,7 +62,7 @@ def _what_binds(
         > MOVED_SHARE * pv.rated_kw
     ]  # fmt: skip
     if curtailed:
-        because = _limits(limits) or "the last point that a load flow verifies"
+        because = _limits(limits, when) or "the last point that a load flow verifies"
         cost = _cost(Bill.of(site, held), Bill.of(site, free))
         return f"{first}{_curtailed(curtailed, len(site.pvs))}: {because}. {cost}"
     at_cap = [s for pv in site.pvs if _makes_its_cap(s := held.setpoints[pv.name])]
@@ -69,9 +72,9 @@ def _what_binds(
         if len(at_cap) > MOST_NAMED:
             together = power(sum(s.p_kw for s in at_cap))
             who = f"{len(at_cap)} PV plants held at {together} together"
-        return f"{first}{who}: {_limits(limits)}."
+        return f"{first}{who}: {_limits(limits, when)}."
     if limits:
-        because = _limits(limits)
+        because = _limits(limits, when)
         how = _moved(site, free, held)
         kept = f", kept by {how}" if how else ""
         return f"{_after(first, because)}{kept}{_room(site, held)}."
@@ -150,13 +153,12 @@ def _room(site: Site, held: Dispatch) -> str:
 # --- why ------------------------------------------------------------------------------
 
 
-def _limits(limits: Sequence[LimitPrice]) -> str:
-    """`B13 at its 1.10 pu limit`; of several the dearest; empty where none binds."""
+def _limits(limits: Sequence[LimitPrice], when: str) -> str:
+    """`B13 at its 1.10 pu limit should the load fall`; of several the dearest; empty for none."""
     if not limits:
         return ""
-    if len(limits) == 1:
-        return limit_words(limits[0])
-    return f"{len(limits)} limits bind, the dearest {limit_words(limits[0])}"
+    count = f"{len(limits)} limits bind, the dearest " if len(limits) > 1 else ""
+    return f"{count}{limit_words(limits[0])}{when}"
 
 
 def limit_words(limit: LimitPrice) -> str:

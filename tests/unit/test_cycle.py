@@ -76,7 +76,9 @@ def test_a_good_cycle_measures_verifies_writes_and_keeps_a_record(
 
 def test_the_reason_is_one_plain_sentence(world: Ports) -> None:
     ledger = cycle(world).ledger
-    assert ledger.sentence.startswith("pv held at 7.38 of 10.00 MW: B13 at its 1.10 pu limit.")
+    assert ledger.sentence.startswith(
+        "pv held at 7.38 of 10.00 MW: B13 at its 1.10 pu limit should the load fall. "
+    )
     assert "Compliance costs $" in ledger.sentence
     assert ledger.compliance_usd_per_h > 0.0
     assert ledger.entries[0].der == "pv"

@@ -59,9 +59,14 @@ def dispatched(
 
 
 def bound(
-    place: str, kind: RowKind = RowKind.V_MAX, limit: float = 1.05, price: float = 1e4, **c_p: float
+    place: str,
+    kind: RowKind = RowKind.V_MAX,
+    limit: float = 1.05,
+    price: float = 1e4,
+    case: str = "",
+    **c_p: float,
 ) -> RowPrice:
-    row = NetworkRow(kind=kind, place=place, limit=limit, c_p=c_p, c_q={}, bound=0.0)
+    row = NetworkRow(kind=kind, place=place, limit=limit, c_p=c_p, c_q={}, bound=0.0, case=case)
     return RowPrice(row=row, price=price, slack=0.0)
 
 
@@ -118,6 +123,42 @@ def test_phases_at_one_voltage_that_move_apart_are_limits_of_their_own() -> None
 )
 def test_every_kind_of_limit_has_its_words(row: RowPrice, words: str) -> None:
     assert f": {words}. Compliance" in said(FREE, curtailed(row))
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("expected", ""),
+        ("expected, taps moved", " after taps have moved"),
+        ("high", " should the load fall"),
+        ("high, load high", " should the load rise"),
+        ("high, pv2 shaded", " should pv2 alone be shaded and the load fall"),
+        ("high, pv2 alone", " should the sun reach pv2 alone and the load fall"),
+        ("low", " should clouds come and the load rise"),
+        ("low, load low", " should clouds come and the load fall"),
+        ("low, ramping", " should clouds come and the load rise while a generator is on its way"),
+        ("high, taps moved", " should the load fall after taps have moved"),
+    ],
+)
+def test_a_limit_reached_elsewhere_than_expected_says_when(case: str, words: str) -> None:
+    """The expected voltage stands below it: the sentence would deny what the page shows."""
+    held = curtailed(bound("B13.1", case=case, pv=2e-5))
+    assert f": B13 phase 1 at its 1.05 pu limit{words}. " in said(FREE, held)
+
+
+def test_of_the_cases_of_one_limit_the_dearest_is_told() -> None:
+    rows = [bound("B13.1", price=1e4, case="low"), bound("B13.1", price=2e4, case="high")]
+    assert " limit should the load fall. " in said(FREE, curtailed(*rows))
+
+
+def test_the_sun_is_named_where_a_plant_may_rise() -> None:
+    free = dispatched({"pv": (5000.0, 0.0), "dg": (0.0, 0.0)})
+    row = bound("B13.1", case="high", pv=2e-5)
+    held = dispatched({"pv": (5000.0, -806.0), "dg": (0.0, 0.0)}, {"pv": 8000.0}, [row])
+    assert said(free, held) == (
+        "B13 phase 1 at its 1.05 pu limit should the sun come out and the load fall, kept by "
+        "806 kvar absorbed by pv; pv may rise to 8.00 MW if the sun comes out."
+    )
 
 
 def test_of_several_limits_the_count_and_the_dearest_are_named() -> None:
