@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ems.domain import Bes, Dg, Limits, Pv, Site
 from ems.plant import Misbehaviour, Plant
+from ems.plant.service import LONGEST_LAG_S, LONGEST_PAUSE_S, SHORTEST_PAUSE_S, pause_s
 from ems.protocols.sunspec import model
 
 START = datetime(2024, 6, 3, 20, tzinfo=UTC)
@@ -96,6 +97,38 @@ def test_a_response_is_followed_second_by_second(modest: Plant) -> None:
     highest = [e.v_max_pu for e in seen]
     assert highest == sorted(highest, reverse=True)
     assert modest.truth().p_kw["pv"] == 2500
+
+
+@pytest.mark.parametrize(
+    ("speed", "wanted_s"),
+    [
+        (0.1, LONGEST_PAUSE_S),
+        (1.0, LONGEST_PAUSE_S),
+        (5.0, 1.0),
+        (60.0, LONGEST_LAG_S / 60),
+        (250.0, SHORTEST_PAUSE_S),
+        (100_000.0, SHORTEST_PAUSE_S),
+    ],
+)
+def test_the_faster_the_clock_the_shorter_the_pause(speed: float, wanted_s: float) -> None:
+    assert pause_s(speed, 60.0) == pytest.approx(wanted_s)
+
+
+def test_a_plant_of_short_steps_rests_no_longer_than_a_step() -> None:
+    assert pause_s(10.0, 2.0) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("speed", [1.0, 10.0, 60.0, 200.0])
+def test_beside_a_fast_clock_an_order_is_followed_in_the_time_of_the_standard(
+    modest: Plant, speed: float
+) -> None:
+    step = timedelta(seconds=pause_s(speed, modest.step_s) * speed)
+    modest.advance_to(START + step)
+    order(modest, "pv", WMaxLimPct=2500, WMaxLimPctEna=1)  # at once, and judged after 30 s
+    judged = modest.now + modest.response
+    while modest.now + step <= judged:
+        modest.advance_to(modest.now + step)
+    assert modest.truth().p_kw["pv"] == pytest.approx(2500, abs=200)
 
 
 def test_two_plants_with_one_seed_live_the_same_life() -> None:
