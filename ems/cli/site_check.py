@@ -9,6 +9,7 @@ from ems.cli.tls_files import tls_faults
 from ems.constrain import check_reversion, unproved
 from ems.errors import BadInput, Fault
 from ems.settings import Checked, Settings, check, is_path
+from ems.settings.doubts import doubts
 from feeders.engine import Feeder
 from feeders.errors import FeederFault
 
@@ -60,10 +61,13 @@ def _store_faults(place: str, file: Path) -> Iterator[Fault]:
         yield Fault(place=place, problem=problem)
 
 
-def remarks(path: Path) -> list[str]:
-    """What is no fault of a sound site, and good to know: what holds on, what is not watched."""
-    settings = checked_settings(path)
-    found = [
+def remarks(settings: Settings) -> list[str]:
+    """What is no fault of a sound site, and good to know.
+
+    What is hardly meant, what holds on, what is not watched.
+    """
+    found = [f"{settings.file.name}: {doubt}" for doubt in doubts(settings)]
+    found += [
         f"{der.name}: no register of its map holds a reversion timer, so it keeps its last command "
         "when GEEMS dies"
         for der in settings.ders

@@ -46,19 +46,28 @@ def init(directory: str, example: str) -> None:
 def validate(site: str, *, as_json: bool) -> None:
     """Check a site file and its feeder, and name all faults at once.
 
+    Of a sound site it tells whether setpoints would be written, and what is hardly meant.
     A file that holds nothing but [ieee2030_5] and [store] is checked as that server's.
     """
     from ems.cli.server_check import is_server_file, server_faults
     from ems.cli.site_check import all_faults, remarks
+    from ems.settings import load_settings
 
     alone = is_server_file(Path(site))
     faults, notes = server_faults(Path(site)) if alone else (all_faults(Path(site)), [])
     if faults:
         print_faults(faults)
         raise click.exceptions.Exit(Exit.BAD_INPUT)
+    control: dict[str, str] | None = None
     if not alone:
-        notes = remarks(Path(site))
+        settings = load_settings(Path(site))
+        notes = remarks(settings)
+        mode, why = settings.control_mode()
+        control = {"mode": mode, "why": why}
     if as_json:
-        print_json({"ok": True, "faults": [], "notes": notes})
-    else:
-        click.echo("\n".join([f"{site}: ok", *(f"note: {line}" for line in notes)]))
+        print_json({"ok": True, "faults": [], "notes": notes, "control": control})
+        return
+    click.echo(f"{site}: ok")
+    if control is not None:
+        click.echo(f"mode: {control['mode']} ({control['why']})")
+    click.echo("".join(f"note: {line}\n" for line in notes), nl=False)

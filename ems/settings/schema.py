@@ -1,7 +1,7 @@
 """A whole site file: its sections, and what they become in the vocabulary of the stages."""
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -33,6 +33,8 @@ from ems.tariff import Tariff
 
 DERS = ("pv", "bes", "dg")
 """Arrays of tables that hold the DERs."""
+MOST_NAMED = 3
+"""Devices that are told by name where many are meant."""
 
 
 class Settings(BaseSettings):
@@ -147,12 +149,9 @@ class Settings(BaseSettings):
 
     def to_policy(self) -> domain.Policy:
         """How the site is run; advisory unless every device is on loopback or `auto` is asked."""
-        near = all(is_loopback(a.host) for a in self.addresses().values()) and (
-            not self.end_devices() or is_loopback(self._served().host)
-        )
         return domain.Policy(
             mode=self.dispatch.mode,
-            control=self.control.mode or ("auto" if near else "advisory"),
+            control=self.control_mode()[0],
             reversion_s=self.control.reversion_s,
             keep_alive_s=self.control.keep_alive_s,
             response_s=self._response_s(),
@@ -164,6 +163,22 @@ class Settings(BaseSettings):
             look_ahead=self.dispatch.look_ahead,
             terminal_soc=self.dispatch.terminal_soc,
         )
+
+    def control_mode(self) -> tuple[Literal["advisory", "auto"], str]:
+        """Whether setpoints are written, and why so."""
+        if self.control.mode is not None:
+            return self.control.mode, "control.mode says so"
+        away = [n for n, a in self.addresses().items() if not is_loopback(a.host)]
+        if away:
+            named = ["the load meter" if name == "load" else name for name in away[:MOST_NAMED]]
+            if more := len(away) - len(named):
+                named.append(f"{more} more")
+            *others, last = named
+            told = f"{', '.join(others)} and {last} are" if others else f"{last} is"
+            return "advisory", f"{told} not on this machine"
+        if self.end_devices() and not is_loopback(self._served().host):
+            return "advisory", "devices of its IEEE 2030.5 server may be on other machines"
+        return "auto", "every device is on this machine"
 
     def to_tariff(self) -> Tariff:
         """What grid energy costs."""

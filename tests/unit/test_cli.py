@@ -56,7 +56,8 @@ def test_every_command_helps(geems: Geems, name: str) -> None:
 def test_init_writes_a_site_file_that_validates_as_it_is(geems: Geems) -> None:
     assert geems("init").exit_code == Exit.OK
     result = geems("validate")
-    assert (result.exit_code, result.stdout) == (Exit.OK, "site.toml: ok\n")
+    told = "site.toml: ok\nmode: auto (every device is on this machine)\n"
+    assert (result.exit_code, result.stdout) == (Exit.OK, told)
 
 
 def test_init_makes_the_folder_it_is_given(geems: Geems, tmp_path: Path) -> None:
@@ -99,7 +100,27 @@ def test_validate_tells_all_faults_in_one_document(geems: Geems, tmp_path: Path)
 def test_validate_of_a_good_file_is_one_document_too(geems: Geems) -> None:
     geems("init")
     result = geems("validate", "--json")
-    assert json.loads(result.stdout) == {"ok": True, "faults": [], "notes": []}
+    assert json.loads(result.stdout) == {
+        "ok": True,
+        "faults": [],
+        "notes": [],
+        "control": {"mode": "auto", "why": "every device is on this machine"},
+    }
+
+
+def test_validate_tells_the_mode_and_what_is_hardly_meant(geems: Geems, tmp_path: Path) -> None:
+    text = TEMPLATE.read_text().replace("longitude_deg = -122.42", "longitude_deg = 122.42")
+    meter = 'device = { host = "127.0.0.1", port = 5020 }'
+    (tmp_path / "site.toml").write_text(text.replace(meter, meter.replace("127.0.0.1", "10.0.0.9")))
+    result = geems("validate")
+    assert result.exit_code == 0
+    ok, mode, note = result.stdout.splitlines()
+    assert ok == "site.toml: ok"
+    assert mode == "mode: advisory (the load meter is not on this machine)"
+    assert note.startswith("note: site.toml: site.longitude_deg: 122.42° is 7.8 h")
+    document = json.loads(geems("validate", "--json").stdout)
+    assert document["notes"] == [note.removeprefix("note: ")]
+    assert document["control"]["mode"] == "advisory"
 
 
 def test_a_command_refuses_a_bad_site_before_it_opens_anything(
