@@ -9,7 +9,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ems.domain import Advised, CycleRecord, Outcome, Partial, Refused, Sent
+from ems.domain import (
+    Advised,
+    CycleRecord,
+    Outcome,
+    Partial,
+    Refused,
+    Sent,
+    Setpoint,
+    first_step_kw,
+)
 
 CASES = {
     "paper": "published",
@@ -79,7 +88,7 @@ def print_cycle(record: CycleRecord) -> None:
             _cell(setpoint.p_kw, 0),
             _cell(setpoint.cap_kw, 0),
             _cell(setpoint.q_kvar, 0),
-            _outcome(record.outcomes.get(name)),
+            _outcome(setpoint, record.outcomes.get(name)),
         )
     console = Console()
     console.print(table)
@@ -90,10 +99,12 @@ def print_cycle(record: CycleRecord) -> None:
         console.print(f"[red]! {escape(alarm)}[/red]", highlight=False)
 
 
-def _outcome(outcome: Outcome | None) -> str:
+def _outcome(target: Setpoint, outcome: Outcome | None) -> str:
     match outcome:
         case Sent():
-            return "sent, read back"
+            step_kw = first_step_kw(target, outcome)
+            ramp = "" if step_kw is None else f"; first {_cell(step_kw, 0)} kW, on its ramp"
+            return f"sent, read back{ramp}"
         case Advised():
             return "advised, not written"
         case Partial(reason=reason):

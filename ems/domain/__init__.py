@@ -45,6 +45,7 @@ from ems.domain.sent import (
     Readback,
     Refused,
     Sent,
+    first_step_kw,
 )
 from ems.domain.site import Bes, Der, Dg, Limits, Policy, Pv, Site
 from ems.domain.watched import Alike, Followed, Ignored, InForce, Response, Waiting, Watched
@@ -124,6 +125,7 @@ __all__ = [
     "at_worth",
     "band_kw",
     "cost",
+    "first_step_kw",
     "least_kw",
     "month_peak",
     "named",

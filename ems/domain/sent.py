@@ -1,5 +1,6 @@
 """What is sent to the devices, what became of it, and the record of it all."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -85,6 +86,17 @@ class Advised:
 
 
 Outcome = Sent | Partial | Refused | Advised
+
+
+def first_step_kw(target: Setpoint, outcome: Outcome | None) -> float | None:
+    """What a generator was sent that is led to its setpoint along its ramp [kW].
+
+    None where it was asked for all of it, or nothing is known to be in force.
+    """
+    if not isinstance(outcome, Sent) or (sent_kw := outcome.command.p_kw) is None:
+        return None
+    same = math.isclose(sent_kw, target.p_kw, rel_tol=1e-4, abs_tol=0.05)
+    return None if same else sent_kw
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

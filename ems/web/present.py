@@ -21,6 +21,7 @@ from ems.domain import (
     Refused,
     Sent,
     Site,
+    first_step_kw,
 )
 from ems.explain import limit_words
 from ems.web.views import (
@@ -210,6 +211,7 @@ def _der(record: CycleRecord, site: Site, name: str, moved: LedgerEntry | None) 
         measured_available_kw=reading.available_kw if reading else None,
         soc_pct=reading.soc_pct if reading else None,
         quality=reading.quality if reading else "assumed",
+        first_step_kw=first_step_kw(setpoint, record.outcomes.get(name)),
         kept=name in record.kept,
         limits=moved.limits if moved else (),
         energy_usd_per_kwh=moved.energy_usd_per_kwh if moved else None,

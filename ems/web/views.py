@@ -63,6 +63,9 @@ class DerView(View):
     setpoint, the first step [kW]."""
     readback_kvar: Number
     readback_cap_kw: Number
+    first_step_kw: Number
+    """Of a generator that is led to its setpoint along its ramp: what it was sent when the cycle
+    ended; null where it was asked for all of it [kW]."""
     kept: bool
     """Whether it was left at what it held, being within the deadband of what was decided."""
     limits: tuple[str, ...]

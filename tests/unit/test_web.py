@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ems.cli.tables import print_cycle
 from ems.clock import INTERVAL
 from ems.domain import (
     CycleRecord,
@@ -208,6 +209,23 @@ def test_setpoints_tell_outcome_and_read_back(served: Served) -> None:
     assert (kept["dg"]["outcome"], kept["dg"]["reason"]) == ("partial", "no answer within 3 s")
     assert kept["dg"]["readback_p_kw"] is None
     assert (kept["pv"]["outcome"], kept["pv"]["readback_cap_kw"]) == ("sent", 7652.86)
+
+
+def test_a_generator_on_its_ramp_tells_its_first_step(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = sample()
+    sent = base.outcomes["dg"]
+    assert isinstance(sent, Sent)
+    step = Sent(
+        command=replace(sent.command, p_kw=54.0), readback=replace(sent.readback, p_kw=54.0)
+    )
+    led = replace(base, outcomes={**base.outcomes, "dg": step})
+    served.store.append(led)
+    ders = {d["der"]: d for d in one(served.get("/dispatch/latest"))["ders"]}  # type: ignore[attr-defined]  # a JSON array
+    assert {n: d["first_step_kw"] for n, d in ders.items()} == {"pv": None, "dg": 54.0, "bes": None}
+    print_cycle(led)
+    assert "first 54 kW, on its ramp" in " ".join(capsys.readouterr().out.split())
 
 
 def test_forecasts_tell_bounds_and_method(served: Served) -> None:

@@ -129,6 +129,7 @@ function derRow(d) {
   const outcome = cell("Outcome", "");
   outcome.append(badge(element("span"), OUTCOMES[d.outcome] ?? ["", d.outcome]));
   if (d.reason) outcome.append(element("small", d.reason));
+  if (d.first_step_kw !== null) outcome.append(element("small", `first ${format.power(d.first_step_kw)} kW, on its ramp`));
   const setpoint = cell("Setpoint, kW", format.power(d.setpoint_kw), "number");
   if (isPv && d.available_kw !== null) setpoint.append(element("small", `of ${format.power(d.available_kw)} available${band(d)}`));
   tr.append(
