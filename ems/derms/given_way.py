@@ -23,6 +23,7 @@ from ems.derms.precedence import (
     functions,
     goes_before,
     is_met_at_random,
+    may_last,
     meets,
     parts_of,
     takes_over,
@@ -187,11 +188,19 @@ class GivenWay:
 
     def _events(self, device: Device) -> list[Ranked]:
         """Events of others that stand or will, the older ones first, with their primacy."""
-        found = []
+        found, now = [], self._board.now()
         for program in others_of(self._board, device):
             standing = self._board.standing(program.name)
             for control, state in zip(standing.controls, standing.states, strict=True):
-                if state.current in OPEN:
+                if state.current in OPEN or (
+                    state.current is events.Status.SUPERSEDED
+                    and may_last(
+                        control,
+                        standing.controls,
+                        lambda newer: STARTED in self._said(newer, device),
+                        now,
+                    )
+                ):
                     found.append((control, program.primacy))
         return sorted(found, key=lambda at: (at[0].created, at[0].mrid))
 

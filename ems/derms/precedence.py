@@ -3,7 +3,7 @@
 Rules of events and primacy: IEEE Std 2030.5-2018, 10.2.3.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 from ems.derms.board import Control
@@ -43,6 +43,31 @@ def ends_first(event: Control) -> int:
 def goes_before(other: Ranked, event: Ranked) -> bool:
     """Whether an event goes before another one and asks for as much: where it begins, that ends."""
     return _rank(other) < _rank(event) and functions(event[0].base) <= functions(other[0].base)
+
+
+def may_last(
+    event: Control, others: Iterable[Control], has_started: Callable[[Control], bool], now: int
+) -> bool:
+    """Whether a device may follow an event yet that its server tells is superseded.
+
+    The server tells so from when the first device may begin the newer one. Each begins it at a time
+    of its own, and leaves no gap before.
+
+    Args:
+        event: of others.
+        others: of its program.
+        has_started: whether the device has begun one of them.
+        now: the server's time [s].
+    """
+    newer = [
+        other
+        for other in others
+        if other.cancelled is None
+        and goes_before((other, 0), (event, 0))
+        and other.start < event.start + event.duration
+        and event.start < other.start + other.duration
+    ]
+    return bool(newer) and all(now < has_begun(o) and not has_started(o) for o in newer)
 
 
 def is_met_at_random(event: Ranked, newer: Ranked) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ems.derms.board import Control, Latest, Responded, Standing
+from ems.derms.precedence import may_last
 from ems.protocols.ieee2030_5 import events, sep
 
 WATT = 38
@@ -102,6 +103,12 @@ def asks_of(offers: Sequence[Offer], said: Callable[[str], Sequence[int]], now: 
         followed = [(c, state.current) for c, state in listed if _takes(said(c.mrid))]
         active = [c for c, status in followed if status is events.Status.ACTIVE]
         bases += [c.base for c in active]
+        bases += [
+            c.base
+            for c, status in followed
+            if status is events.Status.SUPERSEDED
+            and may_last(c, offer.standing.controls, lambda newer: STARTED in said(newer.mrid), now)
+        ]
         coming += [
             Upcoming(base=c.base, start=_begins(c))
             for c, status in followed

@@ -168,6 +168,19 @@ def test_until_another_program_takes_over_at_random_at_most_a_minute_goes_unlimi
     assert held.count(9000) * STEP_S <= 60
 
 
+def test_one_that_a_newer_event_may_have_ended_at_random_is_asked_again() -> None:
+    """The server tells it as superseded, and the device does not begin the newer one yet."""
+    world, client = following()
+    event(world, 500)
+    client.polls()
+    of(world, "feeder", 2000, AT + 900, 600, random_start=-600)
+    dispatched(world, client, 500)
+    world.pass_s(310)  # the command has ended
+    world.link.hand_back(["pv"])
+    assert client.polls() in (500, 2000)
+    assert highest(world, client, AT + 890) <= 2000
+
+
 def test_until_one_begins_that_takes_over_and_is_asked_again_as_early_as_any_device_may() -> None:
     world, client = following("grid@3", "top@2")
     of(world, "grid", 4000, AT, HOUR_S)

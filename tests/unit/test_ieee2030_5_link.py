@@ -169,6 +169,36 @@ def test_a_control_that_was_superseded_by_one_that_has_ended_asks_nothing_more(
     assert asked(world) == [export(1500)]
 
 
+@pytest.mark.parametrize(("random_start", "until_s"), [(300, 900), (-300, 600)])
+def test_a_control_lasts_until_the_last_device_has_begun_the_newer_one(
+    world: World, random_start: int, until_s: int
+) -> None:
+    """The server tells it as superseded from when the first one may begin that."""
+    world.link.publish({"pv": WHOLE}, {"pv": 300})
+    world.board.publish("feeder", base=HALF, start=AT, duration=7200)
+    newer = world.board.publish(
+        "feeder", base=WHOLE, start=AT + 600, duration=1200, random_start=random_start
+    )
+    world.pass_s(until_s - 10)
+    assert asked(world) == [WHOLE, HALF]
+    world.pass_s(10)
+    assert asked(world) == [WHOLE]
+    world.board.cancel("feeder", newer.mrid)
+    assert not asked(world)
+
+
+def test_a_control_ends_where_the_device_has_begun_the_newer_one(world: World) -> None:
+    world.link.publish({"pv": WHOLE}, {"pv": 300})
+    world.board.publish("feeder", base=HALF, start=AT, duration=7200)
+    newer = world.board.publish(
+        "feeder", base=WHOLE, start=AT + 60, duration=1200, random_start=300
+    )
+    world.pass_s(90)
+    assert asked(world) == [WHOLE, HALF]
+    world.board.respond(subject=newer.mrid, lfdi=LFDI, status=2, time=AT + 90)
+    assert asked(world) == [WHOLE]
+
+
 def test_a_control_that_one_of_a_program_before_its_own_took_over_holds_off_no_default(
     world: World,
 ) -> None:
