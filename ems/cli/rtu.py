@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,7 +115,7 @@ def rtu(
     """
     from ems.rtu import Rtu
 
-    files = _read(icds, schema)
+    files = _read(icds, schema, interface)
     # Not before: while it reads, nothing would look at the event, and nothing is open yet.
     stop = until_told_to_stop()
     logging.getLogger("ems").setLevel(logging.INFO)
@@ -130,12 +131,18 @@ def rtu(
         serving.run(stop)
 
 
-def _read(icds: tuple[Path, ...], schema: Path | None) -> "list[SclFile]":
-    """All files; the faults of all of them at once."""
+def _read(icds: tuple[Path, ...], schema: Path | None, interface: str) -> "list[SclFile]":
+    """All files; the faults of all of them, and of the interface's name, at once."""
     from ems.protocols.scl import read_icd
 
     files: list[SclFile] = []
     faults: list[Fault] = []
+    try:
+        socket.if_nametoindex(interface)
+    except OSError:
+        there = ", ".join(name for _, name in socket.if_nameindex())
+        problem = f"no such network interface; there are {there}"
+        faults.append(Fault(place=f"--interface {interface}", problem=problem))
     for path in icds:
         try:
             files.append(read_icd(_octets(path), str(path), schema))

@@ -66,6 +66,13 @@ def test_bad_files_are_refused_all_at_once_before_anything_is_opened(
     assert places == ["empty.icd: line 1", "dangling.icd: line 36"]
 
 
+def test_an_interface_that_is_not_there_is_bad_input(geems: Geems) -> None:
+    assert geems("icd", "--der", "bes").exit_code == 0
+    done = geems("rtu", "bes.icd", "--interface", "nope0")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("--interface nope0: no such network interface; there are lo")
+
+
 def test_a_file_that_breaks_the_users_schema_is_refused(geems: Geems) -> None:
     schema = str(FOLDER / "small.xsd")
     done = geems("rtu", str(THIRD_PARTY), "--interface", "lo", "--schema", schema)
