@@ -41,6 +41,8 @@ class Time(click.ParamType[datetime]):
             time = datetime.fromisoformat(value)
             return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
         except (ValueError, OverflowError):  # the latter of a zone beyond the first or last year
+            if value.endswith(".toml"):
+                self.fail(f"{value} is no time; the site file goes behind --site", param, ctx)
             self.fail(f"{value} is not a time like 2026-07-01T14:00 (ISO 8601, UTC)", param, ctx)
 
 

@@ -83,6 +83,16 @@ def test_what_is_no_time_is_bad_input_with_an_example(told: Explain) -> None:
     assert "yesterday is not a time like 2026-07-01T14:00" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["explain", "replay"])
+def test_a_site_file_in_place_of_a_time_is_told_where_it_goes(
+    told: Explain,  # noqa: ARG001 - makes the folder
+    command: str,
+) -> None:
+    result = CliRunner().invoke(main, (command, "site.toml"))
+    assert result.exit_code == Exit.BAD_INPUT
+    assert "site.toml is no time; the site file goes behind --site" in result.stderr
+
+
 def test_a_site_without_a_database_has_no_records_and_gets_none(
     told: Explain, tmp_path: Path
 ) -> None:
