@@ -220,7 +220,13 @@ def examine(port: int) -> list[Finding]:
 
 
 @click.command()
-@click.option("--port", default=8080, show_default=True, help="Port to find free.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="Port to find free.",
+)
 @json_option
 def doctor(port: int, *, as_json: bool) -> None:
     """Check versions, solver, OpenDSS, LiteRT, port, clock, disk and package names."""

@@ -382,6 +382,12 @@ def test_doctor_tells_an_interpreter_without_its_optimisations(
     assert prefix in told.detail
 
 
+def test_doctor_refuses_what_is_no_port(geems: Geems) -> None:
+    result = geems("doctor", "--port", "99999")
+    assert result.exit_code == Exit.BAD_INPUT
+    assert "99999 is not in the range 0<=x<=65535" in result.stderr
+
+
 def test_doctor_fails_on_a_taken_port(geems: Geems, listening_port: int) -> None:
     result = geems("doctor", "--port", str(listening_port))
     assert result.exit_code == Exit.FAULT
