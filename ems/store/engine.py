@@ -36,14 +36,17 @@ _MENDS = {
     "SQLITE_NOTADB": "it is no SQLite database; give another path",
 }
 """What to do, by the name of SQLite's primary result code."""
+_OF_THE_PATH = ("SQLITE_CANTOPEN", "SQLITE_READONLY")
+"""Codes that say, of a file that is being opened, that its path was chosen badly."""
 
 
 def open_engine(path_or_url: str | Path, busy_timeout_s: float) -> Engine:
     """Open or create the database file and migrate it to this version.
 
     Raises:
-        BadInput: no SQLite file path or URL, the folder is missing, the file is no
-            database of GEEMS, or a newer version of GEEMS wrote it.
+        BadInput: no SQLite file path or URL, the folder is missing, the file cannot be
+            opened or written there, is no database of GEEMS, or a newer version of GEEMS
+            wrote it.
         StoreFault: the file cannot be read or written.
     """
     url = _file_url(path_or_url)
@@ -55,8 +58,11 @@ def open_engine(path_or_url: str | Path, busy_timeout_s: float) -> Engine:
     try:
         with faults_named(place), writing(engine).begin() as connection:
             _migrate(connection, place)
-    except BaseException:
+    except BaseException as fault:
         engine.dispose()
+        if isinstance(fault, StoreFault) and _code(fault.__cause__).startswith(_OF_THE_PATH):
+            problem = str(fault).removeprefix(f"{place}: ")
+            raise BadInput.at(place, problem) from fault
         raise
     return engine
 
@@ -81,9 +87,14 @@ def faults_named(place: str) -> Iterator[None]:
         raise StoreFault(f"{place}: {_mend(error)} ({error})") from error
 
 
-def _mend(error: BaseException) -> str:
+def _code(error: BaseException | None) -> str:
+    """SQLite's name for what went wrong; empty where it was not SQLite."""
     driver = error.orig if isinstance(error, DBAPIError) else error
-    code = str(getattr(driver, "sqlite_errorname", ""))
+    return str(getattr(driver, "sqlite_errorname", ""))
+
+
+def _mend(error: BaseException) -> str:
+    code = _code(error)
     for name, mend in _MENDS.items():
         if code.startswith(name):  # extended codes append to the primary one's name
             return mend

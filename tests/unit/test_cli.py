@@ -344,6 +344,17 @@ def test_the_environment_reaches_the_command(geems: Geems, monkeypatch: pytest.M
     assert "environment GEEMS_LIMITS__V_MAX_PU" in result.stderr
 
 
+@pytest.mark.parametrize("command", [("run", "--once"), ("serve",)])
+def test_a_database_that_cannot_be_opened_is_bad_input(
+    geems: Geems, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    assert geems("init").exit_code == Exit.OK
+    (tmp_path / "geems.sqlite").symlink_to(tmp_path / "gone" / "geems.sqlite")
+    result = geems(*command)
+    assert result.exit_code == Exit.BAD_INPUT
+    assert "geems.sqlite: it cannot be opened; check the path and its permissions" in result.stderr
+
+
 # --- doctor --------------------------------------------------------------------------
 
 

@@ -274,6 +274,16 @@ def test_a_path_that_cannot_be_is_refused(tmp_path: Path, given: str, said: str)
         Store.open(given if given.startswith(":") else tmp_path / given)
 
 
+def test_a_file_that_cannot_be_opened_is_a_path_chosen_badly(tmp_path: Path) -> None:
+    path = tmp_path / "geems.sqlite"
+    path.symlink_to(tmp_path / "gone" / "geems.sqlite")
+    with pytest.raises(BadInput, match="cannot be opened; check the path") as refused:
+        Store.open(path)
+    (fault,) = refused.value.faults
+    assert fault.place == str(path)
+    assert str(path) not in fault.problem
+
+
 def test_a_database_server_is_refused() -> None:
     with pytest.raises(BadInput, match="give the path of one"):
         Store.open("postgresql://db/geems")
