@@ -9,7 +9,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from ems.daemon import Service, serve
 from ems.demo.goose import goose_link
 from ems.demo.link import FieldKind, Link, modbus_link
 from ems.domain import CycleRecord, LoadFlow, Sent, Site
-from ems.errors import BadInput, GeemsError
+from ems.errors import BadInput, GeemsError, PortInUse
 from ems.plant import (
     Excursion,
     GeneratedProfile,
@@ -316,10 +316,26 @@ def _serve(
     threading.Thread(target=_plugging, args=(stage.link, plugs), daemon=True).start()
     try:
         service = _service(stage.opened, clock, settings.control.poll_s)
-        serve(service, settings.web.host, port, announce)
+        with _port_of_an_option(settings.web.host, port):
+            serve(service, settings.web.host, port, announce)
     finally:
         stop.set()
         alive.join()
+
+
+@contextmanager
+def _port_of_an_option(host: str, port: int) -> Iterator[None]:
+    """What is wrong with the page's port is told of `--port`: a demo has no site file to edit."""
+    try:
+        yield
+    except PortInUse as taken:
+        raise PortInUse(
+            f"{host}:{port} is in use by another program; stop that one, or choose another port "
+            "(--port; 0 takes any that is free)"
+        ) from taken
+    except BadInput as bad:
+        faults = [replace(f, place="--port") if f.place == "web.port" else f for f in bad.faults]
+        raise BadInput(faults) from bad
 
 
 def _plugging(link: Link, names: Iterable[str]) -> None:

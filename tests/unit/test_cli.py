@@ -355,6 +355,16 @@ def test_a_database_that_cannot_be_opened_is_bad_input(
     assert "geems.sqlite: it cannot be opened; check the path and its permissions" in result.stderr
 
 
+def test_the_demo_says_of_a_taken_port_which_option_takes_another(
+    geems: Geems, listening_port: int
+) -> None:
+    result = geems("demo", "--port", str(listening_port))
+    assert result.exit_code == Exit.BAD_INPUT
+    assert f"127.0.0.1:{listening_port} is in use by another program" in result.stderr
+    assert "(--port; 0 takes any that is free)" in result.stderr
+    assert "site.toml" not in result.stderr
+
+
 # --- doctor --------------------------------------------------------------------------
 
 
