@@ -104,9 +104,10 @@ def _interruptible(cycles: int | None) -> Iterator[Callable[[], None]]:
 
 def _announce_demo(url: str) -> None:
     click.echo(f"the page: {url}   (interrupt to end)", err=True)
-    click.echo(
-        "type pv, bes, dg or load to pull that device's plug, again to put it back", err=True
-    )
+    if sys.stdin.isatty():
+        click.echo(
+            "type pv, bes, dg or load to pull that device's plug, again to put it back", err=True
+        )
 
 
 @click.command()

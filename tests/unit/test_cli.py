@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from ems.cli import foreign, main
+from ems.cli import foreign, main, operate
 from ems.cli.doctor import interpreter
 from ems.cli.outcome import Exit, report
 from ems.errors import BadInput, Fault, LeaseHeld, PortInUse
@@ -363,6 +363,17 @@ def test_the_demo_says_of_a_taken_port_which_option_takes_another(
     assert f"127.0.0.1:{listening_port} is in use by another program" in result.stderr
     assert "(--port; 0 takes any that is free)" in result.stderr
     assert "site.toml" not in result.stderr
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_demo_asks_for_names_only_where_they_can_be_typed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, terminal: bool
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: terminal, raising=False)
+    operate._announce_demo("http://127.0.0.1:8080/")
+    said = capsys.readouterr().err
+    assert "the page: http://127.0.0.1:8080/" in said
+    assert ("type pv, bes, dg or load" in said) is terminal
 
 
 # --- doctor --------------------------------------------------------------------------
