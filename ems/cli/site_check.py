@@ -61,12 +61,13 @@ def _store_faults(place: str, file: Path) -> Iterator[Fault]:
         yield Fault(place=place, problem=problem)
 
 
-def remarks(settings: Settings) -> list[str]:
+def remarks(path: Path) -> list[str]:
     """What is no fault of a sound site, and good to know.
 
     What is hardly meant, what holds on, what is not watched.
     """
-    found = [f"{settings.file.name}: {doubt}" for doubt in doubts(settings)]
+    settings = checked_settings(path)
+    found = [f"{path.name}: {doubt}" for doubt in doubts(settings)]
     found += [
         f"{der.name}: no register of its map holds a reversion timer, so it keeps its last command "
         "when GEEMS dies"

@@ -60,9 +60,8 @@ def validate(site: str, *, as_json: bool) -> None:
         raise click.exceptions.Exit(Exit.BAD_INPUT)
     control: dict[str, str] | None = None
     if not alone:
-        settings = load_settings(Path(site))
-        notes = remarks(settings)
-        mode, why = settings.control_mode()
+        notes = remarks(Path(site))
+        mode, why = load_settings(Path(site)).control_mode()
         control = {"mode": mode, "why": why}
     if as_json:
         print_json({"ok": True, "faults": [], "notes": notes, "control": control})
