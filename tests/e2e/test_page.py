@@ -153,6 +153,48 @@ def test_the_voltage_chart_shows_every_bus_the_band_and_the_worst(seen: Seen) ->
     assert "without network limits it would be 1.1273 pu" in page.inner_text("#volts-readout")
 
 
+@pytest.mark.parametrize("width", [320, 390, 1280])
+@pytest.mark.parametrize("falls_by_pu", [0.001, 0.005, 0.02])
+def test_the_label_of_the_worst_bus_covers_no_mark(
+    seen: Seen, width: int, falls_by_pu: float
+) -> None:
+    from playwright.sync_api import Route
+
+    def highest_at_the_head(route: Route) -> None:
+        found = route.fetch().json()
+        found["voltages"] = [
+            {"node": f"B{i}.2", "bus": f"B{i}", "v_pu": v_pu, "free_v_pu": v_pu - 0.001}
+            for i in range(1, 14)
+            for v_pu in [1.0348 - falls_by_pu * min(i - 1, 1) - 0.001 * i]
+        ]
+        route.fulfill(json=found | {"v_max_node": "B1.2"})
+
+    seen.page.route("**/dispatch/latest", highest_at_the_head)
+    seen.page.set_viewport_size({"width": width, "height": 900})
+    seen.page.reload()
+    seen.page.wait_for_selector("#volts svg path.sent")
+    marks, hidden = seen.page.evaluate(
+        """async () => {
+            const svg = document.querySelector("#volts svg");
+            while (svg.viewBox.baseVal.width !== svg.parentElement.clientWidth)
+                await new Promise(requestAnimationFrame);
+            const label = svg.querySelector("text.strong, text.alert").getBBox();
+            const bars = [...svg.querySelectorAll("path.free, path.sent")].flatMap((p) =>
+                [...p.getAttribute("d").matchAll(/M(\\S+) (\\S+)V([^M]+)/g)]);
+            const marks = bars.map((m) => m.slice(1).map(Number));
+            return [marks.length, marks.filter(([x, low, high]) =>
+                x > label.x && x < label.x + label.width
+                && low > label.y && high < label.y + label.height)];
+        }"""
+    )
+    assert marks == 26
+    assert hidden == []
+
+
+def test_the_day_chart_says_how_many_hours_it_shows(seen: Seen) -> None:
+    assert seen.page.inner_text("#day-title") == "Last 6 hours"
+
+
 def test_the_day_chart_draws_every_series(seen: Seen) -> None:
     paths = seen.page.query_selector_all("#day svg path.series")
     names = {str(path.get_attribute("class")).split()[1] for path in paths}

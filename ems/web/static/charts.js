@@ -4,6 +4,8 @@
 import * as format from "./format.js";
 
 const SPACE = "http://www.w3.org/2000/svg";
+const MARK = 4; // half of a mark's width, px
+const LABEL_DY = [24, -14, 42, -32, 60, 78, 96, 114]; // where a label may stand below its point, px
 const MANY_BUSES = 70; // more than this do not fit as bars: they become two lines
 
 function add(parent, name, attributes, text) {
@@ -170,8 +172,21 @@ export class VoltageChart extends Chart {
     const over = this.buses[worst].high > this.data.limits.v_max_pu;
     add(svg, "circle", { class: over ? "worst over" : "worst", cx, cy, r: 7.5 });
     const end = cx > this.width * 0.7;
-    add(svg, "text", { class: over ? "alert" : "strong", x: cx + (end ? 8 : -8), y: cy + 24, "text-anchor": end ? "end" : "start" },
-      `${this.data.v_max_node} ${format.volts(this.buses[worst].high)}`);
+    const label = `${this.data.v_max_node} ${format.volts(this.buses[worst].high)}`;
+    const text = add(svg, "text", { class: over ? "alert" : "strong", x: cx + (end ? 8 : -8), y: cy + 24, "text-anchor": end ? "end" : "start" }, label);
+    const marks = kinds.flatMap(([, lowOf, highOf, dx]) => this.buses.filter((b) => lowOf(b) !== null).map((b) => {
+      const at = x(this.buses.indexOf(b)) + (many ? 0 : dx);
+      return { left: at - MARK, right: at + MARK, top: y(highOf(b)) - MARK, bottom: y(lowOf(b)) + MARK };
+    }));
+    text.setAttribute("y", cy + this.free(text.getBBox(), marks));
+  }
+
+  /** How far below a point a text stands that covers no mark; where all are covered, the nearest. */
+  free(box, marks) {
+    const covers = (dy) => marks.some((m) => m.left < box.x + box.width && m.right > box.x
+      && m.top < box.y + dy - LABEL_DY[0] + box.height && m.bottom > box.y + dy - LABEL_DY[0]);
+    const inside = (dy) => box.y + dy - LABEL_DY[0] >= 0 && box.y + dy - LABEL_DY[0] + box.height <= this.height - 24;
+    return LABEL_DY.find((dy) => inside(dy) && !covers(dy)) ?? LABEL_DY[0];
   }
 }
 
@@ -188,6 +203,7 @@ export class DayChart extends Chart {
 
   show({ rows, limits, end }) {
     this.rows = rows;
+    this.end = +end;
     super.show({ limits, end });
   }
 
@@ -196,6 +212,9 @@ export class DayChart extends Chart {
     const first = this.count() ? +this.rows[0].start : this.end;
     return Math.max(this.end - 24 * HOUR, Math.min(first, this.end - 6 * HOUR));
   }
+
+  /** "Last 6 hours" while there are no more to show. */
+  title() { return `Last ${this.count() ? Math.ceil((this.end - this.begin()) / HOUR) : 24} hours`; }
 
   nearest(px) {
     const time = this.start + ((px - this.left) / (this.right - this.left)) * (this.end - this.start) - QUARTER / 2;

@@ -190,6 +190,7 @@ function showDay(history, end) {
     voltage: s.v_max_pu,
   }));
   day.show({ rows, limits: site.limits, end });
+  put("day-title", day.title());
   $("day-table").tBodies[0].replaceChildren(...rows.toReversed().map((r) => {
     const powers = [r.available, r.low, r.high, r.pv, r.dg, r.bes, r.load, r.grid].map(format.power);
     return row(format.clock(r.start), [r.status, ...powers, format.volts(r.voltage)]);
