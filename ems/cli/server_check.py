@@ -1,15 +1,18 @@
 """All that can be wrong with the file of an IEEE 2030.5 server that stands alone."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ems.errors import BadInput, Fault
 from ems.settings.ieee2030_5 import Ieee20305Table
 from ems.settings.ieee2030_5.file import load_server
-from ems.settings.sources import read_toml
+from ems.settings.sources import merged, read_toml
 
 _TABLES = frozenset({"ieee2030_5", "store"})
+_FILES = ("cert_file", "key_file", "ca_file", "admin_token_file")
+"""Keys of the server and its devices that name files."""
 
 
 def is_server_file(path: Path) -> bool:
@@ -27,10 +30,42 @@ def server_faults(path: Path) -> tuple[list[Fault], list[str]]:
 
     try:
         file = load_server(path)
+    except BadInput as error:
+        return [*error.faults, *_unread(path, {fault.place for fault in error.faults})], []
+    try:
         named = checked(file)
     except BadInput as error:
         return list(error.faults), []
     return [], [*named.notes, *_ended(file.table, datetime.now(UTC))]
+
+
+def _unread(path: Path, told: Collection[str]) -> Iterator[Fault]:
+    """Files that a table names and that cannot be read, where other keys of it are wrong.
+
+    Args:
+        path: of the file that holds the table.
+        told: places of faults that are known.
+    """
+    try:
+        table = merged(path, os.environ).values.get("ieee2030_5")
+    except BadInput:
+        return
+    tables = {"ieee2030_5": table}
+    devices = table.get("device") if isinstance(table, Mapping) else None
+    for i, device in enumerate(devices if isinstance(devices, list) else ()):
+        tables[f"ieee2030_5.device[{i}]"] = device
+    for at, found in tables.items():
+        if not isinstance(found, Mapping):
+            continue
+        for key in _FILES:
+            place, name = f"{path.name}: {at}.{key}", found.get(key)
+            if place in told or not isinstance(name, str) or not name:
+                continue
+            file = path.absolute().parent / name
+            try:
+                file.read_bytes()
+            except OSError as fault:
+                yield Fault(place=place, problem=f"{file} cannot be read: {fault.strerror}")
 
 
 def _ended(table: Ieee20305Table, now: datetime) -> Iterator[str]:

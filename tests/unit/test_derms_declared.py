@@ -186,6 +186,27 @@ def test_validate_tells_all_that_the_named_files_lack_at_once(tmp_path: Path) ->
         assert f"ieee2030_5.{key}: " in told.stderr
 
 
+def test_validate_tells_files_that_are_missing_beside_a_key_that_is_unknown(
+    tmp_path: Path,
+) -> None:
+    written = tmp_path / "derms.toml"
+    written.write_text(
+        '[ieee2030_5]\nprot = 8443\ncert_file = "none.pem"\nkey_file = "none.key"\nca_file = 3\n'
+        '[[ieee2030_5.device]]\nname = "pv"\ncert_file = "pv.pem"\n'
+    )
+    told = CliRunner().invoke(main, ["validate", str(written)])
+    assert told.exit_code == Exit.BAD_INPUT
+    lines = told.stderr.splitlines()
+    assert [line.split(": ")[1] for line in lines] == [
+        "ieee2030_5.ca_file",
+        "ieee2030_5.prot",
+        "ieee2030_5.cert_file",
+        "ieee2030_5.key_file",
+        "ieee2030_5.device[0].cert_file",
+    ]
+    assert all(line.endswith("cannot be read: No such file or directory") for line in lines[2:])
+
+
 def test_a_file_of_a_server_alone_validates_and_tells_which_control_has_ended(
     tmp_path: Path, pki: Pki
 ) -> None:
