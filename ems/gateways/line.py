@@ -5,8 +5,10 @@ octets; what counts as an answer is decided in `wire`.
 """
 
 import asyncio
+import errno
 import heapq
 import logging
+import re
 import ssl
 import struct
 from functools import lru_cache, partial
@@ -36,6 +38,14 @@ LEAST_FRAME = 4
 """Octets of the shortest frame on a serial line: fewer are a glitch as the line turns around.
 
 MODBUS over Serial Line V1.02, 2.3: unit, function, checksum."""
+PLAIN = {
+    errno.ECONNREFUSED: "refused",
+    errno.ECONNRESET: "reset at the other end",
+    errno.EHOSTUNREACH: "no route to the host",
+    errno.ENETUNREACH: "no route to its network",
+    errno.ETIMEDOUT: "timed out",
+}
+"""Why a connection could not be opened; the event loop only names the address once more."""
 BUFFER = 4 * FramerRTU.MAX_SIZE
 """Octets that may wait for the rest of their frame: more is noise."""
 
@@ -109,7 +119,7 @@ class Line:
             wire.transport, _ = await wire.call_create()
         except (OSError, ValueError) as fault:  # pyserial refuses settings by ValueError
             hint = self.hint if _garbled(fault) else ""
-            raise LineFault(f"no connection ({_reason(fault)}){hint}") from fault
+            raise LineFault(f"no connection: {_reason(fault)}{hint}") from fault
         except asyncio.CancelledError:
             wire.close()  # it may stand already, and nobody will use it
             raise
@@ -332,6 +342,10 @@ def _context(files: TlsFiles, _: tuple[int, ...]) -> ssl.SSLContext:
 
 
 def _reason(fault: Exception) -> str:
+    """In plain words where there are some; a host of several addresses fails once for each."""
+    numbers = {int(number) for number in re.findall(r"\[Errno (\d+)\]", str(fault))}
+    if len(numbers) == 1 and (words := PLAIN.get(numbers.pop())):
+        return words
     return getattr(fault, "verify_message", "") or getattr(fault, "strerror", "") or str(fault)
 
 

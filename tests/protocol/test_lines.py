@@ -132,7 +132,7 @@ def test_a_device_of_another_authority_is_not_spoken_to(
     strangers = Authority(tmp_path / "other", "strangers")
     found = read_over(served, files(strangers, ours.pair("ems")), nobody)
     assert isinstance(found, Unreachable)
-    assert "no connection (" in str(found)
+    assert "no connection: " in str(found)
     assert "certificate" in str(found)
 
 
