@@ -1,6 +1,6 @@
 """The record of one cycle: everything it saw, decided and did, in one value."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ems.domain import (
     Answer,
@@ -8,6 +8,7 @@ from ems.domain import (
     BusMismatch,
     CycleRecord,
     Degraded,
+    DerReading,
     Dispatch,
     Forecast,
     Horizon,
@@ -18,13 +19,16 @@ from ems.domain import (
     Outcome,
     Partial,
     Plan,
+    Quality,
     Refused,
+    RowKind,
     Secured,
     Setpoint,
     Setup,
     Site,
     Snapshot,
     Timed,
+    Violation,
     Watched,
 )
 
@@ -116,10 +120,12 @@ def _alarms(
     lines: list[str] = []
     if isinstance(secured, Infeasible):
         lines.append(f"no safe dispatch: {secured.reason}")
-        lines += [str(violation) for violation in secured.violations]
+        lines += _folded(secured.violations)
     elif isinstance(secured, Degraded):
         lines.append(secured.reason)
     for der, outcome in outcomes.items():
+        if _told_by(snapshot.ders.get(der), outcome):
+            continue
         if isinstance(outcome, Refused):
             lines.append(f"{der}: not written: {_bare(der, outcome.reason)}")
         elif isinstance(outcome, Partial):
@@ -128,6 +134,23 @@ def _alarms(
     lines += snapshot.faults
     lines += further
     return tuple(dict.fromkeys(lines))
+
+
+def _folded(violations: Sequence[Violation]) -> Iterator[str]:
+    """Of each kind of limit the worst place, and how many more there are, over all cases."""
+    kinds: dict[RowKind, list[Violation]] = {}
+    for violation in violations:
+        kinds.setdefault(violation.kind, []).append(violation)
+    for broken in kinds.values():
+        more = len({violation.place for violation in broken}) - 1
+        yield f"{broken[0]}, and {more} more" if more else str(broken[0])
+
+
+def _told_by(reading: DerReading | None, outcome: Outcome) -> bool:
+    """Whether a device was not written for what its reading tells anyway: it does not answer."""
+    if reading is None or reading.quality is Quality.GOOD or not reading.note:
+        return False
+    return isinstance(outcome, Refused) and reading.note in outcome.reason
 
 
 def _bare(der: str, reason: str) -> str:

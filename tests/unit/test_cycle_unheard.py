@@ -91,3 +91,20 @@ def test_several_silent_devices_are_told_together(world: Ports, field: MemoryFie
     assert record.ledger.sentence.startswith(
         "dg (reckoned at 0 kW) and bes (reckoned at 0 kW) are silent; pv held at "
     )
+
+
+def test_a_lost_device_is_one_alarm(world: Ports, field: MemoryField) -> None:
+    field.load_kw = LOAD_KW
+    first = cycle(world)
+    lose(field, "bes")
+    assert cycle(world, minutes=2, previous=first).alarms == (
+        "bes at 127.0.0.1:5022: no connection: refused; last good value is 120 s old",
+    )
+
+
+def test_where_nobody_answers_there_is_one_alarm_for_each_and_few_besides(
+    world: Ports, field: MemoryField
+) -> None:
+    lose(field, "pv", "bes", "dg")
+    alarms = cycle(world).alarms
+    assert [a.split()[0].partition(".")[0] for a in alarms] == ["no", "B13", "pv", "dg", "bes"]

@@ -336,6 +336,33 @@ def test_what_the_stages_already_tell_becomes_alarms_worst_first_each_once() -> 
     assert made.status == "infeasible"
 
 
+def test_of_each_kind_of_limit_the_worst_place_is_an_alarm_and_the_others_a_number() -> None:
+    base = sample()
+    assert isinstance(base.secured, Verified)
+    places = [f"B{bus}.{phase}" for bus in range(13, 6, -1) for phase in (1, 2, 3)]
+    high = [replace(VIOLATION, place=place, value=1.2) for place in places]
+    again_in = [replace(v, value=1.11, case="expected") for v in high]
+    line = Violation(kind=RowKind.LOADING, place="line.l1", value=120.0, limit=100.0, case="high")
+    secured = replace(infeasible(base.secured), violations=(*high, line, *again_in))
+    assert again(base, secured=secured).alarms == (
+        "no safe dispatch: no setpoints keep every limit",
+        f"{high[0]}, and 20 more",
+        str(line),
+    )
+
+
+def test_a_silent_device_is_one_alarm() -> None:
+    base = sample()
+    note = "bes at 127.0.0.1:5022: no connection: refused; last good value is 95 s old"
+    reading = replace(base.snapshot.ders["bes"], quality=Quality.STALE, note=note)
+    made = again(
+        base,
+        snapshot=replace(base.snapshot, ders={**base.snapshot.ders, "bes": reading}),
+        outcomes={"bes": Refused(command=COMMAND, reason=f"not commanded while unheard: {note}")},
+    )
+    assert made.alarms == (note,)
+
+
 def test_a_degraded_dispatch_is_an_alarm() -> None:
     base = sample()
     assert isinstance(base.secured, Verified)
