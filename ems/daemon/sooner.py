@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from ems.clock import interval_start
 from ems.daemon.standing import Answers
 from ems.daemon.watch import Watch
-from ems.domain import CycleRecord, Imposed, Policy, Quality
+from ems.domain import CycleRecord, Imposed, Policy, Quality, named
 from ems.errors import DeviceError
 
 log = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ class Sooner:
         if early and (self._hurried or not self._watch.at_large):
             return False
         self._hurried = early
-        lost = "; ".join(f"{name}: {why}" for name, why in self._watch.lost.items())
+        lost = "; ".join(named(name, why) for name, why in self._watch.lost.items())
         log.warning("deciding again before it is time: %s", lost)
         return True
 

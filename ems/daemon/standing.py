@@ -10,7 +10,7 @@ from importlib.metadata import version
 from ems.clock import INTERVAL, Clock, interval_start
 from ems.daemon.lease import LeaseKeeper
 from ems.daemon.watch import Watch
-from ems.domain import CycleRecord, DerReading, LoadReading, Policy, Quality, Site
+from ems.domain import CycleRecord, DerReading, LoadReading, Policy, Quality, Site, named
 from ems.errors import DeviceError
 from ems.web import DeviceHealth, Health
 
@@ -42,6 +42,8 @@ class Standing:
         self._last_missed = ""
         self._devices: dict[str, DeviceHealth] = {}
         self._watch_alarms: tuple[str, ...] = ()
+        self._dropped: frozenset[str] = frozenset()
+        """Devices of which these tell that they are no longer refreshed, and why."""
 
     def wait_for_cycles(self, count: int, timeout_s: float) -> bool:
         """Wait until so many cycles have finished or failed since the start."""
@@ -143,6 +145,7 @@ class Standing:
                     health, response=response, response_note=why, refreshed=refreshed
                 )
             self._watch_alarms = tuple(watch.alarms())
+            self._dropped = frozenset(watch.dropped)
 
     # --- health ----------------------------------------------------------------------
 
@@ -194,6 +197,9 @@ class Standing:
         kept = f"records are not kept: {self._store_fault}" if self._store_fault else ""
         until = self._clock_fault_until
         clock = self._clock_fault if until is not None and now < until else ""
-        silent = [f"{n}: {d.note}" for n, d in self._devices.items() if not d.reachable]
+        told = self._dropped
+        silent = [
+            named(n, d.note) for n, d in self._devices.items() if not d.reachable and n not in told
+        ]
         lines = (lost, self._cycle_fault, clock, kept, unheard, *self._watch_alarms, *silent)
         return tuple(line for line in lines if line)

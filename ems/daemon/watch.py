@@ -32,6 +32,7 @@ from ems.domain import (
     Site,
     Waiting,
     Watched,
+    named,
 )
 from ems.errors import DeviceError, FellBack, RefusedWrite
 from ems.measure import plausible
@@ -356,7 +357,7 @@ class Watch:
             if isinstance(answer, FellBack):
                 self._in_force[name] = replace(self._in_force[name], reverts_from=now)
             if isinstance(answer, DeviceError):
-                self._drop(name, f"not refreshed: {str(answer).removeprefix(f'{name}: ')}")
+                self._drop(name, f"{str(answer).removeprefix(f'{name}: ')}; not refreshed")
                 continue
             held.command, held.written = command, now
             held.asked = replace(held.asked, command=command)
@@ -378,7 +379,7 @@ class Watch:
             for name, held in self._held.items()
             if isinstance(held.response, Ignored)
         ]
-        falls = [f"{n}: {why}; {self._until(n)}" for n, why in self.dropped.items()]
+        falls = [f"{named(n, why)}; {self._until(n)}" for n, why in self.dropped.items()]
         return [*ignored, *falls]
 
     def _until(self, name: str) -> str:

@@ -163,6 +163,17 @@ def test_a_silent_device_is_not_written_and_the_others_make_room_before_it_falls
     assert "dg: no answer in 3 s" in bench.alarms
 
 
+def test_a_silent_device_is_one_alarm_until_the_next_decision_too(bench: Bench) -> None:
+    def broken() -> None:
+        raise RuntimeError("no solver")
+
+    bench.act = broken
+    bench.field.fail("dg", Unreachable("dg at 127.0.0.1:5023: no answer in 3 s"))
+    bench.poll(60)
+    [told] = [line for line in bench.alarms.splitlines() if line.startswith("dg")]
+    assert told.startswith("dg at 127.0.0.1:5023: no answer in 3 s; it falls back by itself")
+
+
 def test_a_refresh_that_is_refused_ends_refreshing_of_that_device(bench: Bench) -> None:
     bench.field.fail("bes", RefusedWrite("bes: Modbus exception 4"))
     bench.poll(60)

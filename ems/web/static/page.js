@@ -245,7 +245,9 @@ function showHealth(alarms) {
   put("mode", health.mode === "advisory" ? "Advisory: nothing is written" : "Automatic");
   put("version", health.version);
   put("clock-label", health.speed === 1 ? "Time, UTC" : `Simulated time, UTC (×${health.speed})`);
-  const all = [...new Set([...health.alarms, ...alarms])];
+  // A silent device's line of now is the beginning of the last cycle's, which says more.
+  const fresh = health.alarms.filter((line) => !alarms.some((told) => told.startsWith(line)));
+  const all = [...new Set([...fresh, ...alarms])];
   lines("alarms", all.map((a) => element("li", a, "alarm")), "None");
   $("alarm-count").hidden = all.length === 0;
   put("alarm-count", all.length === 1 ? "1 alarm" : `${all.length} alarms`);
