@@ -108,3 +108,14 @@ def test_where_nobody_answers_there_is_one_alarm_for_each_and_few_besides(
     lose(field, "pv", "bes", "dg")
     alarms = cycle(world).alarms
     assert [a.split()[0].partition(".")[0] for a in alarms] == ["no", "B13", "pv", "dg", "bes"]
+
+
+def test_a_device_that_was_never_heard_is_not_said_to_have_fallen_back(
+    world: Ports, field: MemoryField
+) -> None:
+    field.load_kw = LOAD_KW
+    lose(field, "dg")
+    first = cycle(world)
+    second = cycle(world, minutes=15, previous=first)
+    [told] = [alarm for alarm in second.alarms if alarm.startswith("dg ")]
+    assert told.endswith(": refused; never heard, anything it can do is reckoned with")
