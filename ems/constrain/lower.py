@@ -65,13 +65,13 @@ def given_up(at: Interval, trial: Trial, first: Trial, linearisations: int) -> S
     """Nothing verified: a corner of the band that no DER can keep, or the reversion set."""
     unkept = any(b.row.kind in OF_THE_FEEDER and b.slack > SLACK for b in trial.decided.binding)
     if trial.safe_as_expected and unkept:
+        corner = f"no DER can keep a corner of the band: {worst(trial.broken)}"
         return Degraded(
             dispatch=trial.decided,
             load_flow=trial.flow,
             free_load_flow=first.worst_flow,
             linearisations=linearisations,
-            reason=f"safe as expected, but no DER can keep a corner of the band: "
-            f"{worst(trial.broken)}",
+            reason=f"safe as expected, but {_by_unmoved(at, trial) or corner}",
         )
     if not trial.flow.converged:
         return reverted(at, first, linearisations, "the load flow does not converge")
@@ -81,12 +81,21 @@ def given_up(at: Interval, trial: Trial, first: Trial, linearisations: int) -> S
 def _cause(at: Interval, trial: Trial, *, unkept: bool) -> str:
     """Who breaks the limit that nothing keeps: a DER that cannot be moved, or none at all."""
     limit = trial.broken[0]
-    if _broken_at_rest(at, limit):
-        if not _broken_at_rest(replace(at, pins={}), limit):
-            return unmoved_words(at.site, at.pins, at.snapshot, _culprits(at, limit), limit, trial)
-        if unkept:
-            return f"not caused by DERs, with all of them at zero it is broken too: {limit}"
+    if who := _by_unmoved(at, trial):
+        return who
+    if unkept and _broken_at_rest(at, limit):
+        return f"not caused by DERs, with all of them at zero it is broken too: {limit}"
     return f"no DER can keep it: {limit}" if unkept else f"no verified point was found: {limit}"
+
+
+def _by_unmoved(at: Interval, trial: Trial) -> str:
+    """The DERs that cannot be moved and that alone break the worst limit; empty where none do."""
+    limit = trial.broken[0]
+    if not at.pins or not _broken_at_rest(at, limit):
+        return ""
+    if _broken_at_rest(replace(at, pins={}), limit):
+        return ""
+    return unmoved_words(at.site, at.pins, at.snapshot, _culprits(at, limit), limit, trial)
 
 
 def _culprits(at: Interval, limit: Violation) -> Sequence[str]:

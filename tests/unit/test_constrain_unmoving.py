@@ -5,7 +5,7 @@ from functools import partial
 
 from ems.constrain import constrain
 from ems.dispatch import dispatch
-from ems.domain import Infeasible, InForce, Quality, Secured, Setpoint, Site, Snapshot
+from ems.domain import Degraded, Infeasible, InForce, Quality, Secured, Setpoint, Site, Snapshot
 from ems.unmoved import Held, unmoved
 from feeders import Feeder
 from tests.sites import NOW, PRICE_USD_PER_KWH, segment, sky, snapshot
@@ -59,3 +59,20 @@ def test_a_limit_that_breaks_without_the_silent_device_too_is_not_put_on_it() ->
     secured = decided("pv", load_kw=14_500.0, sun_kw=0.0, site=segment(v_min_pu=0.99))
     assert isinstance(secured, Infeasible)
     assert "not caused by DERs" in secured.reason
+
+
+def test_a_corner_that_only_the_silent_plant_could_break_is_put_on_it_too() -> None:
+    """Safe as expected, and not should the sun come out."""
+    site = segment()
+    forecast = sky(3000.0, 10_000.0, load_kw=9000.0)
+    state = unheard(site, 9000.0, "pv")
+    pins = unmoved(site, state, {})
+    resolve = partial(dispatch, site, state, forecast, PRICE_USD_PER_KWH)
+    free = resolve((), {"pv": pins["pv"].expected})
+    feeder = Feeder.open("segment13", site.placements)
+    secured = constrain(site, state, forecast, free, feeder, resolve, pins=pins)
+    assert isinstance(secured, Degraded)
+    assert secured.reason.startswith(
+        "safe as expected, but pv does not answer and may do anything: at full sun it would lift "
+        "B13 to 1.1"
+    )
