@@ -15,6 +15,8 @@ from ems.derms.seen import DONE, OPTED_OUT, REFUSED, STARTED
 def given_up(board: Board, device: Device, programs: Iterable[Program]) -> set[str]:
     """Events that a device gave up, dispatched or not, as far as is certain: their mRIDs.
 
+    Of those that have not ended.
+
     Args:
         board: what is served, and what the device answered.
         device: follows the events.
@@ -25,10 +27,12 @@ def given_up(board: Board, device: Device, programs: Iterable[Program]) -> set[s
         event.mrid: [r for r in board.responses(event.mrid) if r.lfdi == device.lfdi]
         for event, _ in events
     }
+    now = board.now()
     return {
         event[0].mrid
         for event in events
-        if not {STARTED, *DONE} & _statuses(said[event[0].mrid])
+        if event[0].ends > now
+        and not {STARTED, *DONE} & _statuses(said[event[0].mrid])
         and any(
             _takes_whole(other, event) and _has_taken(other, event, said, events)
             for other in events
@@ -37,10 +41,14 @@ def given_up(board: Board, device: Device, programs: Iterable[Program]) -> set[s
 
 
 def _takes_whole(other: Ranked, event: Ranked) -> bool:
-    """Whether an event takes all of another program's over, whatever is left to chance."""
+    """Whether an event takes all of another program's over, whatever is left to chance.
+
+    A newer one: the primacy of an older one may have changed since.
+    """
     (newer, _), (older, _) = other, event
     return (
         newer.program != older.program
+        and newer.created >= older.created
         and goes_before(other, event)
         and has_begun(newer) < ends_first(older)
         and has_begun(older) < ends_first(newer)
@@ -53,10 +61,9 @@ def _has_taken(
     said: Mapping[str, Sequence[Responded]],
     events: Iterable[Ranked],
 ) -> bool:
-    """Whether a device took an event for superseded as soon as it knew of it and of the other one.
+    """Whether a device knew of an event and of the other one while the event waited.
 
-    It waited then, or the other one had begun already. What begins at once may be followed until
-    the other one begins: that is not taken for given up.
+    What begins at once may be followed until the other one begins: that is not taken for given up.
     """
     of_other, of_event = said[other[0].mrid], said[event[0].mrid]
     if not of_other or {OPTED_OUT, *REFUSED} & _statuses(of_other):
@@ -64,10 +71,9 @@ def _has_taken(
     first, heard = begins(event[0]), min(map(_at, of_other))
     told = min(map(_at, of_event)) if of_event else max(first, event[0].created)
     known = max(heard, told)
-    waited = heard < first and known <= first
-    went_on = heard <= told and has_begun(other[0]) <= told
     return (
-        (waited or went_on)
+        heard < first
+        and known <= first
         and not _is_over(other[0], known)
         and not _is_contested(other, events, known)
     )

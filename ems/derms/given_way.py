@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from ems.derms.board import Board, Conflict, Control, Device, NotFound, Program
-from ems.derms.controls import RETAINED_S
+from ems.derms.controls import RETAINED_S, event_of
 from ems.derms.given_up import given_up
 from ems.derms.precedence import (
     Part,
@@ -189,17 +189,18 @@ class GivenWay:
     def _events(self, device: Device) -> list[Ranked]:
         """Events of others that stand or will, the older ones first, with their primacy."""
         found, now = [], self._board.now()
+
+        def has_started(mrid: str) -> bool:
+            said = self._board.responses(mrid)
+            return any(r.lfdi == device.lfdi and r.status == STARTED for r in said)
+
         for program in others_of(self._board, device):
             standing = self._board.standing(program.name)
+            known = [event_of(c, program.primacy) for c in self._board.controls(program.name)]
             for control, state in zip(standing.controls, standing.states, strict=True):
                 if state.current in OPEN or (
                     state.current is events.Status.SUPERSEDED
-                    and may_last(
-                        control,
-                        standing.controls,
-                        lambda newer: STARTED in self._said(newer, device),
-                        now,
-                    )
+                    and may_last(event_of(control, program.primacy), known, has_started, now)
                 ):
                     found.append((control, program.primacy))
         return sorted(found, key=lambda at: (at[0].created, at[0].mrid))

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from ems.derms.board import Control
 from ems.derms.controls import RESPOND_SPECIFIC
-from ems.protocols.ieee2030_5 import modes, sep
+from ems.protocols.ieee2030_5 import events, modes, sep
 from ems.protocols.ieee2030_5.functions import functions_of_all
 
 Part = tuple[int, int]
@@ -46,7 +46,10 @@ def goes_before(other: Ranked, event: Ranked) -> bool:
 
 
 def may_last(
-    event: Control, others: Iterable[Control], has_started: Callable[[Control], bool], now: int
+    event: events.Event,
+    others: Iterable[events.Event],
+    has_started: Callable[[str], bool],
+    now: int,
 ) -> bool:
     """Whether a device may follow an event yet that its server tells is superseded.
 
@@ -55,19 +58,26 @@ def may_last(
 
     Args:
         event: of others.
-        others: of its program.
-        has_started: whether the device has begun one of them.
+        others: all that are known of its program, those that have ended too.
+        has_started: whether the device has begun that of an mRID.
         now: the server's time [s].
     """
     newer = [
         other
         for other in others
-        if other.cancelled is None
-        and goes_before((other, 0), (event, 0))
-        and other.start < event.start + event.duration
-        and event.start < other.start + other.duration
+        if other.goes_before(event) and event.modes <= other.modes and events.overlap(other, event)
     ]
-    return bool(newer) and all(now < has_begun(o) and not has_started(o) for o in newer)
+    return any(other.cancelled is None for other in newer) and not any(
+        has_started(other.mrid) or _has_begun_by(other, now) for other in newer
+    )
+
+
+def _has_begun_by(event: events.Event, now: int) -> bool:
+    """Whether all devices have begun an event."""
+    begun = event.start + max(0, event.random_start)
+    if event.created > event.start:
+        begun = max(begun, event.created + abs(event.random_start))
+    return begun <= now and (event.cancelled is None or begun < event.cancelled)
 
 
 def is_met_at_random(event: Ranked, newer: Ranked) -> bool:

@@ -107,7 +107,12 @@ def asks_of(offers: Sequence[Offer], said: Callable[[str], Sequence[int]], now: 
             c.base
             for c, status in followed
             if status is events.Status.SUPERSEDED
-            and may_last(c, offer.standing.controls, lambda newer: STARTED in said(newer.mrid), now)
+            and may_last(
+                offer.events[c.mrid],
+                offer.events.values(),
+                lambda mrid: STARTED in said(mrid),
+                now,
+            )
         ]
         coming += [
             Upcoming(base=c.base, start=_begins(c))

@@ -43,20 +43,20 @@ def test_nor_where_what_took_it_over_was_cancelled_after_it() -> None:
     assert shares(world, client, AT + 890) == [4000]
 
 
-def test_nor_one_that_came_while_another_one_was_followed_that_was_cancelled_after_it() -> None:
-    world, client = following("older@6", "also@3")
-    taker = of(world, "also", 6000, AT, 300)
-    of(world, "older", 4000, AT + 400, HOUR_S)
+def test_one_is_asked_again_where_the_primacy_changed_after_it_had_begun() -> None:
+    world, client = following("grid@6")
+    older = of(world, "grid", 6000, AT + 400, 60)
     client.polls()
     dispatched(world, client)
-    event(world, 8500)
+    world.pass_s(10)
+    event(world, 500, start=AT + 60)
     client.polls()
-    world.pass_s(20)
-    world.board.cancel("also", taker.mrid)
+    world.pass_s(100)
+    world.board.change_program("grid", primacy=3)
+    client.polls()
+    world.board.cancel("grid", older.mrid)
     world.link.hand_back(["pv"])
-    assert client.polls() == 9000
-    world.pass_s(400)
-    assert client.polls() == 4000
+    assert client.polls() == 500
 
 
 def test_one_that_gave_way_to_others_beside_the_dispatch_is_not_asked_again() -> None:

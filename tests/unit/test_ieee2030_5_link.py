@@ -187,6 +187,25 @@ def test_a_control_lasts_until_the_last_device_has_begun_the_newer_one(
     assert not asked(world)
 
 
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_a_control_that_one_has_ended_does_not_last_until_another_one_that_is_newer(
+    world: World, is_cancelled: bool
+) -> None:
+    world.link.publish({"pv": WHOLE}, {"pv": 300})
+    world.board.publish("feeder", base=HALF, start=AT, duration=7200)
+    first = world.board.publish("feeder", base=WHOLE, start=AT + 60, duration=90, random_start=60)
+    world.board.publish("feeder", base=WHOLE, start=AT + 900, duration=60, random_start=60)
+    world.pass_s(110)
+    assert asked(world) == [WHOLE, HALF]
+    world.pass_s(20)
+    assert asked(world) == [WHOLE]
+    if is_cancelled:
+        world.board.cancel("feeder", first.mrid)
+    else:
+        world.pass_s(90)
+    assert not asked(world)
+
+
 def test_a_control_ends_where_the_device_has_begun_the_newer_one(world: World) -> None:
     world.link.publish({"pv": WHOLE}, {"pv": 300})
     world.board.publish("feeder", base=HALF, start=AT, duration=7200)
