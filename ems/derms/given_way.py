@@ -3,9 +3,8 @@
 A device does not take up again what was superseded (IEEE Std 2030.5-2018, 10.2.3), so a limit of
 such an event would be lifted to its end. It is asked of this device once more, with the same modes
 until the same end, by a program of the same primacy: it gives way to what its own would give way
-to, and to newer events. What it would have given up for others anyway (`given_up`) is not asked
-again. The program has no default, so it asks nothing when the event is over, and nobody has to act
-then.
+to, and to newer events. The program has no default, so it asks nothing when the event is over, and
+nobody has to act then.
 """
 
 import logging
@@ -15,7 +14,6 @@ from contextlib import contextmanager, suppress
 
 from ems.derms.board import Board, Conflict, Control, Device, NotFound, Program
 from ems.derms.controls import RETAINED_S, event_of
-from ems.derms.given_up import given_up
 from ems.derms.precedence import (
     Part,
     Ranked,
@@ -72,13 +70,9 @@ class GivenWay:
         """Ask again what has given way; before what it gave way to is taken back."""
         ours, now = self._ours(device), self._board.now()
         repeated = {c.description for c in ours if not _is_command(c) and c.ends > now}
-        without_us = given_up(self._board, device, others_of(self._board, device))
         self._ask(
             device,
-            lambda event: (
-                event.mrid not in without_us
-                and (event.mrid in repeated or self._has_given_way(event, ours, device))
-            ),
+            lambda event: event.mrid in repeated or self._has_given_way(event, ours, device),
         )
 
     def take_back(self, device: Device, base: sep.DERControlBase) -> None:

@@ -35,11 +35,6 @@ def has_begun(event: Control) -> int:
     return max(begun, event.created + abs(random_s)) if event.created > event.start else begun
 
 
-def ends_first(event: Control) -> int:
-    """When the first device may end it [s]."""
-    return begins(event) + event.duration + min(0, event.random_duration or 0)
-
-
 def goes_before(other: Ranked, event: Ranked) -> bool:
     """Whether an event goes before another one and asks for as much: where it begins, that ends."""
     return _rank(other) < _rank(event) and functions(event[0].base) <= functions(other[0].base)
