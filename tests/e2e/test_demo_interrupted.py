@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+AS_TYPED = ("env", "--default-signal=INT,HUP")
+"""What the tests were started by may ignore these: a shell in the background does, and nohup."""
 PATIENCE_S = 60.0
 """Longest wait for an end that takes seconds [s]."""
 
@@ -20,7 +22,7 @@ def demo(
     cwd: Path, *arguments: str, before: Sequence[str] = (), **environ: str
 ) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [*before, sys.executable, "-m", "ems.cli", "demo", *arguments],
+        [*AS_TYPED, *before, sys.executable, "-m", "ems.cli", "demo", *arguments],
         cwd=cwd, env={**os.environ, **environ},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip

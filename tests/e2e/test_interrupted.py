@@ -15,6 +15,8 @@ import pytest
 from ems.cli import main
 from ems.settings import TEMPLATE
 
+AS_TYPED = ("env", "--default-signal=INT,HUP")
+"""What the tests were started by may ignore these: a shell in the background does, and nohup."""
 PATIENCE_S = 60.0
 """Longest wait for what takes seconds [s]."""
 ANNOUNCED = """
@@ -35,7 +37,7 @@ main(prog_name="geems")
 @contextmanager
 def started(cwd: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, *arguments],
+        [*AS_TYPED, sys.executable, *arguments],
         cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True,
     )  # fmt: skip

@@ -14,6 +14,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @pytest.fixture(autouse=True)
 def handlers_come_back() -> Iterator[None]:
     before = [(number, signal.getsignal(number)) for number in ENDING]
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
     yield
     for number, handler in before:
         signal.signal(number, handler)
