@@ -360,9 +360,11 @@ def test_the_demo_says_of_a_taken_port_which_option_takes_another(
 ) -> None:
     result = geems("demo", "--port", str(listening_port))
     assert result.exit_code == Exit.BAD_INPUT
-    assert f"127.0.0.1:{listening_port} is in use by another program" in result.stderr
-    assert "(--port; 0 takes any that is free)" in result.stderr
-    assert "site.toml" not in result.stderr
+    said = f"127.0.0.1:{listening_port} is in use by another program"
+    told = [line for line in result.stderr.splitlines() if said in line]
+    assert len(told) == 1, result.stderr
+    assert "(--port; 0 takes any that is free)" in told[0]
+    assert "site.toml" not in told[0]
 
 
 @pytest.mark.parametrize("terminal", [True, False])
