@@ -58,7 +58,8 @@ def write_and_kill(database: Path, acknowledged: int) -> int:
             assert writer.stdout.readline(), "the writer ended by itself"
     finally:
         os.kill(writer.pid, signal.SIGKILL)
-        rest, _ = writer.communicate(timeout=30)
+        with writer:  # reads on where the lines above ended, unlike `communicate`
+            rest = writer.stdout.read() if writer.stdout is not None else ""
     assert writer.returncode == -signal.SIGKILL
     told = [int(line) for line in rest.splitlines() if line.strip()]
     return told[-1] if told else acknowledged
