@@ -8,13 +8,18 @@ method needs may be missing; then it takes the next of
 3. the usual sky: the clear-sky index of the 30 days before (0.7 where little is known) times the
    clear sky of the interval.
 
-A measurement older than one hour says nothing of the present sky, so persistence too takes the
-usual sky then. So every method answers for the same intervals, and none gains by being silent.
+So every method answers for the same intervals, and none gains by being silent.
+
+Smart persistence, which skill is measured against, keeps the last index as it is, over the next
+interval and over the day ahead alike. *Fading persistence* is what a service falls back on: a
+measurement older than one hour says nothing of the present sky, one of low sun says little, and
+the usual sky takes their place. That serves a little better, and is nobody's definition but ours.
 """
 
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from forecasting.calibration.residuals import with_residual_quantiles
 from forecasting.clearsky import Floats, PvGeometry
@@ -22,31 +27,28 @@ from forecasting.paper.features import LAG_DAYS, paper_features
 from forecasting.record import PlantRecord, QuantileForecast
 from forecasting.runtime import PaperLstm
 from forecasting.sky import (
-    CLIMATE_MIN_SHARE,
     INDEX_MAX,
-    INDEX_UNKNOWN,
     LOW_SUN_SHARE,
+    Ints,
     SkySeen,
     sky_seen,
 )
 
 __all__ = [
-    "INDEX_MAX",
-    "INDEX_UNKNOWN",
     "Method",
-    "climatological_index",
     "climatology",
-    "climatology_kw",
     "climatology_share",
+    "fading_persistence",
+    "fading_persistence_kw",
+    "fading_persistence_share",
     "five_day_mean",
-    "is_low_sun",
+    "kept_index",
     "lag_shares",
+    "newest_before",
     "paper_lstm",
     "persistence",
-    "persistence_kw",
     "persistence_share",
     "smart_persistence",
-    "smart_persistence_kw",
     "smart_persistence_share",
     "yesterday",
 ]
@@ -57,49 +59,15 @@ Method = Callable[[PlantRecord, PvGeometry], QuantileForecast]
 _DAY = 96  # intervals
 
 
-def persistence_kw(measured_kw: Floats, rated_kw: float) -> Floats:
-    """The last measured power stays, clipped to [0, rated] [kW]."""
-    return np.clip(measured_kw, 0.0, rated_kw)
-
-
-def climatological_index(measured_kw: Floats, clear_kw: Floats, rated_kw: float) -> float | None:
-    """Clear-sky index of a period, weighted by energy [1].
-
-    Args:
-        measured_kw: Measured power; NaN where unknown or capped, shape (interval,) [kW].
-        clear_kw: Clear-sky power of the same intervals, shape (interval,) [kW].
-        rated_kw: Rating of the plant [kW].
-
-    Returns:
-        Within [0, 1.2]; None when less than about half a day of sun was measured.
-    """
-    known = np.isfinite(measured_kw)
-    clear = float(clear_kw[known].sum())
-    if not clear >= CLIMATE_MIN_SHARE * rated_kw:
-        return None
-    return float(np.clip(measured_kw[known].sum() / clear, 0.0, INDEX_MAX))
-
-
-def climatology_kw(clear_target_kw: Floats, index: float | None, rated_kw: float) -> Floats:
-    """The usual share of the clear sky, clipped to [0, rated] [kW]."""
-    usual = INDEX_UNKNOWN if index is None else index
-    return np.clip(usual * clear_target_kw, 0.0, rated_kw)
-
-
-def is_low_sun(clear_measured_kw: Floats, rated_kw: float) -> bool:
-    """Whether some index at this clear-sky power needs the climatological one beside it."""
-    return bool((clear_measured_kw < LOW_SUN_SHARE * rated_kw).any())
-
-
-def smart_persistence_kw(
+def fading_persistence_kw(
     *,
     measured_kw: Floats,
     clear_measured_kw: Floats,
     clear_target_kw: Floats,
     rated_kw: float,
-    index: float | Floats | None,
+    index: float | Floats,
 ) -> Floats:
-    """The clear-sky index of the last measurement stays [kW].
+    """The clear-sky index of the last measurement stays, unless it was one of low sun [kW].
 
     Near sunrise, where the clear sky of the measurement is under 5 % of the rating, the
     measured index fades into the climatological one, so nothing is divided by almost zero.
@@ -109,7 +77,7 @@ def smart_persistence_kw(
         clear_measured_kw: Clear-sky power where that was measured, shape (sample,) [kW].
         clear_target_kw: Clear-sky power of the target interval, shape (sample,) [kW].
         rated_kw: Rating of the plant [kW].
-        index: Climatological clear-sky index, one or shape (sample,); None when unknown [1].
+        index: Climatological clear-sky index, one or shape (sample,) [1].
 
     Returns:
         Shape (sample,), within [0, rated]; NaN where `measured_kw` is.
@@ -117,9 +85,8 @@ def smart_persistence_kw(
     low = LOW_SUN_SHARE * rated_kw
     measured_index = np.clip(measured_kw / np.maximum(clear_measured_kw, low), 0.0, INDEX_MAX)
     trusted = np.clip(clear_measured_kw / low, 0.0, 1.0)
-    usual = INDEX_UNKNOWN if index is None else index
     # Below the threshold the quotient above already carries the factor `trusted`.
-    blended = measured_index + (1.0 - trusted) * usual
+    blended = measured_index + (1.0 - trusted) * index
     return np.clip(np.minimum(blended, INDEX_MAX) * clear_target_kw, 0.0, rated_kw)
 
 
@@ -129,9 +96,9 @@ def persistence_share(sky: SkySeen) -> Floats:
     return _or_usual(np.clip(measured, 0.0, 1.0), sky)
 
 
-def smart_persistence_share(sky: SkySeen) -> Floats:
-    """The clear-sky index of the last measurement of the hour before stays, shape (interval,)."""
-    found = smart_persistence_kw(
+def fading_persistence_share(sky: SkySeen) -> Floats:
+    """The index of the last measurement of the hour before stays, that of low sun fades [1]."""
+    found = fading_persistence_kw(
         measured_kw=np.where(sky.recent, sky.power[sky.last], np.nan),
         clear_measured_kw=sky.clear[sky.last],
         clear_target_kw=sky.clear,
@@ -139,6 +106,35 @@ def smart_persistence_share(sky: SkySeen) -> Floats:
         index=sky.usual,
     )
     return _or_usual(found, sky)
+
+
+def kept_index(sky: SkySeen, rows: Ints) -> Floats:
+    """Clear-sky index of the last measured daylight interval before each of some rows.
+
+    Intervals whose clear sky is under 5 % of the rating are passed over: their quotient is noise.
+
+    Args:
+        sky: What was known before each interval.
+        rows: Of intervals that are forecast or issued, shape (row,).
+
+    Returns:
+        Within [0, 1.2], shape (row,); the usual index where nothing was measured yet [1].
+    """
+    trusted = np.isfinite(sky.power) & sky.daylight & (sky.clear >= LOW_SUN_SHARE)
+    last = newest_before(trusted, rows)
+    index = sky.power[last] / np.maximum(sky.clear[last], LOW_SUN_SHARE)
+    return np.where(last >= 0, np.clip(index, 0.0, INDEX_MAX), sky.usual[rows])
+
+
+def newest_before(among: NDArray[np.bool_], rows: Ints) -> Ints:
+    """The newest of some intervals before each row; −1 where there is none, shape (row,)."""
+    newest = np.maximum.accumulate(np.where(among, np.arange(len(among)), -1))
+    return np.where(rows > 0, newest[rows - 1], -1)
+
+
+def smart_persistence_share(sky: SkySeen) -> Floats:
+    """The last clear-sky index stays, shape (interval,) [1]."""
+    return np.clip(kept_index(sky, np.arange(len(sky))) * sky.clear, 0.0, 1.0)
 
 
 def climatology_share(sky: SkySeen) -> Floats:
@@ -153,9 +149,15 @@ def persistence(record: PlantRecord, geometry: PvGeometry) -> QuantileForecast:
 
 
 def smart_persistence(record: PlantRecord, geometry: PvGeometry) -> QuantileForecast:
-    """The clear-sky index of the last measurement stays."""
+    """The last clear-sky index stays: what skill is measured against."""
     sky = sky_seen(record, geometry)
     return with_residual_quantiles(smart_persistence_share(sky), record, sky, geometry.rated_kw)
+
+
+def fading_persistence(record: PlantRecord, geometry: PvGeometry) -> QuantileForecast:
+    """The last clear-sky index stays while it says something: what a service falls back on."""
+    sky = sky_seen(record, geometry)
+    return with_residual_quantiles(fading_persistence_share(sky), record, sky, geometry.rated_kw)
 
 
 def yesterday(record: PlantRecord, geometry: PvGeometry) -> QuantileForecast:

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from forecasting.baselines import climatology_share, lag_shares, smart_persistence_share
+from forecasting.baselines import climatology_share, fading_persistence_share, lag_shares
 from forecasting.calibration.residuals import ResidualBins
 from forecasting.clearsky import Floats, PvGeometry
 from forecasting.ladder import LadderForecast
@@ -129,14 +129,14 @@ def usual_sky(
     return climatology_share(sky)
 
 
-def kept_index(
+def fading_index(
     sky: SkySeen,
     lags: Floats,  # noqa: ARG001 - the protocol's
     starts: pd.DatetimeIndex,  # noqa: ARG001
     geometry: PvGeometry,  # noqa: ARG001
 ) -> Floats:
-    """The clear-sky index of a measurement of the hour before stays; NaN without one."""
-    return np.where(sky.recent, smart_persistence_share(sky), np.nan)
+    """The index of a measurement of the hour before stays, that of low sun fades; else NaN."""
+    return np.where(sky.recent, fading_persistence_share(sky), np.nan)
 
 
 def published(model: PaperLstm) -> Mean:

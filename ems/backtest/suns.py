@@ -13,7 +13,7 @@ from ems.backtest.case import Floats, ForecastName, Profiles
 from ems.clock import INTERVAL
 from ems.domain import Pv, Site
 from ems.forecast.bound import upper_bounds_kw
-from forecasting.baselines import climatology, smart_persistence
+from forecasting.baselines import climatology, fading_persistence
 from forecasting.clearsky import PvGeometry
 from forecasting.ladder import ladder_series
 from forecasting.pooled import PooledLstm
@@ -108,7 +108,7 @@ def _told(
             found = ladder_series(_lstm(), record, geometry)
             return found.forecast, found.branch
         case "smart_persistence":
-            return smart_persistence(record, geometry), np.full(len(record), method)
+            return fading_persistence(record, geometry), np.full(len(record), method)
         case "clear_sky" | "perfect":  # what is perfect is never asked what was forecast
             return climatology(record, geometry), np.full(len(record), "clear_sky")
 

@@ -38,8 +38,8 @@ _TARGETS = {"mbe_pct": 0.0, "coverage50_pct": 50.0, "coverage80_pct": 80.0, "cov
 """What the best comes nearest to; of the others skill is best high, errors low."""
 
 _KEPT = {
-    "kept": "smart persistence: the last clear-sky index kept",
-    "hour": "that of the last hour of daylight kept",
+    "smart_persistence": "smart persistence: the last clear-sky index kept",
+    "last_hour": "that of the last hour of daylight kept",
     "faded": "the last kept, one of low sun giving way to the usual one",
 }
 """What a day ahead is measured against, by its name there."""

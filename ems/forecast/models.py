@@ -9,7 +9,7 @@ from forecasting.clearsky import PvGeometry
 from forecasting.ladder import LadderForecast, PlantLadder
 from forecasting.pooled import PooledLstm
 from forecasting.record import PlantRecord
-from forecasting.rungs import Mean, MeanLadder, kept_index, published, usual_sky
+from forecasting.rungs import Mean, MeanLadder, fading_index, published, usual_sky
 from forecasting.runtime import PaperLstm, ParityFault
 from models import Artefact, ArtefactFault, Champions, ChampionsFault
 
@@ -22,7 +22,7 @@ _LOAD: Final[dict[str, Callable[[Artefact], PooledLstm | PaperLstm]]] = {
     "paper_lstm": PaperLstm,
 }
 _SIMPLE: Final[tuple[tuple[str, Mean], ...]] = (
-    ("smart_persistence", kept_index),
+    ("smart_persistence", fading_index),
     ("clear_sky", usual_sky),
 )
 

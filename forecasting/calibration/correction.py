@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from forecasting.baselines import climatology_share, persistence_share, smart_persistence_share
+from forecasting.baselines import climatology_share, fading_persistence_share, persistence_share
 from forecasting.clearsky import Floats
 from forecasting.sky import INDEX_MAX, LOW_SUN_SHARE, SkySeen
 
@@ -171,7 +171,7 @@ def correction_inputs(sky: SkySeen, mean: Floats) -> Floats:
         mean: The model's own mean, NaN where it is silent, shape (interval,).
     """
     n = len(sky)
-    smart = smart_persistence_share(sky)
+    smart = fading_persistence_share(sky)
     error = np.where(sky.clear > LOW_SUN_SHARE, sky.power - mean, 0.0)
     before_kw, late = _back(sky.power, 2), _back(sky.late, 1)
     columns = (
@@ -189,7 +189,7 @@ def correction_inputs(sky: SkySeen, mean: Floats) -> Floats:
 
 
 def _kept_index(power: Floats, clear: Floats, sky: SkySeen) -> Floats:
-    """Smart persistence from another measurement, as `baselines.smart_persistence_kw`."""
+    """Smart persistence from another measurement, as `baselines.fading_persistence_kw`."""
     index = np.clip(power / np.maximum(clear, LOW_SUN_SHARE), 0.0, INDEX_MAX)
     blended = index + (1.0 - np.clip(clear / LOW_SUN_SHARE, 0.0, 1.0)) * sky.usual
     return np.clip(np.minimum(blended, INDEX_MAX) * sky.clear, 0.0, 1.0)

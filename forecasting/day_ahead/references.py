@@ -1,12 +1,11 @@
-"""What a day ahead is measured against: the last clear-sky index kept, in three readings of it.
+"""What a day ahead is measured against: smart persistence, and two harder readings of it.
 
 They differ after dark, when the last index is one of low sun and says little of tomorrow:
 
-- `kept_index`: smart persistence plainly, the index of the last interval for the whole day
-- `hour_index`: the mean index of the last hour of daylight, so that one interval decides less
-- `faded_index`: an index of low sun gives way to that of the 30 days before, as it does in the
-  second rung of the ladder and in the `smart_persistence` that forecasts of the next interval are
-  measured against
+- `smart_persistence`: the last index stays the whole day, as it does for the next interval
+- `last_hour`: the mean index of the last hour of daylight does, so that one interval decides less
+- `faded`: an index of low sun gives way to that of the 30 days before, as it does in the second
+  rung of the ladder
 
 Source of the second: `persistence_scalar_index` of the Solar Forecast Arbiter, which averages over
 an hour at most, and asks yesterday's values for a day ahead.
@@ -16,12 +15,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
-from forecasting.baselines import smart_persistence_kw
+from forecasting.baselines import fading_persistence_kw, kept_index, newest_before
 from forecasting.clearsky import Floats
 from forecasting.day_ahead.features import Ints
-from forecasting.sky import INDEX_MAX, LOW_SUN_SHARE, SkySeen
+from forecasting.sky import INDEX_MAX, SkySeen
 
 Reference = Callable[[SkySeen, Ints, Ints], Floats]
 """Record, rows the days begin at (issue,), rows of each day (issue, interval) → power within
@@ -31,22 +29,15 @@ _HOUR = 4
 """Intervals of an hour."""
 
 
-def kept_index(sky: SkySeen, issues: Ints, targets: Ints) -> Floats:
-    """The index of the last measured daylight interval stays as it was.
-
-    Intervals whose clear sky is under 5 % of the rating are passed over: their quotient is noise.
-    Where nothing was measured yet the index is the usual one. See `Reference`.
-    """
-    last = _newest(np.isfinite(sky.power) & sky.daylight & (sky.clear >= LOW_SUN_SHARE), issues)
-    index = sky.power[last] / np.maximum(sky.clear[last], LOW_SUN_SHARE)
-    kept = np.where(last >= 0, np.clip(index, 0.0, INDEX_MAX), sky.usual[issues])
-    return np.clip(kept[:, None] * sky.clear[targets], 0.0, 1.0)
+def smart_persistence(sky: SkySeen, issues: Ints, targets: Ints) -> Floats:
+    """The last index stays; see `baselines.kept_index` and `Reference`."""
+    return np.clip(kept_index(sky, issues)[:, None] * sky.clear[targets], 0.0, 1.0)
 
 
-def hour_index(sky: SkySeen, issues: Ints, targets: Ints) -> Floats:
+def last_hour(sky: SkySeen, issues: Ints, targets: Ints) -> Floats:
     """The mean index of the last measured hour of daylight stays. See `Reference`."""
     seen = np.isfinite(sky.power) & sky.daylight
-    last = _newest(seen, issues)
+    last = newest_before(seen, issues)
     back = np.maximum(last[:, None] - np.arange(_HOUR), 0)
     index = sky.power[back] / np.maximum(sky.clear[back], 1e-9)
     known = seen[back]
@@ -55,11 +46,11 @@ def hour_index(sky: SkySeen, issues: Ints, targets: Ints) -> Floats:
     return np.clip(kept[:, None] * sky.clear[targets], 0.0, 1.0)
 
 
-def faded_index(sky: SkySeen, issues: Ints, targets: Ints) -> Floats:
+def faded(sky: SkySeen, issues: Ints, targets: Ints) -> Floats:
     """The last index stays, the less the lower the sun was; the usual one does. See `Reference`."""
-    last = _newest(np.isfinite(sky.power) & sky.daylight, issues)
+    last = newest_before(np.isfinite(sky.power) & sky.daylight, issues)
     usual = sky.usual[issues][:, None]
-    found = smart_persistence_kw(
+    found = fading_persistence_kw(
         measured_kw=np.where(last >= 0, sky.power[last], np.nan)[:, None],
         clear_measured_kw=sky.clear[last][:, None],
         clear_target_kw=sky.clear[targets],
@@ -70,12 +61,6 @@ def faded_index(sky: SkySeen, issues: Ints, targets: Ints) -> Floats:
 
 
 REFERENCES: Mapping[str, Reference] = MappingProxyType(
-    {"kept": kept_index, "hour": hour_index, "faded": faded_index}
+    {"smart_persistence": smart_persistence, "last_hour": last_hour, "faded": faded}
 )
 """By the name they have in scores and manifests."""
-
-
-def _newest(among: NDArray[np.bool_], issues: Ints) -> Ints:
-    """The newest row before each issue of those given; −1 where there is none."""
-    newest = np.maximum.accumulate(np.where(among, np.arange(len(among)), -1))
-    return np.asarray(newest[issues - 1])

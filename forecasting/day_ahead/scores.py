@@ -1,8 +1,8 @@
-"""How good days ahead were: by hour of the horizon, beside a clear-sky index that is kept.
+"""How good days ahead were: by hour of the horizon, beside smart persistence.
 
 Every fifth interval of the test span issues a day, so all times of day come up, nights too. Scored
-are the daylight intervals of that day that were measured. Beside it stand the last clear-sky index
-kept for all 24 hours, in three readings of it (`references`).
+are the daylight intervals of that day that were measured. Beside it stand smart persistence, the
+last clear-sky index kept for all 24 hours, and two harder readings of it (`references`).
 
 The horizon's mean is taken over its hours, not over intervals: each hour counts alike.
 """
@@ -76,7 +76,7 @@ class DayAheadScore:
     references: Mapping[str, Against]
     """By the names of `REFERENCES`."""
     daytime_ratio: float | None
-    """Error over that of the kept index, of issues in daylight alone [1]."""
+    """Error over that of smart persistence, of issues in daylight alone [1]."""
     mbe_pct: float
     """Mean of forecast − truth [% of the rating]."""
     pinball_pct: float
@@ -85,7 +85,7 @@ class DayAheadScore:
     coverage80_pct: float
     coverage90_pct: float
 
-    def ratio(self, reference: str = "kept") -> float | None:
+    def ratio(self, reference: str = "smart_persistence") -> float | None:
         """The forecast's error over that of a reference; None where it errs by nothing [1]."""
         return self.references[reference].ratio
 
@@ -184,7 +184,9 @@ def _score(every: _Sums, daytime: _Sums, rated_kw: float) -> DayAheadScore:
         n=int(n),
         nrmse_pct=own,
         references={k: Against(nrmse_pct=pct, ratio=_over(own, pct)) for k, pct in kept.items()},
-        daytime_ratio=_over(by_day, _mean_pct(daytime, daytime.of_references["kept"], rated_kw)),
+        daytime_ratio=_over(
+            by_day, _mean_pct(daytime, daytime.of_references["smart_persistence"], rated_kw)
+        ),
         mbe_pct=share * float(every.errors.sum() / n),
         pinball_pct=share * float(every.pinball.sum() / n),
         coverage50_pct=inside[50],

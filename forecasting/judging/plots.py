@@ -137,8 +137,8 @@ def _hourly_errors(axes: "Axes", score: DayAheadScore) -> None:
     """Of the day ahead and both its references."""
     hours = [h.hour for h in score.hours]
     for name, label, colour in (
-        ("kept", "last index kept", _REFERENCE),
-        ("hour", "last hour's index kept", _LIGHTER),
+        ("smart_persistence", "smart persistence", _REFERENCE),
+        ("last_hour", "last hour's index kept", _LIGHTER),
         ("faded", "one of low sun given up", _OTHERS),
     ):
         values = [h.references[name] for h in score.hours]

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from forecasting.baselines import climatology_share, smart_persistence_share
+from forecasting.baselines import climatology_share, fading_persistence_share
 from forecasting.calibration.correction import correction_inputs
 from forecasting.clearsky import Floats, PvGeometry
 from forecasting.ladder.answers import Model, asked, unusable, usable
@@ -112,7 +112,7 @@ def next_of_all(ladders: Sequence[PlantLadder], plants: Sequence[Newest]) -> lis
     inputs = correction_inputs(sky, _means(ladders, coming, both[:, 0]))
     last = np.arange(1, len(plants) + 1) * NEXT_ROWS - 1
     clear, group, daylight = (a[last].tolist() for a in (sky.clear, sky.group, sky.daylight))
-    smart = np.where(sky.recent, np.maximum(smart_persistence_share(sky), sky.floor), np.nan)
+    smart = np.where(sky.recent, np.maximum(fading_persistence_share(sky), sky.floor), np.nan)
     usual = np.maximum(climatology_share(sky), sky.floor)
     smart_now, usual_now, told = smart[last].tolist(), usual[last].tolist(), both.tolist()
     found = []

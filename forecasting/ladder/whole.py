@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from forecasting.baselines import climatology_share, smart_persistence_share
+from forecasting.baselines import climatology_share, fading_persistence_share
 from forecasting.calibration.correction import correction_inputs
 from forecasting.clearsky import Floats, PvGeometry
 from forecasting.ladder.answers import Model, asked, unusable, usable
@@ -71,7 +71,7 @@ def learn_from_all(
     """
     sky = sky_seen(record, geometry)
     taught = sky.daylight & np.isfinite(sky.power)
-    smart = np.where(sky.recent, np.maximum(smart_persistence_share(sky), sky.floor), np.nan)
+    smart = np.where(sky.recent, np.maximum(fading_persistence_share(sky), sky.floor), np.nan)
     usual = np.maximum(climatology_share(sky), sky.floor)
     model = np.flatnonzero(taught & np.isfinite(mean))
     truth, group = sky.power[model], sky.group[model].tolist()
@@ -97,7 +97,7 @@ def _walk(
         Mean and quantiles, shape (interval, 1 + level), shares of the rating; the branches.
     """
     sky = sky_seen(record, geometry)
-    smart = np.maximum(smart_persistence_share(sky), sky.floor)
+    smart = np.maximum(fading_persistence_share(sky), sky.floor)
     usual = np.maximum(climatology_share(sky), sky.floor)
     inputs = correction_inputs(sky, mean)
     found = np.zeros((len(record), 1 + len(LEVELS)))

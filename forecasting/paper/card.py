@@ -14,9 +14,8 @@ parameters, LiteRT, SHA-256 `{sha256}`.
 
 {verdict}
 
-Daylight nRMSE in percent of the rating (root mean square error over intervals whose clear sky
-gives at least 1 % of it), on the last 15 % of each series, which training never saw; all
-methods on the same intervals.
+Daylight nRMSE in percent of the rating (root mean square error over intervals with the sun above
+5°), on the last 15 % of each series, which training never saw; all methods on the same intervals.
 
 | source | tested from | to | intervals | this model | persistence | smart persistence |
 |---|---|---|---|---|---|---|

@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from forecasting.baselines import climatological_index, persistence_kw, smart_persistence_kw
-from forecasting.clearsky import Floats, clear_sky_mean_kw
+from forecasting.baselines import persistence_share, smart_persistence_share
+from forecasting.clearsky import Floats
 from forecasting.data.sources import SourceSeries, TrainingSource, read_sources
 from forecasting.paper.card import render_card
 from forecasting.paper.features import FEATURES, Samples, make_samples
 from forecasting.paper.lstm import Exported, Fitted, Progress, TrainingFault
+from forecasting.record import plant_record
 from forecasting.runtime import INPUT_SHAPE, LiteModel, power_from_share_kw
-from forecasting.series import INTERVAL, SeriesFault
+from forecasting.series import SeriesFault
+from forecasting.sky import sky_seen
 from forecasting.worker import Task, fit_and_export
 from models.register import CARD, MANIFEST, MODEL, is_artefact_id
 
@@ -37,8 +39,8 @@ LEAST_SAMPLES = 400
 class SourceScore:
     """How the model did on the held-out tail of one source.
 
-    The errors are daylight nRMSE: root mean square error over the intervals with a clear sky of
-    at least 1 % of the rating, in percent of the rating; same intervals for every method.
+    The errors are daylight nRMSE: root mean square error over the intervals with the sun above 5°
+    that were measured, as was the one before; in percent of the rating, same for every method.
     """
 
     source: str
@@ -172,26 +174,16 @@ def _score(split: _Split, exported: Exported) -> SourceScore:
     """Score on the held-out tail, with the very model and code the service runs."""
     source, power, test = split.series.source, split.series.power_kw, split.test
     rated = source.geometry.rated_kw
-    before = test.starts - INTERVAL
-    last_kw = np.asarray(power.reindex(before), dtype=np.float64)
-    clear_last_kw = clear_sky_mean_kw(source.geometry, before)
-    trained_on = split.training.starts
-    index = climatological_index(
-        np.asarray(power.reindex(trained_on), dtype=np.float64), split.training.clear * rated, rated
-    )
-    smart = smart_persistence_kw(
-        measured_kw=last_kw,
-        clear_measured_kw=clear_last_kw,
-        clear_target_kw=test.clear * rated,
-        rated_kw=rated,
-        index=index,
-    )
-    lstm = power_from_share_kw(LiteModel(exported.content)(test.x), test.clear * rated, rated)
-    truth = np.asarray(power.reindex(test.starts), dtype=np.float64)
-    scored = np.isfinite(last_kw)
+    record = plant_record(power, 15)
+    sky = sky_seen(record, source.geometry)
+    rows = record.starts.get_indexer(test.starts)
+    shares = LiteModel(exported.content)(test.x)
+    lstm = power_from_share_kw(shares, test.clear * rated, rated) / rated
+    truth = sky.power[rows]
+    scored = sky.daylight[rows] & np.isfinite(sky.power[rows - 1])
 
-    def nrmse_pct(forecast_kw: Floats) -> float:
-        error = (forecast_kw - truth)[scored] / rated
+    def nrmse_pct(forecast: Floats) -> float:
+        error = (forecast - truth)[scored]
         return round(100 * float(np.sqrt(np.mean(error**2))), 2)
 
     return SourceScore(
@@ -202,8 +194,8 @@ def _score(split: _Split, exported: Exported) -> SourceScore:
         samples=int(scored.sum()),
         with_lags_pct=round(100 * split.with_lags, 1),
         lstm_pct=nrmse_pct(lstm),
-        persistence_pct=nrmse_pct(persistence_kw(last_kw, rated)),
-        smart_persistence_pct=nrmse_pct(smart),
+        persistence_pct=nrmse_pct(persistence_share(sky)[rows]),
+        smart_persistence_pct=nrmse_pct(smart_persistence_share(sky)[rows]),
     )
 
 

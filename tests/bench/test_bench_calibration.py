@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from forecasting.baselines import smart_persistence_share
+from forecasting.baselines import fading_persistence_share
 from forecasting.calibration.conformal import Calibration, calibration_run
 from forecasting.calibration.residuals import ResidualBins, residual_run
 from forecasting.clearsky import Floats
@@ -17,13 +17,13 @@ DAY = 96
 
 
 def quantiles(sky: SkySeen) -> Floats:
-    mean = smart_persistence_share(sky)
+    mean = fading_persistence_share(sky)
     return np.clip(mean[:, None] + 0.2 * sky.clear[:, None] * np.linspace(-1, 1, 7), 0.0, 1.0)
 
 
 def test_uncertainty_costs_little() -> None:
     sky = sky_seen(cloudy(60), ROOF)
-    raw, mean = quantiles(sky), smart_persistence_share(sky)
+    raw, mean = quantiles(sky), fading_persistence_share(sky)
     rows = []
 
     def timed(name: str, count: int, seconds: list[float]) -> None:

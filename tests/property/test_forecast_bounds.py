@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from ems.domain import DerReading, Limits, LoadReading, Pv, Quality, Site, Snapshot
 from ems.forecast import METHODS, LadderForecaster
-from forecasting.baselines import INDEX_MAX, smart_persistence_kw
+from forecasting.baselines import fading_persistence_kw
 from forecasting.clearsky import PvGeometry
 from forecasting.paper.features import paper_features
 from forecasting.record import PlantRecord, plant_record
 from forecasting.runtime import LiteModel, power_from_share_kw
+from forecasting.sky import INDEX_MAX
 from models import artefact
 
 MODEL = LiteModel(artefact("paper_lstm").content)
@@ -108,12 +109,12 @@ def test_a_forecast_is_never_negative_and_never_above_its_upper_bound(
     measured=st.floats(-1e4, 1e4),
     clear=st.floats(0, 100),
     target=st.floats(0, 100),
-    index=st.none() | st.floats(0, INDEX_MAX),
+    index=st.floats(0, INDEX_MAX),
 )
-def test_smart_persistence_stays_within_the_bounded_index(
-    measured: float, clear: float, target: float, index: float | None
+def test_fading_persistence_stays_within_the_bounded_index(
+    measured: float, clear: float, target: float, index: float
 ) -> None:
-    found = smart_persistence_kw(
+    found = fading_persistence_kw(
         measured_kw=np.array([measured]),
         clear_measured_kw=np.array([clear]),
         clear_target_kw=np.array([target]),

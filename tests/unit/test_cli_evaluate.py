@@ -146,7 +146,7 @@ def test_the_day_ahead_is_judged_too_where_it_is_asked_for(evaluate: Evaluate) -
         "sha256": champion("pv_day_ahead").artefact.sha256,
     }
     table = evaluate("roof.csv", *PLACE, *SHORT, "--horizon", "24h").stdout
-    assert f"{score['references']['kept']['ratio']:.2f} × smart persistence" in table
+    assert f"{score['references']['smart_persistence']['ratio']:.2f} × smart persistence" in table
     assert max(map(len, table.splitlines())) <= 80
 
 
@@ -241,7 +241,9 @@ def test_a_plant_that_stands_still_has_no_ratio(evaluate: Evaluate, tmp_path: Pa
     write_csv(tmp_path / "still.csv", still)
     result = evaluate("still.csv", *PLACE, *SHORT, "--horizon", "24h", "--json")
     assert result.exit_code == Exit.OK, result.stderr
-    assert json.loads(result.stdout)["day_ahead"]["references"]["kept"]["ratio"] is None
+    assert (
+        json.loads(result.stdout)["day_ahead"]["references"]["smart_persistence"]["ratio"] is None
+    )
     table = evaluate("still.csv", *PLACE, *SHORT, "--horizon", "24h")
     assert "nothing to be better at" in table.stdout
 

@@ -7,9 +7,10 @@ import pytest
 
 from forecasting import baselines
 from forecasting.baselines import Method
+from forecasting.day_ahead.references import REFERENCES
 from forecasting.record import LEVELS, QuantileForecast
 from forecasting.runtime import PaperLstm
-from forecasting.sky import GROUPS, INDEX_UNKNOWN, group_of, sky_next, sky_seen
+from forecasting.sky import GROUPS, INDEX_UNKNOWN, LOW_SUN_SHARE, group_of, sky_next, sky_seen
 from models import artefact
 from tests.cloudy import ROOF, changed, cloudy, holed
 
@@ -17,6 +18,7 @@ DAY = 96
 METHODS: dict[str, Method] = {
     "persistence": baselines.persistence,
     "smart_persistence": baselines.smart_persistence,
+    "fading_persistence": baselines.fading_persistence,
     "yesterday": baselines.yesterday,
     "five_day_mean": baselines.five_day_mean,
     "climatology": baselines.climatology,
@@ -90,11 +92,39 @@ def test_persistence_gives_way_to_the_usual_sky_after_an_hour_without_a_measurem
     gap = holed(record, noon, noon + 8)
     sky = sky_seen(gap, ROOF)
     usual_kw = ROOF.rated_kw * baselines.climatology_share(sky)
-    for method in (baselines.persistence, baselines.smart_persistence):
+    for method in (baselines.persistence, baselines.fading_persistence):
         answer = method(gap, ROOF).mean_kw
         assert answer[noon + 3] != pytest.approx(usual_kw[noon + 3])
         assert answer[noon + 4] == pytest.approx(usual_kw[noon + 4])
     assert list(sky.recent[noon : noon + 9]) == [True] * 4 + [False] * 4 + [False]
+
+
+def test_smart_persistence_keeps_the_last_index_however_old_it_is_and_passes_low_sun_over() -> None:
+    record = cloudy(12)
+    noon = 11 * DAY + 44
+    sky = sky_seen(record, ROOF)
+    index = record.available_kw[noon - 1] / (ROOF.rated_kw * sky.clear[noon - 1])
+    gap = holed(record, noon, noon + 8)
+    assert baselines.smart_persistence(gap, ROOF).mean_kw[noon + 7] == pytest.approx(
+        index * ROOF.rated_kw * sky.clear[noon + 7]
+    )
+    morning = 11 * DAY + int(np.argmax(sky.daylight[11 * DAY :]))
+    evening = np.flatnonzero((sky.clear >= LOW_SUN_SHARE) & sky.daylight)
+    last = evening[evening < morning][-1]
+    kept = record.available_kw[last] / (ROOF.rated_kw * sky.clear[last])
+    assert baselines.smart_persistence(record, ROOF).mean_kw[morning] == pytest.approx(
+        kept * ROOF.rated_kw * sky.clear[morning]
+    )
+
+
+def test_smart_persistence_of_the_next_interval_is_the_first_hour_of_that_of_the_day() -> None:
+    """One definition, whatever the horizon."""
+    record = cloudy(12)
+    sky = sky_seen(record, ROOF)
+    issues = np.arange(5 * DAY, 11 * DAY)
+    day = REFERENCES["smart_persistence"](sky, issues, issues[:, None] + np.arange(DAY))
+    answer = baselines.smart_persistence(record, ROOF).mean_kw[issues]
+    assert answer == pytest.approx(ROOF.rated_kw * day[:, 0])
 
 
 def test_yesterday_goes_back_to_the_last_day_that_was_measured() -> None:
@@ -125,6 +155,18 @@ def test_the_usual_sky_is_a_guess_until_it_was_seen() -> None:
     usual = sky_seen(record, ROOF).usual
     assert usual[0] == INDEX_UNKNOWN
     assert usual[-1] == 0.0
+
+
+def test_the_usual_sky_is_weighted_by_energy_and_skips_what_is_unknown() -> None:
+    whole = cloudy(10)
+    clear = sky_seen(whole, ROOF).clear
+    share = np.where(clear > 0.5, 0.8, 0.2) * clear
+    record = holed(
+        replace(whole, parts_kw=ROOF.rated_kw * share[:, None]), 3 * DAY + 40, 3 * DAY + 60
+    )
+    known = np.isfinite(record.available_kw)[:-1]
+    expected = share[:-1][known].sum() / clear[:-1][known].sum()
+    assert sky_seen(record, ROOF).usual[-1] == pytest.approx(expected)
 
 
 def test_the_sky_before_the_next_interval_is_that_of_a_record_that_reaches_it() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from forecasting.baselines import smart_persistence_share
+from forecasting.baselines import fading_persistence_share
 from forecasting.calibration.conformal import Calibration, calibrated, calibration_run
 from forecasting.clearsky import Floats
 from forecasting.record import LEVELS, QuantileForecast
@@ -22,7 +22,7 @@ NORMAL = np.array([-1.645, -1.282, -0.674, 0.0, 0.674, 1.282, 1.645])
 def guessed(sky: SkySeen, *, width: float = 1.0, shift: float = 0.0) -> Floats:
     """A model's quantiles: normal about smart persistence, wide where the sky was changeable."""
     spread = width * (0.01 + 0.8 * np.nan_to_num(sky.variability, nan=0.1)) * sky.clear
-    mean = smart_persistence_share(sky) + shift * sky.clear
+    mean = fading_persistence_share(sky) + shift * sky.clear
     return np.where(
         sky.clear[:, None] > 0.0, np.clip(mean[:, None] + spread[:, None] * NORMAL, 0, 1), 0.0
     )

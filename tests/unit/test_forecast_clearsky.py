@@ -9,11 +9,7 @@ from pvlib.location import Location
 from pvlib.solarposition import get_solarposition
 
 from forecasting.baselines import (
-    INDEX_UNKNOWN,
-    climatological_index,
-    climatology_kw,
-    persistence_kw,
-    smart_persistence_kw,
+    fading_persistence_kw,
 )
 from forecasting.clearsky import (
     PvGeometry,
@@ -112,8 +108,8 @@ def test_southern_plants_face_north() -> None:
 # --- baselines -----------------------------------------------------------------------
 
 
-def smart(measured: float, clear: float, target: float, index: float | None = 0.6) -> float:
-    answer = smart_persistence_kw(
+def fading(measured: float, clear: float, target: float, index: float = 0.6) -> float:
+    answer = fading_persistence_kw(
         measured_kw=np.array([measured]),
         clear_measured_kw=np.array([clear]),
         clear_target_kw=np.array([target]),
@@ -123,50 +119,28 @@ def smart(measured: float, clear: float, target: float, index: float | None = 0.
     return float(answer[0])
 
 
-def test_smart_persistence_keeps_the_clear_sky_index() -> None:
-    assert smart(measured=30.0, clear=60.0, target=50.0) == pytest.approx(25.0)
+def test_fading_persistence_keeps_the_clear_sky_index() -> None:
+    assert fading(measured=30.0, clear=60.0, target=50.0) == pytest.approx(25.0)
 
 
-def test_smart_persistence_bounds_the_index_and_the_power() -> None:
-    assert smart(measured=90.0, clear=50.0, target=50.0) == pytest.approx(60.0)
-    assert smart(measured=100.0, clear=100.0, target=100.0) == pytest.approx(100.0)
-    assert smart(measured=-2.0, clear=50.0, target=50.0) == 0.0
-    assert smart(measured=110.0, clear=95.0, target=99.0) == 100.0
+def test_fading_persistence_bounds_the_index_and_the_power() -> None:
+    assert fading(measured=90.0, clear=50.0, target=50.0) == pytest.approx(60.0)
+    assert fading(measured=100.0, clear=100.0, target=100.0) == pytest.approx(100.0)
+    assert fading(measured=-2.0, clear=50.0, target=50.0) == 0.0
+    assert fading(measured=110.0, clear=95.0, target=99.0) == 100.0
 
 
-def test_smart_persistence_before_sunrise_uses_the_climatological_index() -> None:
-    assert smart(measured=0.0, clear=0.0, target=20.0) == pytest.approx(12.0)
-    assert smart(measured=0.0, clear=0.0, target=20.0, index=None) == pytest.approx(
-        INDEX_UNKNOWN * 20.0
-    )
+def test_fading_persistence_before_sunrise_uses_the_climatological_index() -> None:
+    assert fading(measured=0.0, clear=0.0, target=20.0) == pytest.approx(12.0)
 
 
-def test_smart_persistence_fades_into_the_measured_index_as_the_sun_rises() -> None:
+def test_fading_persistence_fades_into_the_measured_index_as_the_sun_rises() -> None:
     # Half of the threshold of 5 kW: half of each index.
-    assert smart(measured=0.5, clear=2.5, target=10.0) == pytest.approx(10 * (0.1 + 0.3))
+    assert fading(measured=0.5, clear=2.5, target=10.0) == pytest.approx(10 * (0.1 + 0.3))
 
 
-def test_smart_persistence_of_an_unknown_measurement_is_unknown() -> None:
-    assert np.isnan(smart(measured=np.nan, clear=50.0, target=50.0))
-
-
-def test_persistence_keeps_the_power_within_the_rating() -> None:
-    np.testing.assert_array_equal(
-        persistence_kw(np.array([-1.0, 50.0, 120.0]), 100.0), [0.0, 50.0, 100.0]
-    )
-
-
-def test_the_climatological_index_is_weighted_by_energy_and_skips_unknown_intervals() -> None:
-    clear = np.full(20, 80.0)
-    measured = np.where(np.arange(20) < 16, 40.0, np.nan)
-    assert climatological_index(measured, clear, 100.0) == pytest.approx(0.5)
-    assert climatological_index(measured[:5], clear[:5], 100.0) is None
-    assert climatological_index(np.zeros(50), np.zeros(50), 100.0) is None
-
-
-def test_climatology_without_a_past_takes_a_usual_index() -> None:
-    assert climatology_kw(np.array([100.0]), None, 100.0)[0] == pytest.approx(70.0)
-    assert climatology_kw(np.array([100.0]), 0.5, 100.0)[0] == pytest.approx(50.0)
+def test_fading_persistence_of_an_unknown_measurement_is_unknown() -> None:
+    assert np.isnan(fading(measured=np.nan, clear=50.0, target=50.0))
 
 
 # --- features ------------------------------------------------------------------------

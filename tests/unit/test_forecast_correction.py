@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from forecasting.baselines import climatology_share, smart_persistence_share
+from forecasting.baselines import climatology_share, fading_persistence_share
 from forecasting.calibration.conformal import calibrated
 from forecasting.calibration.correction import INPUTS, Correction, correction_inputs, correction_run
 from forecasting.clearsky import Floats
@@ -20,7 +20,7 @@ DAY = 96
 
 def taught_elsewhere(sky: SkySeen) -> Floats:
     """A mean that trusts the usual sky far too much, and is too bright."""
-    share = 0.4 * smart_persistence_share(sky) + 0.6 * climatology_share(sky)
+    share = 0.4 * fading_persistence_share(sky) + 0.6 * climatology_share(sky)
     return np.clip(share + 0.05 * sky.clear, 0.0, 1.0)
 
 
@@ -35,7 +35,7 @@ def test_a_model_taught_elsewhere_becomes_as_good_as_what_it_should_have_trusted
     raw = taught_elsewhere(sky)
     found, _ = correction_run(raw, sky, Correction())
     assert rmse(found, sky, 60, 90) < 0.8 * rmse(raw, sky, 60, 90)
-    assert rmse(found, sky, 60, 90) < 1.02 * rmse(smart_persistence_share(sky), sky, 60, 90)
+    assert rmse(found, sky, 60, 90) < 1.02 * rmse(fading_persistence_share(sky), sky, 60, 90)
 
 
 def test_a_model_that_needs_none_is_left_in_peace_from_the_first_day_on() -> None:

@@ -95,7 +95,7 @@ def test_smart_persistence_answers_where_the_model_is_broken(broken: type[Knowin
     by_day = light(record)
     by_day[:1] = False  # before the first row nothing was measured
     assert set(found.branch[by_day]) == {"smart_persistence"}
-    wanted = baselines.smart_persistence(record, ROOF)
+    wanted = baselines.fading_persistence(record, ROOF)
     assert found.forecast.mean_kw[by_day] == pytest.approx(wanted.mean_kw[by_day])
     assert len(found.notes) == 1
     assert "model" in found.notes[0]
@@ -108,7 +108,7 @@ def test_a_model_that_clearly_loses_at_a_plant_is_put_aside_until_it_has_caught_
         """Good for a month, then nonsense for ten days: finite, in order and wrong."""
 
         def series(self, record: PlantRecord, geometry: PvGeometry) -> QuantileForecast:
-            sound = baselines.smart_persistence(record, geometry)
+            sound = baselines.fading_persistence(record, geometry)
             day = np.arange(len(record)) // DAY
             wrong = (day >= 30) & (day < 40)
             noise = np.random.default_rng(6).uniform(-0.6, 0.6, len(record))

@@ -1,4 +1,4 @@
-"""What a day ahead is measured against: the last clear-sky index kept, in three readings."""
+"""What a day ahead is measured against: smart persistence, and two harder readings of it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +9,7 @@ import pytest
 from forecasting.clearsky import Floats
 from forecasting.day_ahead.features import DAY, Ints
 from forecasting.day_ahead.horizon import ahead_batch
-from forecasting.day_ahead.references import REFERENCES, faded_index, hour_index, kept_index
+from forecasting.day_ahead.references import REFERENCES, faded, last_hour, smart_persistence
 from forecasting.day_ahead.scores import judge_day_ahead
 from forecasting.sky import INDEX_MAX, INDEX_UNKNOWN, LOW_SUN_SHARE, SkySeen, sky_seen
 from tests.cloudy import ROOF, cloudy
@@ -44,15 +44,15 @@ def test_by_day_the_index_of_the_interval_before_the_issue_is_kept_by_both() -> 
     index = SKY.power[issue - 1] / SKY.clear[issue - 1]
     rows = day(issue)
     expected = np.clip(index * SKY.clear[rows[1]], 0.0, 1.0)
-    np.testing.assert_allclose(kept_index(SKY, *rows), expected)
-    np.testing.assert_allclose(faded_index(SKY, *rows), expected)
+    np.testing.assert_allclose(smart_persistence(SKY, *rows), expected)
+    np.testing.assert_allclose(faded(SKY, *rows), expected)
 
 
 def test_by_night_the_index_of_the_evening_before_is_kept_for_the_whole_day() -> None:
     last = newest_before(MIDNIGHT, LOW_SUN_SHARE)
     index = SKY.power[last] / SKY.clear[last]
     rows = day(MIDNIGHT)
-    found = kept_index(SKY, *rows)
+    found = smart_persistence(SKY, *rows)
     np.testing.assert_allclose(found, np.clip(index * SKY.clear[rows[1]], 0.0, 1.0))
 
 
@@ -67,9 +67,9 @@ def test_an_index_of_low_sun_is_passed_over_by_the_one_and_given_up_by_the_other
     rows = day(MIDNIGHT)
     at = noon_of(MIDNIGHT) - MIDNIGHT
     noon = SKY.clear[MIDNIGHT + at]
-    assert kept_index(sky, *rows)[0, at] == pytest.approx(0.6 * noon)
+    assert smart_persistence(sky, *rows)[0, at] == pytest.approx(0.6 * noon)
     # A quarter of the trust is left to the zero, the rest goes to the 30 days before.
-    assert faded_index(sky, *rows)[0, at] == pytest.approx(0.75 * sky.usual[MIDNIGHT] * noon)
+    assert faded(sky, *rows)[0, at] == pytest.approx(0.75 * sky.usual[MIDNIGHT] * noon)
 
 
 def test_a_mean_index_is_that_of_the_last_hour_of_daylight() -> None:
@@ -78,10 +78,10 @@ def test_a_mean_index_is_that_of_the_last_hour_of_daylight() -> None:
     power = SKY.power.copy()
     power[issue - 4 : issue] = indices * SKY.clear[issue - 4 : issue]
     power[issue - 5] = 0.0
-    found = hour_index(with_power(power), *day(issue))
+    found = last_hour(with_power(power), *day(issue))
     assert found[0, 0] == pytest.approx(0.5 * SKY.clear[issue])
     power[issue - 2] = np.nan
-    known = hour_index(with_power(power), *day(issue))
+    known = last_hour(with_power(power), *day(issue))
     assert known[0, 0] == pytest.approx(np.mean([0.2, 0.4, 0.8]) * SKY.clear[issue])
 
 
@@ -89,7 +89,7 @@ def test_an_hour_that_reaches_back_into_the_night_is_that_of_its_daylight() -> N
     first = MIDNIGHT + int(np.argmax(SKY.daylight[MIDNIGHT : MIDNIGHT + DAY]))
     power = SKY.power.copy()
     power[first : first + 2] = 0.5 * SKY.clear[first : first + 2]
-    found = hour_index(with_power(power), *day(first + 2))
+    found = last_hour(with_power(power), *day(first + 2))
     assert found[0, 0] == pytest.approx(0.5 * SKY.clear[first + 2])
 
 
@@ -124,7 +124,7 @@ def test_the_scores_are_those_of_the_references_and_of_issues_in_daylight() -> N
         kept = error_pct(reference(sky, issues, targets), every)
         assert found.references[name].nrmse_pct == pytest.approx(kept)
         assert found.ratio(name) == pytest.approx(found.nrmse_pct / kept)
-    kept_by_day = error_pct(kept_index(sky, issues, targets), by_day)
+    kept_by_day = error_pct(smart_persistence(sky, issues, targets), by_day)
     assert found.daytime_ratio == pytest.approx(error_pct(own, by_day) / kept_by_day)
     assert len({round(against.nrmse_pct, 6) for against in found.references.values()}) == 3
 
@@ -135,8 +135,8 @@ def test_a_reference_that_errs_by_nothing_has_no_ratio() -> None:
     parts_kw = whole.parts_kw.copy()
     parts_kw[55 * DAY :] = 0.0
     found = judge_day_ahead(replace(whole, parts_kw=parts_kw), ROOF)
-    assert found.references["kept"].nrmse_pct == 0.0
-    assert found.ratio("kept") is None
+    assert found.references["smart_persistence"].nrmse_pct == 0.0
+    assert found.ratio() is None
     assert found.daytime_ratio is None
     assert found.ratio("faded") is not None
 
@@ -146,7 +146,7 @@ def test_a_gap_is_bridged_by_what_was_measured_before_it() -> None:
     power = SKY.power.copy()
     power[issue - 8 : issue] = np.nan
     kept = power[issue - 9] / SKY.clear[issue - 9]
-    found = kept_index(with_power(power), *day(issue))
+    found = smart_persistence(with_power(power), *day(issue))
     assert found[0, 0] == pytest.approx(min(kept * SKY.clear[issue], 1.0))
 
 
@@ -154,7 +154,7 @@ def test_the_edge_of_a_cloud_is_no_index_for_a_day() -> None:
     issue = noon_of(MIDNIGHT)
     power = SKY.power.copy()
     power[issue - 1] = 1.5 * SKY.clear[issue - 1]
-    found = kept_index(with_power(power), *day(issue))
+    found = smart_persistence(with_power(power), *day(issue))
     assert found[0, 0] == pytest.approx(min(INDEX_MAX * SKY.clear[issue], 1.0))
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from forecasting.baselines import climatology_share, smart_persistence_share
+from forecasting.baselines import climatology_share, fading_persistence_share
 from forecasting.calibration.residuals import KEPT, ResidualBins, residual_run
 from forecasting.record import LEVELS
 from forecasting.sky import GROUPS, sky_seen
@@ -74,7 +74,7 @@ def test_a_state_of_another_form_is_refused(document: "dict[str, list[object]]")
         ResidualBins.from_json(document)
 
 
-@pytest.mark.parametrize("share", [smart_persistence_share, climatology_share])
+@pytest.mark.parametrize("share", [fading_persistence_share, climatology_share])
 def test_bands_hold_what_they_say_over_a_season(share: object) -> None:
     sky = sky_seen(cloudy(150), ROOF)
     assert callable(share)

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.baselines import smart_persistence_kw
+from forecasting.baselines import fading_persistence_kw
 from forecasting.clearsky import clear_sky_mean_kw
 from forecasting.pooled.features import LAG_FEATURES, TARGET_FEATURES, WIDTH, Float32s, rows
 from forecasting.pooled.observed import HISTORY, LAGS, answerable, observed
 from forecasting.pooled.sky import SkyDays, interval_number, plant_sky
 from forecasting.record import PlantRecord
+from forecasting.sky import INDEX_UNKNOWN
 from tests.pooled_skies import FIELD, ROOF, roof_record, without
 
 NOON = 7 * 96 + 44
@@ -66,17 +67,17 @@ def test_rows_do_not_depend_on_which_others_are_asked_for() -> None:
         np.testing.assert_allclose(features(RECORD, at)[0], many[i], atol=1e-6)
 
 
-def test_the_base_is_smart_persistence_of_the_last_interval() -> None:
+def test_the_base_is_fading_persistence_of_the_last_interval() -> None:
     x = features(RECORD, NOON)
     clear = clear_sky_mean_kw(ROOF, RECORD.starts[NOON - 1 : NOON + 1])
-    smart = smart_persistence_kw(
+    base = fading_persistence_kw(
         measured_kw=RECORD.available_kw[NOON - 1 : NOON],
         clear_measured_kw=clear[:1],
         clear_target_kw=clear[1:],
         rated_kw=ROOF.rated_kw,
-        index=None,
+        index=INDEX_UNKNOWN,
     )
-    assert target(x, "base") == pytest.approx(smart[0] / ROOF.rated_kw, abs=1e-6)
+    assert target(x, "base") == pytest.approx(base[0] / ROOF.rated_kw, abs=1e-6)
 
 
 def test_an_interval_that_was_not_measured_is_masked() -> None:
