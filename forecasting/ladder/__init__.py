@@ -3,7 +3,7 @@
 | branch | needs | quantiles |
 |---|---|---|
 | `lstm` | the pooled model, and what it asks of the record | its own, calibrated on line |
-| `smart_persistence` | a measurement of the hour before | binned residuals |
+| `smart_persistence`, fading | a measurement of the hour before | binned residuals |
 | `clear_sky` | nothing | binned residuals |
 
 A rung fails when it raises, or where its answer is not finite, not in order or not within the
