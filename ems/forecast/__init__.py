@@ -4,7 +4,7 @@ A ladder, best rung first (`forecasting.ladder`); each plant stands on the best 
 allow:
 
 1. `lstm`: the champion of the pooled models, or `paper_lstm`, the published one;
-2. `smart_persistence`: the clear-sky index of a measurement at most one hour old, fading in low sun;
+2. `smart_persistence`: the clear-sky index of a measurement of the hour before, fading in low sun;
 3. `clear_sky`: the usual share of the clear sky.
 
 Each gives quantiles that are kept honest at the plant from interval to interval. The upper bound
