@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from ems.settings.devices import Host, Table
+from ems.settings.base import Table
+from ems.settings.devices import Host
 
 LONGEST = 100
 """Characters of a prefix; a topic has room for 65 535 bytes."""

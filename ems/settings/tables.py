@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from ems import domain
-from ems.settings.devices import Device, Host, Table
+from ems.settings.base import Table
+from ems.settings.devices import Device, Host
 from ems.tariff import Calendar, Days, Tariff, flat, from_table, minute_of_day, month_and_day, named
 
 PRESETS = {"ieee_1547_continuous": (0.88, 1.10), "ansi_c84_1_a": (0.95, 1.05)}

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from ems.settings.devices import Table
+from ems.settings.base import Table
 
 
 def _https(text: str) -> str:

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from ems.domain import DeviceAddress
 from ems.domain.address import PlainRegister, SerialLine, TlsFiles
 from ems.settings import TEMPLATE, check
-from ems.settings.devices import Device, out_of_reach
+from ems.settings.devices import Device
+from ems.settings.registers import out_of_reach
 
 DOC = Path(__file__).parents[2] / "docs" / "sunspec.md"
 OF_THE_BATTERY = 'device = { host = "127.0.0.1", port = 5022 }'

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ems.settings.devices import Table
+from ems.settings.base import Table
 from ems.settings.ieee2030_5 import ControlBaseTable, EnterServiceTable, EventTable
 from ems.settings.ieee2030_5.controls import Description, Lfdi, Mrid, ProgramName
 from ems.settings.ieee2030_5.devices import Category, Pin

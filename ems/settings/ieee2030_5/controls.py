@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, Field
 
-from ems.settings.devices import Table
+from ems.settings.base import Table
 from ems.settings.tables import Name
 
 CURVE_MODES: Mapping[str, str] = {

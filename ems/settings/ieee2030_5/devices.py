@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from ems.settings.devices import Table
+from ems.settings.base import Table
 from ems.settings.ieee2030_5.controls import CURVE_MODES, Lfdi
 from ems.settings.tables import Name
 

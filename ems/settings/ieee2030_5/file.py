@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ems.errors import BadInput
 from ems.settings import Settings, load_settings
-from ems.settings.devices import Table
+from ems.settings.base import Table
 from ems.settings.faults import key_faults
 from ems.settings.ieee2030_5.server import Ieee20305Table
 from ems.settings.sources import merged, read_toml

@@ -13,7 +13,8 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from ems.settings.devices import Host, Table
+from ems.settings.base import Table
+from ems.settings.devices import Host
 from ems.settings.hosts import is_loopback
 from ems.settings.ieee2030_5.controls import CURVE_MODES, CurveTable, GroupTable, Lfdi, ProgramTable
 from ems.settings.ieee2030_5.devices import EndDeviceTable

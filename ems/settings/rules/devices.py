@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ems.domain.address import lacking
-from ems.settings.devices import out_of_reach
+from ems.settings.registers import out_of_reach
 from ems.settings.rules.sound import Finding, Sound, text_of
 from ems.settings.schema import DERS
 from ems.settings.sources import Location
