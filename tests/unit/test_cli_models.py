@@ -115,7 +115,8 @@ def test_list_as_a_table_fits_a_terminal(geems: Geems) -> None:
         *("summer", "paper_lstm", "2", find("summer", Path("models")).sha256[:8], "2025-06-30"),
     ]
     assert "ok, champion" in result.stdout
-    assert "-173.1" in result.stdout
+    golden = artefact("paper_lstm").manifest["metrics"]["PVDAQ system 50"]
+    assert f"{golden['skill_pct']:.1f}" in result.stdout
 
 
 def test_list_names_what_is_refused_and_ends_degraded(geems: Geems, folder: Path) -> None:
