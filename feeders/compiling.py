@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-import opendssdirect as odd
+from feeders.loading import engine as odd
 
 SOLVE_TOLERANCE = 1e-9
 """Convergence of the engine's fixed point [pu]: its default of 1e-4 leaves errors of 1e-5 pu."""
