@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable
@@ -356,13 +355,14 @@ def test_a_database_that_cannot_be_opened_is_bad_input(
     assert "geems.sqlite: it cannot be opened; check the path and its permissions" in result.stderr
 
 
-def test_the_demo_says_of_a_taken_port_which_option_takes_another(listening_port: int) -> None:
-    command = [sys.executable, "-m", "ems.cli", "demo", "--port", str(listening_port)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == Exit.BAD_INPUT, done.stderr
+def test_the_demo_says_of_a_taken_port_which_option_takes_another(
+    geems: Geems, listening_port: int
+) -> None:
+    result = geems("demo", "--port", str(listening_port))
+    assert result.exit_code == Exit.BAD_INPUT
     said = f"127.0.0.1:{listening_port} is in use by another program"
-    told = [line for line in done.stderr.splitlines() if said in line]
-    assert len(told) == 1, done.stderr
+    told = [line for line in result.stderr.splitlines() if said in line]
+    assert len(told) == 1, result.stderr
     assert "(--port; 0 takes any that is free)" in told[0]
     assert "site.toml" not in told[0]
 
