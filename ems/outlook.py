@@ -101,6 +101,7 @@ class TariffOutlook:
                 quantiles_kw=np.array([quantiles]),
             ),
             weather=weather,
+            calibrated=False,  # the plan is made of means
         )
 
     def _load_kw(

@@ -166,7 +166,11 @@ class Foreseen:
         issues = np.arange(begin, begin + count)
         days = (
             _day_ahead().batch(
-                s.record, s.geometry, issues, next_intervals=next_intervals(s, issues)
+                s.record,
+                s.geometry,
+                issues,
+                next_intervals=next_intervals(s, issues),
+                calibrated=False,  # plans are made of means
             )
             for s in self._suns
         )

@@ -111,7 +111,8 @@ _TEXT = """# {id}
 The PV power of the day ahead from the plant's own past: 96 intervals, mean and quantiles. A linear
 blend of clear-sky indices (the last interval, hour, four hours, day, week and month; the same time
 of day yesterday, of five and of thirty days) with weights by horizon, and a linear quantile
-regression on top. No weather forecast. Weights in JSON, SHA-256 `{sha256}`.
+regression on top, moved by what it missed of late. No weather forecast. Weights in JSON, SHA-256
+`{sha256}`.
 
 ## How good it is
 
@@ -157,5 +158,6 @@ plant counts alike in the fit, however long its series.
 - It knows no weather that has not arrived: beyond four hours it is the usual sky, moved by the
   past days. A weather forecast file makes it better.
 - {plants} plants between latitudes {south:.1f}° and {north:.1f}°; elsewhere it is untried.
-- Its bands are fitted over all plants and know a plant by its past 30 days only.
+- Its bands are fitted over all plants, and moved by what they missed in the 45 days before: they
+  follow a change of season or plant within weeks, not within days.
 """

@@ -6,7 +6,8 @@ of the weather is at hand it goes in:
 
     index = blend → a weather forecast draws it to its own, more with the horizon
                   → the next interval's forecast shifts it, less with the horizon
-    quantiles of the index given all that, times the clear sky
+    quantiles of the index given all that, moved by what those of the past weeks missed (`bands`),
+    times the clear sky
 
 Without the artefact the usual sky of the time of day serves, and the path says so.
 """
@@ -21,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.clearsky import Floats, PvGeometry
+from forecasting.day_ahead.bands import moved, shifts_before
 from forecasting.day_ahead.blend import ARTEFACT, Blend
 from forecasting.day_ahead.features import DAY, Features, Ints, timeline
 from forecasting.day_ahead.weather import WeatherForecast, weather_weight
@@ -105,18 +107,21 @@ class DayAhead:
         intervals: int = DAY,
         next_interval: QuantileForecast | None = None,
         weather: WeatherForecast | None = None,
+        calibrated: bool = True,
     ) -> DayAheadPath:
         """The intervals from `start` on, from what the record holds before it.
 
         Args:
             record: The plant; rows from `start` on are not looked at, older ones than 120 days
-                neither.
+                neither, than 166 for the bands.
             geometry: The plant.
             start: Start of the first interval, on the quarter of an hour, UTC.
             intervals: How many, 1 to 96.
             next_interval: Forecast of the interval at `start`, if a better one is at hand: its
                 first row becomes the first row here, and shifts those that follow.
             weather: An external weather forecast.
+            calibrated: Whether bands are moved by what those of the past weeks missed; whoever
+                reads the mean alone saves most of the time.
 
         Raises:
             ValueError: `start` is off the grid, `intervals` not within 1 to 96, or
@@ -140,7 +145,10 @@ class DayAhead:
                 notes.append(
                     "the next interval's forecast has no answer: the day ahead stands alone"
                 )
-        mean, quantiles = self._shares(features, line.issues, index, clear[None], given)
+        shifts = None
+        if calibrated:
+            shifts = shifts_before(self.levels, record, geometry, pd.DatetimeIndex([start]))
+        mean, quantiles = self._shares(features, line.issues, index, clear[None], given, shifts)
         mean_kw, quantiles_kw = mean[0] * geometry.rated_kw, quantiles[0] * geometry.rated_kw
         forecast = QuantileForecast(
             starts=pd.date_range(start, periods=intervals, freq=INTERVAL),
@@ -156,6 +164,7 @@ class DayAhead:
         issue_indices: Sequence[int] | Ints,
         *,
         next_intervals: QuantileForecast | None = None,
+        calibrated: bool = True,
     ) -> DayAheadBatch:
         """The day ahead of many issues.
 
@@ -166,6 +175,7 @@ class DayAhead:
                 0 to its length, shape (issue,).
             next_intervals: Forecasts of the first interval of each issue, as `next_interval` of
                 `path`; a row that is not finite stands for none.
+            calibrated: As in `path`.
 
         Raises:
             ValueError: the indices do not ascend, or lie outside the record, or `next_intervals`
@@ -182,6 +192,9 @@ class DayAhead:
         given = None
         if next_intervals is not None:
             given = _given(next_intervals, pd.DatetimeIndex(starts), geometry)
+        shifts = None
+        if calibrated:
+            shifts = shifts_before(self.levels, record, geometry, pd.DatetimeIndex(starts))
         line = timeline(record, geometry, starts[0], starts[-1])
         features = Features(line)
         rows = line.issues[asked - asked[0]]
@@ -192,7 +205,12 @@ class DayAhead:
             clear = line.clear[rows[part, None] + np.arange(DAY)]
             index = self._mean_index(features, rows[part])
             mean_kw[part], quantiles_kw[part] = self._shares(
-                features, rows[part], index, clear, None if given is None else given[part]
+                features,
+                rows[part],
+                index,
+                clear,
+                None if given is None else given[part],
+                None if shifts is None else shifts[part],
             )
         return DayAheadBatch(
             starts=pd.DatetimeIndex(starts),
@@ -200,8 +218,24 @@ class DayAhead:
             quantiles_kw=quantiles_kw * geometry.rated_kw,
         )
 
+    def levels(self, features: Features, issues: Ints) -> Floats:
+        """Quantiles of the index as fitted, shape (issue, interval, level) [1].
+
+        Args:
+            features: What is known.
+            issues: Rows of the issues, shape (issue,).
+        """
+        index = np.clip(self._mean_index(features, issues), 0.0, INDEX_MAX)
+        return self._index_levels(features, issues, index)
+
     def _shares(
-        self, features: Features, issues: Ints, index: Floats, clear: Floats, given: Floats | None
+        self,
+        features: Features,
+        issues: Ints,
+        index: Floats,
+        clear: Floats,
+        given: Floats | None,
+        shifts: Floats | None,
     ) -> tuple[Floats, Floats]:
         """Mean and quantiles of power from the expected index, in shares of the rating.
 
@@ -212,6 +246,7 @@ class DayAhead:
             clear: Clear-sky power, shape (issue, interval) [1].
             given: Mean and quantiles of the first interval, NaN where there are none, shape
                 (issue, 1 + level) [1].
+            shifts: Of the quantiles, None: none, shape (issue, level) [1].
         """
         lasting = self._lasting()
         # At night the first interval is 0 whatever is given, and tells nothing of the rest.
@@ -222,6 +257,8 @@ class DayAhead:
             index = index + lasting * np.where(told[:, None], apart, 0.0)
         index = np.clip(index, 0.0, INDEX_MAX)
         levels = self._index_levels(features, issues, index)
+        if shifts is not None:
+            levels = moved(levels, shifts)
         if given is not None:
             # What the next interval knows of its own spread fades as what it knows of the mean.
             apart = _apart(given[:, 1:], levels[:, 0], clear[:, :1])

@@ -28,6 +28,7 @@ def test_bench_day_ahead(tmp_path: Path) -> None:
     cases: dict[str, tuple[int, Callable[[], object]]] = {
         "PV, 60 days known": (1, lambda: forecaster.path(short, ROOF, end)),
         "PV, a year known": (1, lambda: forecaster.path(record, ROOF, end)),
+        "PV, the mean alone": (1, lambda: forecaster.path(record, ROOF, end, calibrated=False)),
         "PV with a weather file": (1, lambda: forecaster.path(record, ROOF, end, weather=weather)),
         "PV, a year of issues": (len(issues), lambda: forecaster.batch(record, ROOF, issues)),
         "load, 70 days known": (1, lambda: load_ahead(load, load.index[-1], ZONE, is_holiday)),

@@ -23,6 +23,8 @@ from forecasting.judging.verdict import Verdict
 from forecasting.record import LEVELS, PlantRecord, QuantileForecast, is_daylight, plant_record
 from forecasting.series import SeriesFault
 from models import Artefact, artefact
+from tests.cloudy import ROOF as CLOUDY_ROOF
+from tests.cloudy import cloudy
 
 ROOF = PvGeometry(
     latitude_deg=48.1, longitude_deg=11.6, tilt_deg=30.0, azimuth_deg=180.0, rated_kw=20.0
@@ -332,9 +334,10 @@ def test_a_better_day_ahead_replaces_the_champion() -> None:
         manifest={**shipped.manifest, "id": "worse", "sha256": "ab" * 32},
         content=json.dumps(document).encode(),
     )
-    verdict = judged(contender(worse), contender(shipped))
+    sky = Trial(name="sky.csv", record=cloudy(200), geometry=CLOUDY_ROOF, sha256=FILE)
+    verdict = judged(contender(worse), contender(shipped), sky)
     assert verdict.won, verdict.sentence
-    assert not judged(contender(shipped), contender(worse)).won
+    assert not judged(contender(shipped), contender(worse), sky).won
 
 
 def test_a_kind_nothing_is_known_of_is_not_judged() -> None:
