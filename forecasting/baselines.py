@@ -109,9 +109,10 @@ def fading_persistence_share(sky: SkySeen) -> Floats:
 
 
 def kept_index(sky: SkySeen, rows: Ints) -> Floats:
-    """Clear-sky index of the last measured daylight interval before each of some rows.
+    """Clear-sky index of the last measured interval before each of some rows.
 
     Intervals whose clear sky is under 5 % of the rating are passed over: their quotient is noise.
+    So a morning begins with the index of the evening before.
 
     Args:
         sky: What was known before each interval.
@@ -120,7 +121,7 @@ def kept_index(sky: SkySeen, rows: Ints) -> Floats:
     Returns:
         Within [0, 1.2], shape (row,); the usual index where nothing was measured yet [1].
     """
-    trusted = np.isfinite(sky.power) & sky.daylight & (sky.clear >= LOW_SUN_SHARE)
+    trusted = np.isfinite(sky.power) & (sky.clear >= LOW_SUN_SHARE)
     last = newest_before(trusted, rows)
     index = sky.power[last] / np.maximum(sky.clear[last], LOW_SUN_SHARE)
     return np.where(last >= 0, np.clip(index, 0.0, INDEX_MAX), sky.usual[rows])

@@ -94,12 +94,11 @@ def test_an_hour_that_reaches_back_into_the_night_is_that_of_its_daylight() -> N
 
 
 def test_power_in_the_dark_is_no_index() -> None:
-    power = np.where(SKY.daylight, SKY.power, 0.3)
-    sky = replace(with_power(power), clear=np.maximum(SKY.clear, LOW_SUN_SHARE))
-    plain = replace(sky, power=np.where(SKY.daylight, SKY.power, np.nan))
+    dark = ~SKY.daylight & (SKY.clear < LOW_SUN_SHARE)
+    lit, plain = (with_power(np.where(dark, power, SKY.power)) for power in (0.3, np.nan))
     rows = day(MIDNIGHT)
     for reference in REFERENCES.values():
-        np.testing.assert_array_equal(reference(sky, *rows), reference(plain, *rows))
+        np.testing.assert_array_equal(reference(lit, *rows), reference(plain, *rows))
 
 
 def test_the_scores_are_those_of_the_references_and_of_issues_in_daylight() -> None:
