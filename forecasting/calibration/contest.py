@@ -1,4 +1,4 @@
-"""Whether a model still earns its place at a plant: its errors of late beside smart persistence's.
+"""Whether a model still earns its place at a plant: its errors beside fading persistence's.
 
 A model may meet what it was never taught: polls of another kind, a plant half in the shade, a
 sensor that drifts. It then answers, finite and in order, and is wrong. So the squared errors of
@@ -17,12 +17,12 @@ LEAST = 150
 """Intervals to have met before anything is judged: four days; one bad day is no verdict."""
 
 LOST = 1.25
-"""RMSE over that of smart persistence from which the model has lost [1]. At four plants, also at
+"""RMSE over that of fading persistence from which the model has lost [1]. At four plants, also at
 such as it was not trained on, a sound model stayed under 1.22, and under 1.07 for 95 % of time."""
 
 
 class Contest:
-    """Errors of a model and of smart persistence at one plant, advanced one interval at a time."""
+    """Errors of a model and of fading persistence at one plant, advanced one interval at a time."""
 
     __slots__ = ("_met", "_model", "_smart")
 

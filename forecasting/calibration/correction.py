@@ -23,7 +23,7 @@ INPUTS = (
     "clear", "smart", "usual", "persistent", "smart_before", "smart_late", "error", "error_before",
 )  # fmt: skip
 """Clear sky; differences of simple forecasts from the model; its errors of the last two
-intervals. `smart_before` and `smart_late` are smart persistence from the interval before the last
+intervals. `smart_before` and `smart_late` are fading persistence from the interval before the last
 and from the last five minutes."""
 
 FORGETTING = 0.9998
@@ -189,7 +189,7 @@ def correction_inputs(sky: SkySeen, mean: Floats) -> Floats:
 
 
 def _kept_index(power: Floats, clear: Floats, sky: SkySeen) -> Floats:
-    """Smart persistence from another measurement, as `baselines.fading_persistence_kw`."""
+    """Fading persistence from another measurement, as `baselines.fading_persistence_kw`."""
     index = np.clip(power / np.maximum(clear, LOW_SUN_SHARE), 0.0, INDEX_MAX)
     blended = index + (1.0 - np.clip(clear / LOW_SUN_SHARE, 0.0, 1.0)) * sky.usual
     return np.clip(np.minimum(blended, INDEX_MAX) * sky.clear, 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""What a day ahead is measured against: smart persistence, and two harder readings of it.
+"""What a day ahead is measured against: smart persistence, and two other readings of it.
 
 They differ after dark, when the last index is one of low sun and says little of tomorrow:
 

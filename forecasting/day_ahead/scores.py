@@ -2,7 +2,7 @@
 
 Every fifth interval of the test span issues a day, so all times of day come up, nights too. Scored
 are the daylight intervals of that day that were measured. Beside it stand smart persistence, the
-last clear-sky index kept for all 24 hours, and two harder readings of it (`references`).
+last clear-sky index kept for all 24 hours, and two other readings of it (`references`).
 
 The horizon's mean is taken over its hours, not over intervals: each hour counts alike.
 """

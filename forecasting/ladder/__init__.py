@@ -7,7 +7,7 @@
 | `clear_sky` | nothing | binned residuals |
 
 A rung fails when it raises, or where its answer is not finite, not in order or not within the
-rating; the model also while it has erred clearly more than smart persistence of late (`contest`).
+rating; the model also while it has erred clearly more than fading persistence of late (`contest`).
 `ladder_series` walks a whole record, `PlantLadder` one interval at a time, `next_of_all` the same
 for all plants of a site at once; all advance the same state in the same way, so a service restarted
 from its history forecasts as if it had never stopped.

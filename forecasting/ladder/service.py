@@ -24,7 +24,7 @@ _INTERVAL_S = 900
 # After a longer pause the interval forecast last is not looked up: a replay learns from it.
 _LEARNT_LATE = 5 * 96
 
-_NOT_ASKED = "the model has erred more than smart persistence of late and is not asked"
+_NOT_ASKED = "the model has erred clearly more than the rung below of late and is not asked"
 
 
 class PlantLadder:

@@ -91,7 +91,7 @@ class Answers:
 def climb_down(answers: Answers, state: LadderState) -> tuple[Branch, list[float]]:
     """Best rung that answers; its mean and quantiles, shares of the rating."""
     clear, group = answers.clear, answers.group
-    # A contest is lost to smart persistence, so it only counts where that has an answer.
+    # A contest is lost to fading persistence, so it only counts where that has an answer.
     asked = answers.raw is not None and not (state.contest.lost and np.isfinite(answers.smart))
     if asked:
         branch: Branch = "lstm"

@@ -11,7 +11,9 @@ from forecasting.ladder.state import Answers, LadderForecast, LadderState, climb
 from forecasting.record import LEVELS, PlantRecord, QuantileForecast
 from forecasting.sky import sky_seen
 
-_LOST = "the model had erred more than smart persistence before {lost} of {n} intervals: not used"
+_LOST = (
+    "the model had erred clearly more than the rung below before {lost} of {n} intervals: not used"
+)
 
 
 def ladder_series(

@@ -22,7 +22,7 @@ Daylight nRMSE in percent of the rating (root mean square error over intervals w
 {scores}
 
 The held-out tail of a one-year series covers one season only. All five lags existed in the
-share of measured daylight intervals given below; for the others the service uses smart
+share of measured daylight intervals given below; for the others the service uses fading
 persistence.
 
 ## What it was trained on

@@ -10,7 +10,7 @@ Forecast of the power a PV plant could make in the coming 15 minutes: its mean a
 {levels} %. One LSTM for all plants ({parameters} parameters, the mean of {members} networks of
 different seeds), LiteRT, SHA-256 `{sha256}`.
 
-It answers by how much smart persistence is wrong. It sees the last three hours in steps of 15
+It answers by how much fading persistence is wrong. It sees the last three hours in steps of 15
 minutes (clear-sky index, thirds of each interval where they were measured, caps and what was made
 under them), the clear sky of the coming interval, the sun, and the last two days at this time. It
 learns in power, not in the index, and where a synthetic cap binds an error weighs six times.

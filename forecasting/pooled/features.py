@@ -111,7 +111,7 @@ def _target_table(
     recent, age, before_mean, before_std = before
     believed = np.where(np.isfinite(recent), recent, np.where(usual[1][1] > 0, usual[1][0], 0.0))
     held = (windows[:, :, _AT["k_floor"]]).max(axis=1)
-    base, low = _smart(windows, clear, at, np.maximum(believed, held), usual[1][0])
+    base, low = _fading(windows, clear, at, np.maximum(believed, held), usual[1][0])
     last = windows[:, -1]
     azimuth = np.radians(sky.azimuth_deg[at])
     columns: list[Any] = [
@@ -139,10 +139,10 @@ def _target_table(
 _AT = {name: i for i, name in enumerate(LAG_FEATURES)}
 
 
-def _smart(
+def _fading(
     windows: Floats, clear: Floats, at: NDArray[np.int64], believed: Floats, usual: Floats
 ) -> tuple[Floats, Floats]:
-    """Smart persistence, and how low the sun of the last interval was, 0…1; as `baselines`."""
+    """Fading persistence, and how low the sun of the last interval was, 0…1; as `baselines`."""
     trusted = np.clip(clear[at - 1] / LOW_SUN_SHARE, 0.0, 1.0)
     last = windows[:, -1]
     known = last[:, _AT["known"]] > 0.0

@@ -37,10 +37,10 @@ def spread(x: Float32s) -> Floats:
 
 
 def build(keras: Any, scales: Floats) -> Any:
-    """The network, untrained: it answers about smart persistence.
+    """The network, untrained: it answers about fading persistence.
 
     An LSTM over the steps, then dense layers that also see the target. They answer by how much
-    mean and median are off smart persistence, and how far apart the quantiles are; these steps
+    mean and median are off fading persistence, and how far apart the quantiles are; these steps
     are positive, so quantiles cannot cross.
 
     Args:
@@ -65,7 +65,7 @@ def build(keras: Any, scales: Floats) -> Any:
 
 
 def _changes(ops: Any, raw: Any) -> Any:
-    """Mean and quantiles as differences from smart persistence, shape (sample, 1 + level)."""
+    """Mean and quantiles as differences from fading persistence, shape (sample, 1 + level)."""
     mean, median = raw[:, 0:1], raw[:, 1:2]
     apart = ops.softplus(raw[:, 2:] - _START)
     below, above = [median], [median]

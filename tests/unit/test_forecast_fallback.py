@@ -132,7 +132,7 @@ def test_a_model_that_clearly_loses_at_a_plant_is_put_aside_until_it_has_caught_
     assert (used[:30] == 1.0).all()
     assert (used[36:40] == 0.0).all()
     assert (used[58:] == 1.0).all()
-    assert "had erred more than smart persistence" in found.notes[-1]
+    assert "had erred clearly more than the rung below" in found.notes[-1]
 
 
 def test_the_usual_sky_answers_where_nothing_was_measured_for_an_hour_either() -> None:

@@ -1,4 +1,4 @@
-"""What a day ahead is measured against: smart persistence, and two harder readings of it."""
+"""What a day ahead is measured against: smart persistence, and two other readings of it."""
 
 from collections.abc import Callable
 from dataclasses import replace

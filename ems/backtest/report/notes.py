@@ -11,8 +11,8 @@ from ems.backtest.report.kept import Kept
 from ems.backtest.study import CUT
 
 FORECASTS = {
-    "lstm": "the LSTM that ships, below it smart persistence and the clear sky",
-    "smart_persistence": "smart persistence, below it the clear sky",
+    "lstm": "the LSTM that ships, below it fading persistence and the clear sky",
+    "smart_persistence": "fading persistence, below it the clear sky",
     "clear_sky": "the clear sky",
     "perfect": "none: sun and load of each interval are known",
 }
