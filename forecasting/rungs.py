@@ -1,7 +1,7 @@
 """A ladder of methods that know a mean alone, each with binned residuals around it.
 
-The published model, fading persistence and the usual sky, where one of them is asked for rather than
-the pooled model: nothing is corrected or calibrated, so that each stays what its name says.
+The published model, fading persistence and the usual sky, where one of them is asked for rather
+than the pooled model: nothing is corrected or calibrated, so that each stays what its name says.
 """
 
 from collections.abc import Sequence

@@ -25,7 +25,7 @@ class Contestants:
     day_ahead: "DayAhead | None"
     """None where no day ahead is judged."""
     artefacts: "tuple[Artefact, ...]"
-    """Of both, as far as there are any: what they were trained on is looked up there."""
+    """Of both, as far as there are any, and of what they are judged beside."""
     notes: tuple[str, ...]
     """Artefacts that were passed over or cannot be used."""
 
@@ -100,8 +100,8 @@ def _next_interval(
         return PooledLstm(chosen), chosen
     except (ArtefactFault, ParityFault, ValueError, RuntimeError) as fault:
         if given:
-            raise ValueError(str(fault)) from fault
-        notes.append(f"geems goes without {_CALLED[_NEXT]}: {fault}")
+            raise ValueError(f"'{chosen.id}': {fault}; train it again") from fault
+        notes.append(f"geems goes without {_CALLED[_NEXT]}, '{chosen.id}': {fault}")
         return None, None
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,7 +150,8 @@ def _evaluation(
         faults.extend(map(_fault, fault.faults))
     if case is None or judging is None or faults:
         raise BadInput(faults)
-    paper = PaperLstm(champion("paper_lstm").artefact)
+    published = champion("paper_lstm").artefact
+    paper = PaperLstm(published)
     try:
         with _progress() as progress:
             found = evaluate_record(
@@ -164,7 +165,8 @@ def _evaluation(
     except SeriesFault as fault:
         raise BadInput(map(_fault, fault.faults)) from fault
     seen = [line for a in judging.artefacts for line in _seen(a, asked, found)]
-    return found, judging, [*judging.notes, *seen, *found.warnings]
+    known = replace(judging, artefacts=(*judging.artefacts, published))
+    return found, known, [*judging.notes, *seen, *found.warnings]
 
 
 def _day_ahead(found: "Evaluation", forecaster: "DayAhead") -> "DayAheadScore":

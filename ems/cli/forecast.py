@@ -1,5 +1,6 @@
 """`geems forecast`: the offline work on forecasts."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ import click
 
 from ems.cli.evaluate import evaluate
 from ems.cli.outcome import json_option, print_json
+from ems.errors import BadInput, Fault
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -86,7 +88,7 @@ def train(
         raise click.UsageError("--leave-one-out is not for the published model")
     if model == "day-ahead" and (seed is not None or epochs is not None):
         raise click.UsageError("the day ahead is fitted at once: no --seed, no --epochs")
-    loaded = _sources(sources, data or sources.parent)
+    loaded = _sources(sources, data or sources.parent, [*_not_new(out)])
     seed = 1 if seed is None else seed
     if model == "paper":
         report: DataclassInstance = _train_paper(loaded, out, seed, epochs, version)
@@ -106,6 +108,18 @@ def train(
         print_json(asdict(report))
     else:
         click.echo((out / "card.md").read_text(encoding="utf-8"))
+
+
+def _not_new(out: Path) -> "Iterator[Fault]":
+    """Why an artefact must not be written there: nothing that may serve is written over."""
+    from models.register import MANIFEST, is_artefact_id
+
+    if not is_artefact_id(out.name):
+        problem = f'"{out.name}" cannot be an id; write lower-case letters, digits and "_"'
+        yield Fault(place="--out", problem=problem)
+    if (out / MANIFEST).exists():
+        problem = f"{out} holds an artefact, which may serve; name another folder, or remove it"
+        yield Fault(place="--out", problem=problem)
 
 
 def _train_paper(
@@ -197,16 +211,15 @@ def _bar(unit: str = "epochs") -> "Progress":
     )
 
 
-def _sources(path: Path, data: Path) -> "tuple[TrainingSource, ...]":
+def _sources(path: Path, data: Path, others: list[Fault]) -> "tuple[TrainingSource, ...]":
     """The sources file, with wrong keys told as those of a site file are.
 
     Raises:
-        BadInput: A key is unknown, missing or of the wrong form.
+        BadInput: A key is unknown, missing or of the wrong form, or there are other faults.
         SeriesFault: Anything else is wrong with the file.
     """
     from pydantic import ValidationError
 
-    from ems.errors import BadInput
     from ems.settings.faults import key_faults
 
     # The form of the file is the forecaster's; only how a slip is told is ours.
@@ -215,12 +228,15 @@ def _sources(path: Path, data: Path) -> "tuple[TrainingSource, ...]":
     from forecasting.series import SeriesFault
 
     try:
-        return load_sources(path, data)
+        loaded = load_sources(path, data)
     except SeriesFault as fault:
         if not isinstance(fault.__cause__, ValidationError):
             raise
         faults, _ = key_faults(fault.__cause__, path.name, {}, SourcesFile)
-        raise BadInput(faults) from fault
+        raise BadInput([*faults, *others]) from fault
+    if others:
+        raise BadInput(others)
+    return loaded
 
 
 forecast.add_command(evaluate)

@@ -124,7 +124,7 @@ def fit_plant(
     if clear.days < _ENOUGH_DAYS:
         return _unused(
             guess,
-            f"{clear.days} days with clear hours, {_ENOUGH_DAYS} needed to fit tilt and azimuth",
+            f"days with clear hours: {clear.days}, of {_ENOUGH_DAYS} needed to fit the plane",
         )
     seen = np.arange(clear.days) % _EACH != _EACH - 1
     first = best_plane(clear.only(seen[clear.day]))

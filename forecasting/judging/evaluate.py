@@ -73,6 +73,7 @@ class Evaluation:
             "last": starts[-1].isoformat(),
             "tilt_deg": round(self.judged.geometry.tilt_deg, 1),
             "azimuth_deg": round(self.judged.geometry.azimuth_deg, 1),
+            "scale": round(self.judged.geometry.scale, 4),
             "branches": dict(self.branches),
             "reliability": {
                 "levels": list(LEVELS),

@@ -101,7 +101,7 @@ def _days(axes: "Axes", evaluation: Evaluation) -> None:
     starts = evaluation.judged.record.starts[rows]
     hours = np.arange(len(rows)) / 4.0
     quantiles = 100.0 * forecast.quantiles_kw[rows] / rated
-    for percent, alpha in ((90, 0.18), (80, 0.18), (50, 0.3)):
+    for percent, alpha in ((90, 0.12), (80, 0.2), (50, 0.35)):
         low, high = BANDS[percent]
         axes.fill_between(
             hours,

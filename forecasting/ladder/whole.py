@@ -11,9 +11,7 @@ from forecasting.ladder.state import Answers, LadderForecast, LadderState, climb
 from forecasting.record import LEVELS, PlantRecord, QuantileForecast
 from forecasting.sky import sky_seen
 
-_LOST = (
-    "the model had erred clearly more than the rung below before {lost} of {n} intervals: not used"
-)
+_LOST = "the model had erred clearly more than the rung below: not used in {lost} of {n} intervals"
 
 
 def ladder_series(

@@ -235,6 +235,25 @@ def test_a_sources_file_that_is_no_toml_is_named(geems: Geems, tmp_path: Path) -
     assert fault["problem"].startswith("not a TOML file")
 
 
+def test_a_trained_model_is_never_written_over_and_its_folder_is_named_as_an_id(
+    geems: Geems, tmp_path: Path
+) -> None:
+    (tmp_path / "sources.toml").write_text('[[source]]\nname = "roof"\n')
+    held = tmp_path / "Bad Name"
+    held.mkdir()
+    (held / "manifest.json").write_text("{}")
+    result = geems("forecast", "train", "sources.toml", "--out", "Bad Name", "--json")
+    assert result.exit_code == Exit.BAD_INPUT
+    faults = json.loads(result.stdout)["faults"]
+    told = [f["problem"] for f in faults if f["place"] == "--out"]
+    assert [text.partition("; ")[0] for text in told] == [
+        '"Bad Name" cannot be an id',
+        "Bad Name holds an artefact, which may serve",
+    ]
+    assert len(faults) > len(told)  # what is wrong in the file is told with it
+    assert (held / "manifest.json").read_text() == "{}"
+
+
 # --- the database --------------------------------------------------------------------
 
 

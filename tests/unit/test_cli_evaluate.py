@@ -371,4 +371,4 @@ def test_without_a_usable_champion_the_next_rung_is_judged_and_said_so(
     assert result.exit_code == Exit.OK
     document = json.loads(result.stdout)
     assert document["branches"]["lstm"] == 0
-    assert "geems goes without its model: not a model" in document["warnings"]
+    assert "geems goes without its model, 'pv_pooled': not a model" in document["warnings"]
