@@ -1,46 +1,24 @@
 """`geems demo` ends in order when it is interrupted, whenever that is."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-AS_TYPED = ("env", "--default-signal=INT,HUP")
-"""What the tests were started by may ignore these: a shell in the background does, and nohup."""
-PATIENCE_S = 60.0
-"""Longest wait for an end that takes seconds [s]."""
+from tests.typed import interrupted, typed
 
 
 @contextmanager
 def demo(
     cwd: Path, *arguments: str, before: Sequence[str] = (), **environ: str
 ) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [*AS_TYPED, *before, sys.executable, "-m", "ems.cli", "demo", *arguments],
-        cwd=cwd, env={**os.environ, **environ},
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
+    command = ("-m", "ems.cli", "demo", *arguments)
+    with typed(cwd, *command, before=before, **environ) as process:
         yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def interrupted(
-    process: subprocess.Popen[str], after: str, number: signal.Signals = signal.SIGINT
-) -> tuple[str, str]:
-    """Interrupt it once it has told something; the rest that it tells."""
-    assert process.stderr is not None
-    assert any(after in line for line in process.stderr), "it ended by itself"
-    process.send_signal(number)
-    return process.communicate(timeout=PATIENCE_S)
 
 
 def test_the_served_demo_ends_with_a_sentence_and_code_0(tmp_path: Path) -> None:
@@ -78,7 +56,7 @@ def test_nothing_of_it_is_left_when_its_terminal_is_closed_either(
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     with demo(tmp_path, *arguments, TMPDIR=str(scratch)) as process:
-        _, said = interrupted(process, after, number)
+        _, said = interrupted(process, after=after, number=number)
         assert process.returncode == code
     assert said.splitlines()[-1].endswith("the demo has ended, and nothing of it is left")
     assert list(scratch.glob("geems-demo-*")) == []
