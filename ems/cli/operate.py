@@ -64,7 +64,8 @@ def serve(site: str) -> None:
     from ems.daemon import serve_site
 
     logging.getLogger("ems").setLevel(logging.INFO)
-    serve_site(settings)
+    with hangup_interrupts():
+        serve_site(settings)
 
 
 ENDED = "the demo has ended, and nothing of it is left"
