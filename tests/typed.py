@@ -12,6 +12,19 @@ AS_TYPED = ("env", "--default-signal=INT,HUP")
 """What the tests were started by may ignore these: a shell in the background does, and nohup."""
 PATIENCE_S = 60.0
 """Longest wait for what takes seconds [s]."""
+ANNOUNCED = """
+import importlib, sys
+module, name = sys.argv.pop(1).split(":")
+there = importlib.import_module(module)
+work = getattr(there, name)
+def announced(*args, **options):
+    print("at work", file=sys.stderr, flush=True)
+    return work(*args, **options)
+setattr(there, name, announced)
+from ems.cli import main
+main(prog_name="geems")
+"""
+"""The command line, which says that it is at work when it begins with a function."""
 
 
 @contextmanager

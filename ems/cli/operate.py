@@ -73,7 +73,7 @@ ENDED = "the demo has ended, and nothing of it is left"
 
 @contextmanager
 def _interruptible(cycles: int | None) -> Iterator[Callable[[], None]]:
-    """An interrupt ends a demo: in order where it was to run on, else before its time.
+    """An interrupt or SIGTERM ends a demo: in order where it was to run on, else before its time.
 
     Yields what says it again: an interrupt that falls into a callback of a library is lost there.
     """
@@ -88,7 +88,7 @@ def _interruptible(cycles: int | None) -> Iterator[Callable[[], None]]:
         if asked:
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, interrupt)
+    before = {n: signal.signal(n, interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         with hangup_interrupts():
             yield still
@@ -100,7 +100,8 @@ def _interruptible(cycles: int | None) -> Iterator[Callable[[], None]]:
         print_faults([Fault(place="", problem=problem)])
         raise click.exceptions.Exit(Exit.INTERRUPTED) from None
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _announce_demo(url: str) -> None:
@@ -156,7 +157,7 @@ def demo(
 
     Without --cycles it keeps running and serves the page until it is interrupted: code 0. With
     --cycles it ends with code 3 when a cycle was degraded, or when a limit was broken, and with
-    code 130 when it is interrupted.
+    code 130 when it is interrupted. SIGTERM interrupts too.
 
     Its records are gone when it ends: explain and replay need a service with a site file (geems
     init, geems plant, geems run).
@@ -176,6 +177,10 @@ def demo(
                 progress(record)
                 still()
 
+            def announce(url: str) -> None:
+                still()
+                _announce_demo(url)
+
             result = run_demo(
                 cycles=cycles,
                 speed=speed,
@@ -186,7 +191,7 @@ def demo(
                 unplug=unplug,
                 field=field,
                 progress=after,
-                announce=_announce_demo,
+                announce=announce,
                 # Typed names pull plugs; a pipe or a service manager types nothing.
                 plugs=sys.stdin if sys.stdin.isatty() else (),
             )

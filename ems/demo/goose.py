@@ -73,7 +73,11 @@ def goose_link(plant: Plant) -> Iterator[Link]:
         stack.enter_context(ends)
         addresses = dict(zip(files, rtu.addresses, strict=True))
         link = _GooseLink(plant, ends, ems_net, addresses, rtu.check)
-        yield link
+        try:
+            yield link
+        except KeyboardInterrupt:  # the RTU's end may be what interrupts
+            rtu.check_died()
+            raise
         rtu.check_died()
 
 
@@ -104,7 +108,7 @@ class _Rtu:
         self._watching.start()
 
     def _watch(self) -> None:
-        """Where the demo serves until it is told to end, tell it once the RTU is no more."""
+        """Where the demo ends when it is told to, tell it once the RTU is no more."""
         # Code 0 is an RTU that was told to end.
         if self._process.wait() and not self._closing:
             self._died = True

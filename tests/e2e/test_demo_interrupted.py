@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.typed import interrupted, typed
+from tests.typed import ANNOUNCED, interrupted, typed
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def test_a_demo_that_is_not_played_to_its_end_says_so_with_code_130(tmp_path: Pa
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize(
     ("arguments", "after", "code"),
     [
@@ -50,7 +50,7 @@ def test_a_demo_that_is_not_played_to_its_end_says_so_with_code_130(tmp_path: Pa
         (("--cycles", "90", "--speed", "max"), "1/90", 130),
     ],
 )
-def test_nothing_of_it_is_left_when_its_terminal_is_closed_either(
+def test_nothing_of_it_is_left_whatever_signal_ends_it(
     tmp_path: Path, number: signal.Signals, arguments: tuple[str, ...], after: str, code: int
 ) -> None:
     scratch = tmp_path / "scratch"
@@ -59,6 +59,25 @@ def test_nothing_of_it_is_left_when_its_terminal_is_closed_either(
         _, said = interrupted(process, after=after, number=number)
         assert process.returncode == code
     assert said.splitlines()[-1].endswith("the demo has ended, and nothing of it is left")
+    assert list(scratch.glob("geems-demo-*")) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(("--port", "0"), 0), (("--cycles", "2", "--speed", "max"), 130)],
+)
+def test_nothing_is_left_of_a_demo_that_is_ended_while_it_starts(
+    tmp_path: Path, number: signal.Signals, arguments: tuple[str, ...], code: int
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    command = ("-c", ANNOUNCED, "ems.demo.link:open_site", "demo", *arguments)
+    with typed(tmp_path, *command, TMPDIR=str(scratch)) as process:
+        _, said = interrupted(process, after="at work", number=number)
+        assert process.returncode == code
+    assert said.splitlines()[-1].endswith("the demo has ended, and nothing of it is left")
+    assert "Traceback" not in said
     assert list(scratch.glob("geems-demo-*")) == []
 
 

@@ -10,21 +10,7 @@ import pytest
 
 from ems.cli import main
 from ems.settings import TEMPLATE
-from tests.typed import PATIENCE_S, interrupted, typed
-
-ANNOUNCED = """
-import importlib, sys
-module, name = sys.argv.pop(1).split(":")
-there = importlib.import_module(module)
-work = getattr(there, name)
-def announced(*args, **options):
-    print("at work", file=sys.stderr, flush=True)
-    return work(*args, **options)
-setattr(there, name, announced)
-from ems.cli import main
-main(prog_name="geems")
-"""
-"""The command line, which says when it begins with a function."""
+from tests.typed import ANNOUNCED, PATIENCE_S, interrupted, typed
 
 
 @pytest.mark.parametrize(
