@@ -142,8 +142,9 @@ class Standing:
             for device, health in self._devices.items():
                 response, why, refreshed = watch.told(device)
                 self._devices[device] = replace(
-                    health, response=response, response_note=why, refreshed=refreshed
-                )
+                    health, response=response, response_note=why, refreshed=refreshed,
+                    ramps_to_kw=watch.ramps_to_kw(device),
+                )  # fmt: skip
             self._watch_alarms = tuple(watch.alarms())
             self._dropped = frozenset(watch.dropped)
 

@@ -33,6 +33,7 @@ from ems.domain import (
     Waiting,
     Watched,
     named,
+    same_kw,
 )
 from ems.errors import DeviceError, FellBack, RefusedWrite
 from ems.measure import plausible
@@ -370,7 +371,21 @@ class Watch:
         if held is None:
             return "", self.dropped.get(name, ""), None
         why = held.response.reason if isinstance(held.response, Ignored) else ""
-        return type(held.response).__name__.lower(), why, held.written
+        response = "ramping" if self.ramps_to_kw(name) is not None else _named(held.response)
+        return response, why, held.written
+
+    def ramps_to_kw(self, name: str) -> float | None:
+        """Setpoint that a generator is led to, of which its command is but a step yet [kW].
+
+        None where it was asked for all of it, and where it does not follow.
+        """
+        held = self._held.get(name)
+        if held is None or not isinstance(self._ders[name], Dg) or held.command.p_kw is None:
+            return None
+        if isinstance(held.response, Ignored):
+            return None
+        to_kw = held.target.p_kw
+        return None if same_kw(held.command.p_kw, to_kw) else to_kw
 
     def alarms(self) -> Sequence[str]:
         """What an operator must look at, worst first."""
@@ -396,6 +411,10 @@ def _holds(outcome: Outcome) -> bool:
     return isinstance(outcome, Sent) or (
         isinstance(outcome, Partial) and outcome.readback is not None
     )
+
+
+def _named(response: Response) -> str:
+    return type(response).__name__.lower()
 
 
 def _same(one: Command, other: Command) -> bool:

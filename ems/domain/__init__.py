@@ -46,6 +46,7 @@ from ems.domain.sent import (
     Refused,
     Sent,
     first_step_kw,
+    same_kw,
 )
 from ems.domain.site import Bes, Der, Dg, Limits, Policy, Pv, Site
 from ems.domain.watched import Alike, Followed, Ignored, InForce, Response, Waiting, Watched
@@ -129,6 +130,7 @@ __all__ = [
     "least_kw",
     "month_peak",
     "named",
+    "same_kw",
     "terminals",
     "unaccounted",
 ]

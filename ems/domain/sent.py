@@ -95,8 +95,12 @@ def first_step_kw(target: Setpoint, outcome: Outcome | None) -> float | None:
     """
     if not isinstance(outcome, Sent) or (sent_kw := outcome.command.p_kw) is None:
         return None
-    same = math.isclose(sent_kw, target.p_kw, rel_tol=1e-4, abs_tol=0.05)
-    return None if same else sent_kw
+    return None if same_kw(sent_kw, target.p_kw) else sent_kw
+
+
+def same_kw(sent_kw: float, target_kw: float) -> bool:
+    """Whether what was sent is all of a setpoint, but for what registers round."""
+    return math.isclose(sent_kw, target_kw, rel_tol=1e-4, abs_tol=0.05)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,8 +23,11 @@ class DeviceHealth:
     note: str = ""
     """Why it did not answer."""
     response: str = ""
-    """Whether its measurement follows its command: `followed`, `waiting`, `ignored`; empty where
-    no command of this service is in force."""
+    """Whether its measurement follows its command: `followed`, `waiting`, `ignored`, `ramping`
+    (a generator is led to its setpoint); empty where no command of this service is in force."""
+    ramps_to_kw: float | None = None
+    """Setpoint that a generator is led to step by step along its ramp [kW]; null once it was asked
+    for all of it."""
     response_note: str = ""
     """Why it does not follow, or why its command is no longer refreshed; else empty."""
     refreshed: datetime | None = None

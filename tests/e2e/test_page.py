@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,6 +120,22 @@ def seen(browser: object, url: str) -> Iterator[Seen]:
     context.close()
     assert found.complaints == []
     assert {a for a in found.asked if not a.startswith(url)} == set(), "asked elsewhere"
+
+
+def test_a_generator_on_its_ramp_is_not_said_to_follow_and_where_it_goes_is_told(
+    seen: Seen,
+) -> None:
+    def ramping(route: Any) -> None:
+        health = route.fetch().json()
+        health["devices"]["dg"] |= {"response": "ramping", "ramps_to_kw": 2750.0}
+        route.fulfill(json=health)
+
+    seen.page.route("**/health", ramping)
+    seen.page.wait_for_selector("#devices .device:has-text('On its ramp')")
+    told = seen.page.inner_text("#devices .device:has-text('On its ramp')")
+    assert "ramps to 2,750 kW" in told
+    assert "Follows" not in told
+    seen.page.unroute_all(behavior="wait")
 
 
 def test_the_page_says_why_in_one_sentence_and_how_it_stands(seen: Seen) -> None:

@@ -128,6 +128,21 @@ def test_a_device_that_follows_says_so_on_health(bench: Bench) -> None:
     assert bench.alarms == ""
 
 
+def test_a_generator_on_its_ramp_is_said_to_ramp_and_where_to_until_it_was_asked_for_all(
+    bench: Bench,
+) -> None:
+    """3000 kW/h from 2000 kW: each step is there at once, the decision says 2750."""
+    for _ in range(13):
+        bench.poll(60)
+        health = bench.service.health().devices["dg"]
+        assert health.response == "ramping"
+        assert health.ramps_to_kw == pytest.approx(2750.0)
+    bench.poll(60)
+    bench.poll(10)
+    health = bench.service.health().devices["dg"]
+    assert (health.response, health.ramps_to_kw) == ("followed", None)
+
+
 def test_a_device_that_acknowledges_and_does_nothing_is_told_and_the_others_make_room(
     bench: Bench,
 ) -> None:
@@ -180,7 +195,8 @@ def test_a_generator_that_stays_where_it_is_is_found_out_although_it_is_led_in_s
         bench.poll(60)
         if len(bench.records) > 1:
             break
-    assert bench.service.health().devices["dg"].response == "ignored"
+    health = bench.service.health().devices["dg"]
+    assert (health.response, health.ramps_to_kw) == ("ignored", None)
     assert isinstance(bench.records[-1].outcomes["dg"], Partial)
 
 

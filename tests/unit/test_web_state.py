@@ -52,6 +52,7 @@ def test_health_is_always_answered_with_its_details(served: Served) -> None:
             "last_seen": None,
             "note": "no answer within 3 s",
             "response": "",
+            "ramps_to_kw": None,
             "response_note": "",
             "refreshed": None,
         }

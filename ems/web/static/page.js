@@ -234,6 +234,7 @@ function showPlan(made) {
 
 const responses = {
   followed: ["good", "Follows"],
+  ramping: ["quiet", "On its ramp"],
   waiting: ["quiet", "On its way"],
   ignored: ["bad", "Does not follow"],
 };
@@ -255,6 +256,7 @@ function showHealth(alarms) {
     const li = element("li", "", "device");
     li.append(element("span", name), badge(element("span"), d.reachable ? ["good", "Answers"] : ["bad", "Silent"]));
     if (responses[d.response]) li.append(badge(element("span"), responses[d.response]));
+    if (d.ramps_to_kw !== null) li.append(element("small", `ramps to ${format.power(d.ramps_to_kw)} kW`));
     if (d.note) li.append(element("small", d.note));
     if (d.response_note && d.response_note !== d.note) li.append(element("small", d.response_note));
     if (d.refreshed) li.append(element("small", `command refreshed ${format.moment(new Date(d.refreshed))} UTC`));
