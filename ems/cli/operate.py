@@ -119,7 +119,8 @@ def _announce_demo(url: str) -> None:
     type=Speed(),
     default="60",
     show_default=True,
-    help="Simulated seconds per real second; max steps the clock and waits for nothing.",
+    help="Simulated seconds per real second, without --cycles at most 250; max steps the clock and "
+    "waits for nothing.",
 )
 @click.option(
     "--pv",

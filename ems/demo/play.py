@@ -26,6 +26,7 @@ from ems.demo.link import FieldKind, Link, modbus_link
 from ems.domain import CycleRecord, LoadFlow, Sent, Site
 from ems.errors import BadInput, GeemsError, PortInUse
 from ems.plant import (
+    FASTEST,
     Excursion,
     GeneratedProfile,
     MeasuredProfile,
@@ -87,7 +88,8 @@ def run_demo(
 
     Args:
         cycles: stop after so many; None serves the page until interrupted.
-        speed: simulated seconds per real second; None steps the clock without waiting.
+        speed: simulated seconds per real second, at most `FASTEST` where the page is served; None
+            steps the clock without waiting.
         pv_file: measured PV series to play, scaled to the site.
         day: day of the series.
         port: of the page, when it is served; 0 takes any that is free.
@@ -107,6 +109,12 @@ def run_demo(
     """
     if cycles is None and speed is None:
         raise BadInput.at("--speed max", "needs --cycles: a page cannot follow a stepped clock")
+    if cycles is None and speed is not None and speed > FASTEST:
+        raise BadInput.at(
+            f"--speed {speed:g}",
+            f"is too fast for a service: devices would fall back before they are refreshed; choose "
+            f"at most {FASTEST:g}, or give --cycles",
+        )
     with tempfile.TemporaryDirectory(prefix="geems-demo-") as folder:
         settings = _settings(Path(folder))
         play = _play(settings, pv_file, day, seed, short=cycles is not None)

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from ems.plant.misbehaviour import Misbehaviour
     from ems.plant.plant import LOAD, Plant
     from ems.plant.profile import GeneratedProfile, Profile
-    from ems.plant.service import run_plant, serve_plant
+    from ems.plant.service import FASTEST, run_plant, serve_plant
     from ems.plant.truth import Excursion, PlantTruth
 
 __all__ = [
+    "FASTEST",
     "LOAD",
     "Excursion",
     "GeneratedProfile",
@@ -29,7 +30,7 @@ __all__ = [
 ]
 
 _IN = {
-    "LOAD": "plant", "Excursion": "truth", "GeneratedProfile": "profile",
+    "FASTEST": "service", "LOAD": "plant", "Excursion": "truth", "GeneratedProfile": "profile",
     "MeasuredProfile": "measured", "Misbehaviour": "misbehaviour", "Plant": "plant",
     "PlantTruth": "truth", "Profile": "profile", "run_plant": "service", "serve_plant": "service",
 }  # fmt: skip

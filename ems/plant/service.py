@@ -18,8 +18,11 @@ LONGEST_LAG_S = 5.0
 """By how much of the clock's own time the plant may lag behind [s]. Inverters take half of what
 IEEE 1547 allows them, 15 of 30 s; who judges them by these 30 s must see them move in time."""
 SHORTEST_PAUSE_S = 0.02
-"""So that a fast clock does not turn waiting into spinning; from 250 times as fast on, the lag
-grows with the speed [s]."""
+"""So that a fast clock does not turn waiting into spinning [s]."""
+FASTEST = LONGEST_LAG_S / SHORTEST_PAUSE_S
+"""Simulated seconds per real second from which on the lag grows with the speed, and devices that do
+what they should are accused: they fall back before they can be refreshed, and show too late what
+they do [1]."""
 
 
 def pause_s(speed: float, step_s: float) -> float:

@@ -345,6 +345,20 @@ def test_a_page_cannot_follow_a_stepped_clock(geems: Geems) -> None:
     assert "--cycles" in result.stderr
 
 
+def test_a_page_follows_no_clock_on_which_healthy_devices_would_be_accused(geems: Geems) -> None:
+    result = geems("demo", "--port", "0", "--speed", "251")
+    assert result.exit_code == Exit.BAD_INPUT
+    assert result.stderr.startswith("--speed 251: is too fast for a service")
+    assert "choose at most 250, or give --cycles" in result.stderr
+
+
+def test_with_its_cycles_counted_a_demo_is_as_fast_as_it_is_told(geems: Geems) -> None:
+    """Time stands still while a cycle runs, so nothing comes too late."""
+    result = geems("demo", "--cycles", "1", "--speed", "100000", "--json")
+    assert result.exit_code == Exit.OK, result.output
+    assert [cycle["alarms"] for cycle in json.loads(result.stdout)["cycles"]] == [[]]
+
+
 def test_a_port_in_use_is_bad_input(
     geems: Geems, listening_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
