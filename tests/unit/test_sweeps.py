@@ -280,7 +280,8 @@ def test_at_the_worst_hours_the_answer_holds_and_one_per_cent_more_does_not() ->
     of = study(1).sites[0]
     found = hosting_capacity(of, "B13", with_geems=False, most_kw=4000.0)
     assert not found.at_least
-    assert "B13" in found.limited_by
+    assert found.limited_at.startswith("B13.")
+    assert found.limited_by.startswith(f"{found.limited_at} at 1.1")
     highest = {}
     for factor in (1.0, 1.01):
         kw = factor * found.rated_kw
@@ -304,12 +305,13 @@ def test_a_feeder_that_breaks_limits_already_hosts_nothing() -> None:
     found = hosting_capacity(study(1).sites[0], "B7", with_geems=False)
     assert found.rated_kw == 0.0
     assert not found.at_least
-    assert "B13" in found.limited_by, "the site's own PV is what breaks it"
+    assert found.limited_at == "B13.3"
+    assert found.limited_by.startswith("without PV there already, by pv: B13.3 at 1.1893 pu, ")
 
 
 class _Seen:
     def day(self, case: Case, day: date) -> DayInput:
-        return replace(given(case), day=day)
+        return replace(given(case, start=f"{day}T17:00"), day=day)  # 10:00 in the site's zone
 
 
 def _stubbed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,9 +343,47 @@ def test_with_geems_a_bus_hosts_pv_until_a_share_of_its_energy_is_given_up(
     assert with_geems.rated_kw == pytest.approx(1000.0, abs=8.0)
     assert "of its energy is given up" in with_geems.limited_by
     assert without.rated_kw == pytest.approx(950.0, abs=8.0)
-    assert "1.1100 pu above 1.1" in without.limited_by
+    why = "2019-07-01 10:00: B1.1 at 1.1100 pu, 0.0100 pu above 1.1 pu"
+    assert (without.limited_by, without.limited_at) == (why, "B1.1")
+    assert with_geems.limited_at == ""
     shares = [t.given_up for t in with_geems.tried]
     assert shares == sorted(shares, key=lambda s: s or 0.0)
+
+
+@pytest.mark.parametrize(
+    ("broken", "why", "at"),
+    [
+        (
+            {"nodes_below": 3, "v_min_pu": 0.85},
+            "B7.2 at 0.8500 pu, 0.0300 pu below 0.88 pu",
+            "B7.2",
+        ),
+        (
+            {"elements_over": 1, "loading_max_pct": 112.0},
+            "a line or transformer at 112.0 %, above 100 %",
+            "",
+        ),
+        ({"converged": False, "v_max_pu": None}, "the load flow has no solution", ""),
+    ],
+)
+def test_the_limit_that_is_told_is_the_one_that_is_broken_first(
+    monkeypatch: pytest.MonkeyPatch, broken: dict[str, Any], why: str, at: str
+) -> None:
+    """It is broken at 10:30; at 11:15 a voltage lies further beyond its own."""
+    _stubbed(monkeypatch)
+    usual = {"nodes_below": 0, "v_min_pu": 1.0, "elements_over": 0, "loading_max_pct": 50.0,
+             "converged": True, "v_max_pu": 1.0, "nodes_above": 0}  # fmt: skip
+
+    def bad_day(case: Case, given: DayInput, state: DayState) -> DayResult:
+        if sum(pv.rated_kw for pv in case.site.pvs) <= 950.0:
+            return made(case, given, state)
+        intervals = [usual] * len(given)
+        intervals[2], intervals[5] = usual | broken, usual | {"v_max_pu": 1.3, "nodes_above": 1}
+        columns: dict[str, Any] = {name: [i[name] for i in intervals] for name in usual}
+        return made(case, given, state, v_min_node="B7.2", **columns)
+
+    found = hosted(950.0, with_geems=False, simulate=bad_day)
+    assert (found.limited_by, found.limited_at) == (f"2019-07-01 10:30: {why}", at)
 
 
 def test_an_export_limit_is_broken_by_five_minutes_that_the_mean_does_not_show(
@@ -385,7 +425,7 @@ def test_a_rating_is_given_up_on_the_first_day_that_breaks_a_limit(
     told: list[Told] = []
     found = hosted(950.0, with_geems=False, tell=told.append)
     broken = [t for t in found.tried if t.why_not]
-    assert all(t.why_not.startswith("2019-07-01: ") for t in broken)
+    assert all(t.why_not.startswith("2019-07-01 10:00: ") for t in broken)
     assert len(told) == 2 * len(found.tried) - len(broken)
     assert all(t.over <= t.days for t in told)
 
@@ -428,11 +468,20 @@ def test_the_figures_of_sweeps_say_what_they_show_and_in_which_unit(tmp_path: Pa
         Tried(rated_kw=kw, why_not="", v_max_pu=1.0, given_up=kw / 1e5) for kw in (0.0, 10.0, 20.0)
     )
     hosting_plot(tmp_path, [
-        Hosting(bus="B7", with_geems=g, over="period", rated_kw=20.0, at_least=True,
-                limited_by="", tried=tried)
-        for g in (False, True)
+        *(Hosting(bus="B7", with_geems=g, over="period", rated_kw=20.0, at_least=True,
+                  limited_by="", limited_at="", tried=tried)
+          for g in (False, True)),
+        Hosting(bus="B7", with_geems=False, over="worst hours", rated_kw=7.0, at_least=False,
+                limited_by="B13.3 at 1.1001 pu (worst hours)", limited_at="B13.3", tried=tried),
     ], 0.05)  # fmt: skip
-    for words in ("rating [kW]", "PV energy not used [%]", "≥ 20", "with GEEMS, over the period"):
+    for words in (
+        "7, B13.3",
+        "B7, at the worst hours: B13.3 at 1.1001 pu (worst hours)",
+        "rating [kW]",
+        "PV energy not used [%]",
+        "≥ 20",
+        "with GEEMS, over the period",
+    ):
         assert words in texts(tmp_path, "hosting")
 
 

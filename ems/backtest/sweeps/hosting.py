@@ -16,20 +16,21 @@ of the first of them, by its rating; at a bus without PV, what the site's first 
 without PV gets 20° towards the south, and ±44 % of the rating (IEEE 1547-2018, category B).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from ems.backtest.case import STEPS_USUAL, Case, DayState, Errors, Floats, ForecastName, Profiles
-from ems.backtest.connection import LIMITS, beyond_in_words, broken
+from ems.backtest.case import STEPS_USUAL, Case, DayState, Errors, ForecastName, Profiles
 from ems.backtest.forecasts import Foreseen, foresee
 from ems.backtest.metrics import HOURS
 from ems.backtest.period import Period
 from ems.backtest.profiles import generated
 from ems.backtest.running import Tell, Told
 from ems.backtest.study import StudySite
+from ems.backtest.sweeps.first_broken import NAMED, NEEDED, first_broken
 from ems.backtest.sweeps.worst_hours import worst_hours
 from ems.backtest.truth import feeder_of
 from ems.backtest.working import SimulateDay, usual_day
@@ -57,6 +58,8 @@ class Tried:
     """Highest voltage, in the truth over a period, in the model at the worst hours [pu]."""
     given_up: float | None = None
     """Share of the energy it adds that is not used; None: not computed [1]."""
+    at: str = ""
+    """Node or element of the limit that is broken first; empty where it is none of one place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,9 @@ class Hosting:
     at_least: bool
     """True: nothing larger was tried."""
     limited_by: str
-    """What speaks against a larger one."""
+    """What speaks against a larger one, in the load flow that breaks a limit first."""
+    limited_at: str
+    """Node or element of that limit; empty where it is none of one place."""
     tried: tuple[Tried, ...]
     """All of them, ratings rising."""
 
@@ -121,7 +126,9 @@ def hosting_capacity(
         def attempt(rated_kw: float) -> Tried:
             tried = replace(case, site=with_plant(of.site, bus, rated_kw))
             found = worst_hours(tried.site, feeder_of(tried, "model"))
-            return Tried(rated_kw=rated_kw, why_not=found.broken, v_max_pu=found.v_max_pu)
+            return Tried(
+                rated_kw=rated_kw, why_not=found.broken, v_max_pu=found.v_max_pu, at=found.at
+            )
 
     else:
         days = _Days(case, of, bus, period, steps, tell, simulate)
@@ -139,9 +146,18 @@ def hosting_capacity(
         over="worst hours" if period is None else "period",
         rated_kw=best_kw,
         at_least=above is None,
-        limited_by=above.why_not if above else "",
+        limited_by=_against(above, case.site, bus) if above else "",
+        limited_at=above.at if above else "",
         tried=tried,
     )
+
+
+def _against(tried: Tried, site: Site, bus: str) -> str:
+    """What speaks against a larger plant; one of no power is none, so it is not to blame."""
+    if tried.rated_kw:
+        return tried.why_not
+    others = ", ".join(pv.name for pv in with_plant(site, bus, 0.0).pvs)
+    return f"without PV there already{others and f', by {others}'}: {tried.why_not}"
 
 
 def _halved(attempt: Callable[[float], Tried], most_kw: float) -> tuple[Tried, ...]:
@@ -223,16 +239,22 @@ class _Days:
         for i, day in enumerate(days):
             result = self._simulate(case, self._seen.day(case, day), state)
             state = result.state
-            rows = {n: result.rows[n].to_numpy().astype(np.float64) for n in _NEEDED}
+            rows = {n: result.rows[n].to_numpy().astype(np.float64) for n in NEEDED}
+            named = {n: result.rows[n].to_pylist() for n in NAMED}
             v_max = max(v_max, float(np.nanmax(rows["v_max_pu"], initial=-np.inf)))
             lost_kwh += HOURS * float(rows["curtailed_kw"].sum())
             offered_kwh += HOURS * float(rows["pv_available_kw"].sum())
             over = self._attempts * len(days) + i + 1
             self._tell(Told(over=over, days=(HALVINGS + 2) * len(days), failed=0, deaths=0))
-            why = _broken(rows, case)
-            if why:
+            first = first_broken(rows, named, case)
+            if first is not None:
                 self._attempts += 1
-                return Tried(rated_kw=rated_kw, why_not=f"{day}: {why}", v_max_pu=_told(v_max))
+                row, why, at = first
+                when = named["start"][row].astimezone(ZoneInfo(case.zone))
+                return Tried(
+                    rated_kw=rated_kw, why_not=f"{when:%Y-%m-%d %H:%M}: {why}",
+                    v_max_pu=_told(v_max), at=at,
+                )  # fmt: skip
         self._attempts += 1
         if self._without is None:  # the first that is tried is no plant at all
             self._without = lost_kwh, offered_kwh
@@ -245,32 +267,6 @@ class _Days:
 def _told(v_pu: float) -> float | None:
     """None where no load flow had a solution."""
     return v_pu if np.isfinite(v_pu) else None
-
-
-_NEEDED = (
-    "v_max_pu", "v_min_pu", "curtailed_kw", "pv_available_kw", "nodes_above", "nodes_below",
-    "elements_over", "converged", "model_violations", *LIMITS,
-)  # fmt: skip
-
-
-def _broken(rows: Mapping[str, Floats], case: Case) -> str:
-    """The first limit that a day breaks; empty: none."""
-    site = case.site
-    if not rows["converged"].all():
-        return "the load flow has no solution"
-    if rows["nodes_above"].any():
-        return f"{np.nanmax(rows['v_max_pu']):.4f} pu above {site.limits.v_max_pu:g}"
-    if rows["nodes_below"].any():
-        return f"{np.nanmin(rows['v_min_pu']):.4f} pu below {site.limits.v_min_pu:g}"
-    if rows["elements_over"].any():
-        return "a line or transformer is overloaded"
-    # Worst steps, not means: a quarter of an hour may keep a limit that five minutes of it break.
-    over = {name: float(np.nan_to_num(rows[name]).max(initial=0.0)) for name in LIMITS}
-    if exceeded := broken(over):
-        return beyond_in_words(exceeded[0], over[exceeded[0]], site)
-    if case.method != "none" and rows["model_violations"].any():
-        return "a decision breaks a limit in the EMS's own load flow"
-    return ""
 
 
 def _case(of: StudySite, method: Literal["none", "geems"], seed: int, errors: Errors) -> Case:

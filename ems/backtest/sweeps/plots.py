@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,10 +18,14 @@ KINDS = {
     (False, "period"): ("without GEEMS, over the period", COLOURS["rules"]),
     (True, "period"): ("with GEEMS, over the period", COLOURS["geems"]),
 }
+LETTERS = 84
+"""Of a line of text below axes, as far as they are wide."""
+LINE_IN = 0.18
+"""Height of such a line [in]."""
 
 
 def hosting_plot(folder: Path, found: Sequence[Hosting], given_up: float) -> Picture:
-    """Largest PV at each bus; where GEEMS was asked, what it gives up of more and more PV.
+    """Largest PV at each bus and its limit; where GEEMS was asked, what it gives up of more PV.
 
     Args:
         folder: of the files.
@@ -28,6 +33,12 @@ def hosting_plot(folder: Path, found: Sequence[Hosting], given_up: float) -> Pic
         given_up: most of the added energy that may be lost [1].
     """
     buses = list(dict.fromkeys(h.bus for h in found))
+    against = [
+        line
+        for h in found
+        if h.limited_by
+        for line in wrap(f"{h.bus}, {KINDS[h.with_geems, h.over][0]}: {h.limited_by}", LETTERS)
+    ]
     curves = [h for h in found if h.with_geems and any(t.rated_kw for t in h.tried)]
 
     def draw(figure: Figure) -> None:
@@ -41,11 +52,15 @@ def hosting_plot(folder: Path, found: Sequence[Hosting], given_up: float) -> Pic
             left = [buses.index(bus) - 0.4 + (k + 0.5) * width for bus in of_kind]
             heights = [h.rated_kw for h in of_kind.values()]
             drawn = bars.bar(left, heights, width, label=name, color=colour)
-            labels = [f"{'≥ ' * h.at_least}{h.rated_kw:,.0f}" for h in of_kind.values()]
+            labels = [
+                f"{'≥ ' * h.at_least}{h.rated_kw:,.0f}{h.limited_at and f', {h.limited_at}'}"
+                for h in of_kind.values()
+            ]
             bars.bar_label(drawn, labels, padding=2, fontsize=9)
         bars.set_xticks(range(len(buses)), buses)
         bars.margins(y=0.15)
-        bars.set(title="Largest PV at the bus", xlabel="bus", ylabel="rating [kW]")
+        below = "\n".join(("bus", *against))
+        bars.set(title="Largest PV at the bus", xlabel=below, ylabel="rating [kW]")
         bars.grid(axis="x", visible=False)
         figure.legend(loc="outside upper center", ncols=2)
         if curves:
@@ -68,7 +83,8 @@ def hosting_plot(folder: Path, found: Sequence[Hosting], given_up: float) -> Pic
                 axes.legend()
 
     words = "The largest PV at a bus before the first limit is broken."
-    return picture(folder, "hosting", "Hosting capacity", words, 6.4 if curves else 3.6, draw)
+    height = (6.4 if curves else 3.6) + LINE_IN * len(against)
+    return picture(folder, "hosting", "Hosting capacity", words, height, draw)
 
 
 def error_plot(folder: Path, points: Sequence[ErrorPoint]) -> Picture:

@@ -16,6 +16,8 @@ class WorstHours:
     """The limit that is broken furthest; empty: none is."""
     v_max_pu: float | None
     """None: the load flow has no solution [pu]."""
+    at: str = ""
+    """Node or element of that limit; empty where it is none of one place."""
 
 
 def worst_hours(site: Site, network: Network) -> WorstHours:
@@ -36,4 +38,5 @@ def worst_hours(site: Site, network: Network) -> WorstHours:
     exceeded = broken(over)
     if not told and exceeded:
         told = beyond_in_words(exceeded[0], over[exceeded[0]], site)
-    return WorstHours(broken=told, v_max_pu=flow.highest()[1])
+    at = found[0].place if found else ""
+    return WorstHours(broken=told, v_max_pu=flow.highest()[1], at=at)
