@@ -66,8 +66,8 @@ def _ratings(device: Found) -> Iterator[str]:
         yield f"phases = {device.phases}"
     if ratings.q_max_kvar:
         yield f"q_max_kvar = {_number(ratings.q_max_kvar)}"
-    if device.kind != "dg" and ratings.s_max_kva is not None and _binds(ratings):
-        yield f"s_max_kva = {_number(ratings.s_max_kva)}"
+    if device.kind != "dg":
+        yield _apparent(ratings)
     if device.kind == "bes":
         if ratings.capacity_kwh is None:
             yield "# capacity_kwh = # fill in: the device does not say"
@@ -82,11 +82,18 @@ def _ratings(device: Found) -> Iterator[str]:
         yield "# tilt_deg, azimuth_deg: learnt from history where they are not given"
 
 
-def _binds(ratings: Ratings) -> bool:
-    """Whether the apparent power limits anything that the two other ratings do not."""
+def _apparent(ratings: Ratings) -> str:
+    """Apparent power: as the device says it, or what to fill in instead."""
+    if ratings.s_max_kva is None:
+        return "# s_max_kva = # fill in where P and Q together are limited: the device does not say"
+    key = f"s_max_kva = {_number(ratings.s_max_kva)}"
     p_kw, q_kvar = ratings.rated_kw or 0.0, ratings.q_max_kvar or 0.0
+    if ratings.s_max_kva < p_kw:
+        return f"# {key} # fill in: the device says this, which is less than its rated_kw"
     # A thousandth: less is what rounding to the registers of the ratings leaves.
-    return p_kw <= (ratings.s_max_kva or 0.0) < 0.999 * math.hypot(p_kw, q_kvar)
+    if ratings.rated_kw is not None and ratings.s_max_kva >= 0.999 * math.hypot(p_kw, q_kvar):
+        return f"# {key} # limits nothing that rated_kw and q_max_kvar do not"
+    return key
 
 
 def table(address: DeviceAddress) -> str:

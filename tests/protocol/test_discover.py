@@ -108,6 +108,42 @@ def test_its_section_makes_a_valid_site_once_the_bus_is_filled_in(
     assert "bus: missing" in checked.stderr
 
 
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [
+        (
+            {"VAMaxRtg": 1020},
+            "s_max_kva = 102",
+        ),
+        (
+            {"VAMaxRtg": 1100},
+            "# s_max_kva = 110 # limits nothing that rated_kw and q_max_kvar do not",
+        ),
+        (
+            {"VAMaxRtg": 900},
+            "# s_max_kva = 90 # fill in: the device says this, which is less than its rated_kw",
+        ),
+        (
+            {"VAMaxRtg": None, "VAMax": None},
+            "# s_max_kva = # fill in where P and Q together are limited: the device does not say",
+        ),
+    ],
+)
+def test_the_apparent_power_that_a_device_tells_is_written_and_what_it_does_not_tell_asked_for(
+    serve: Serve, told: dict[str, int | None], line: str
+) -> None:
+    """Of 100 kW and 44 kvar each way: 109.3 kVA is what both together come to."""
+    device = reference.newest_pv()
+    vars_ = {"VarMaxInjRtg": 440, "VarMaxAbsRtg": 440, "Var_SF": 2}
+    models = []
+    for number, values in device.models:
+        changed = {**values, **vars_, **told} if number == 702 else values
+        models.append((number, {k: v for k, v in changed.items() if v is not None}))
+    done = discover(serve({1: ReferenceDevice(models)}), "--unit", "1")
+    assert done.exit_code == 0, done.output
+    assert [x for x in done.stdout.splitlines() if "s_max_kva" in x] == [line]
+
+
 def test_a_device_that_takes_any_unit_for_its_own_is_one(serve: Serve) -> None:
     device = reference.newest_pv()
     done = discover(serve(dict.fromkeys((1, 2, 9), device)), "--unit", "1-9", "--json")
