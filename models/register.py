@@ -9,7 +9,7 @@ Nothing is computed here, and no file that can run code (`.keras`, `.h5`, pickle
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -109,6 +109,8 @@ def artefact(artefact_id: str, root: Path | None = None) -> Artefact:
     root = root or shipped_root()
     folder = root / artefact_id
     follow = _is_shipped(root)
+    if not os.path.lexists(folder):
+        raise _unknown(artefact_id, _ids(root))
     if folder.is_symlink() and not follow:
         raise ArtefactFault(
             artefact_id,
@@ -149,8 +151,11 @@ def find(artefact_id: str, user_root: Path | None = None) -> Artefact:
         ArtefactFault: as `artefact` says.
     """
     user_root = own_root(user_root)
-    if user_root is None or artefact_id in _ids(shipped_root()):
+    shipped = _ids(shipped_root())
+    if user_root is None or artefact_id in shipped:
         return artefact(artefact_id)
+    if is_artefact_id(artefact_id) and not os.path.lexists(user_root / artefact_id):
+        raise _unknown(artefact_id, [*shipped, *_ids(user_root)])
     return artefact(artefact_id, user_root)
 
 
@@ -213,6 +218,16 @@ def _ids(root: Path) -> list[str]:
     except OSError:  # there need not be a folder of one's own
         return []
     return [e.name for e in entries if is_artefact_id(e.name) and os.path.lexists(e / MANIFEST)]
+
+
+def _unknown(artefact_id: str, known: Sequence[str]) -> ArtefactFault:
+    """Nobody damaged it: the id is another one's, or its folder is elsewhere."""
+    return ArtefactFault(
+        artefact_id,
+        expected="an artefact of this id",
+        actual="none",
+        mend=f"there are {', '.join(dict.fromkeys(known))}" if known else "there are none at all",
+    )
 
 
 def _shadowing(artefact_id: str, user_root: Path) -> ArtefactFault:

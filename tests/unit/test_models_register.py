@@ -74,8 +74,22 @@ def test_a_manifest_without_checksum_is_refused(root: Path, text: str) -> None:
     assert "sha256" in refused(root).expected
 
 
-def test_an_unknown_artefact_is_refused(root: Path) -> None:
-    refused(root, "better_lstm")
+def test_of_an_unknown_artefact_the_known_ones_are_named_and_nothing_is_to_be_reinstalled(
+    root: Path,
+) -> None:
+    fault = refused(root, "better_lstm")
+    assert (fault.actual, fault.mend) == ("none", "there are paper_lstm")
+    with pytest.raises(ArtefactFault) as caught:
+        find("nonsense", root)
+    shipped = ", ".join(a.id for a in listing() if isinstance(a, Artefact))
+    assert caught.value.mend == f"there are {shipped}"
+
+
+def test_of_a_folder_that_holds_no_artefact_the_missing_file_is_told(root: Path) -> None:
+    (root / "empty").mkdir()
+    fault = refused(root, "empty")
+    assert fault.expected == "the file manifest.json"
+    assert "reinstall the package, or train the artefact again" in fault.mend
 
 
 @pytest.mark.parametrize("name", ["../paper_lstm", "", "Paper", "a/b", "."])
