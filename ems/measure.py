@@ -27,8 +27,6 @@ from ems.ports import Field
 from ems.standstill import alike, site_v_pu, stopped
 from ems.unmoved import reverted
 
-NEVER_HEARD = "never heard, anything it can do is reckoned with"
-"""Ends the note of a reading behind which there is none."""
 LAST_LOAD_S = 1800.0
 """How long the last load stands in for the present one, with a wider band: two intervals [s]."""
 
@@ -111,7 +109,7 @@ def _der(
         if age <= policy.stale_after_s:
             return answer
         return replace(answer, quality=Quality.STALE, note=f"measured {age:.0f} s ago")
-    if last is None or last.note.endswith(NEVER_HEARD):
+    if last is None or not last.heard:
         return _never_heard(der, now, str(answer))
     age = (now - last.time).total_seconds()
     # One that lies ahead is of a time before the clock was set back: its age is not known.
@@ -126,10 +124,11 @@ def _der(
 
 def _never_heard(der: Der, now: datetime, why: str) -> DerReading:
     """No value at all; proofs take anything that the device can do (`unmoved`)."""
-    note = f"{why}; {NEVER_HEARD}"
+    note = f"{why}; never heard, anything it can do is reckoned with"
     return DerReading(
-        der=der.name, time=now, p_kw=0.0, q_kvar=0.0, quality=Quality.ASSUMED, note=note
-    )
+        der=der.name, time=now, p_kw=0.0, q_kvar=0.0, heard=False, quality=Quality.ASSUMED,
+        note=note,
+    )  # fmt: skip
 
 
 def _by_itself(der: Der, last: DerReading, why: str) -> DerReading:

@@ -63,6 +63,8 @@ class DerReading:
     """A counter that a living device moves; None where it has none."""
     local: bool = False
     """Under local control: somebody works on it, and it takes no command."""
+    heard: bool = True
+    """Whether it has ever answered; where not, its values stand for none at all."""
     quality: Quality = Quality.GOOD
     note: str = ""
     """Why the quality is not good."""

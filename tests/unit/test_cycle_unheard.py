@@ -1,5 +1,6 @@
 """What a cycle says of devices that do not answer: what is so, and each of them once."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from ems.domain import CycleRecord, Infeasible
 from ems.errors import Unreachable
 from ems.gateways.memory import MemoryField
 from ems.ports import Ports
+from ems.record import from_json, to_json
 from tests.sites import AUTO, LOAD_KW, NOW, PRICE_USD_PER_KWH, GivenForecast, ports, segment
 
 SITE = segment()
@@ -119,3 +121,37 @@ def test_a_device_that_was_never_heard_is_not_said_to_have_fallen_back(
     second = cycle(world, minutes=15, previous=first)
     [told] = [alarm for alarm in second.alarms if alarm.startswith("dg ")]
     assert told.endswith(": refused; never heard, anything it can do is reckoned with")
+
+
+def test_a_device_that_was_never_heard_is_one_by_a_value_that_its_record_keeps(
+    world: Ports, field: MemoryField
+) -> None:
+    """And not by its note: that is for people, in words that may change."""
+    lose(field, "dg")
+    first = from_json(to_json(cycle(world)))
+    assert {name: r.heard for name, r in first.snapshot.ders.items()} == {
+        "pv": True, "bes": True, "dg": False,
+    }  # fmt: skip
+    other = replace(first.snapshot.ders["dg"], note="in other words")
+    reworded = replace(
+        first, snapshot=replace(first.snapshot, ders={**first.snapshot.ders, "dg": other})
+    )
+    again = cycle(world, minutes=15, previous=reworded).snapshot.ders["dg"]
+    assert not again.heard
+    assert again.note.endswith("never heard, anything it can do is reckoned with")
+
+
+def test_a_device_that_was_heard_is_known_by_its_last_value_whatever_its_note_says(
+    world: Ports, field: MemoryField
+) -> None:
+    first = cycle(world)
+    lose(field, "dg")
+    noted = replace(
+        first.snapshot.ders["dg"], note="never heard, anything it can do is reckoned with"
+    )
+    noted_so = replace(
+        first, snapshot=replace(first.snapshot, ders={**first.snapshot.ders, "dg": noted})
+    )
+    again = cycle(world, minutes=15, previous=noted_so).snapshot.ders["dg"]
+    assert again.heard
+    assert again.note.endswith(": refused; last good value is 900 s old")
