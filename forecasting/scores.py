@@ -33,8 +33,9 @@ class Score:
     """Mean absolute error [% of the rating]."""
     mbe_pct: float
     """Mean of forecast − truth [% of the rating]."""
-    skill_pct: float
-    """How much smaller the RMSE is than that of smart persistence [%]."""
+    skill_pct: float | None
+    """How much smaller the RMSE is than that of smart persistence; None where that erred by nothing
+    and left nothing to be better at [%]."""
     pinball_pct: float
     """Mean pinball loss over `LEVELS` [% of the rating]."""
     coverage50_pct: float
@@ -81,8 +82,7 @@ def score(
         nrmse_pct=share * rmse,
         nmae_pct=share * float(np.mean(np.abs(error))),
         mbe_pct=share * float(np.mean(error)),
-        # A reference without error leaves nothing to be better at.
-        skill_pct=100.0 * (1.0 - rmse / reference_rmse_kw) if reference_rmse_kw > 0.0 else 0.0,
+        skill_pct=100.0 * (1.0 - rmse / reference_rmse_kw) if reference_rmse_kw > 0.0 else None,
         pinball_pct=share * pinball(quantiles, truth),
         coverage50_pct=inside[50],
         coverage80_pct=inside[80],

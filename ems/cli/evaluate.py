@@ -256,13 +256,11 @@ def _print_table(found: "Evaluation") -> None:
     table.add_column("", no_wrap=True)
     for heading, _ in _COLUMNS.values():
         table.add_column(heading, justify="right", no_wrap=True)
-    models: Mapping[str, Mapping[str, float]] = document["models"]
+    models: Mapping[str, Mapping[str, float | None]] = document["models"]
     best = {key: _best({name: row[key] for name, row in models.items()}, key) for key in _COLUMNS}
     for name, row in models.items():
         cells = [
-            f"[bold]{row[key]:.{decimals}f}*[/bold]"
-            if name in best[key]
-            else f"{row[key]:.{decimals}f} "
+            _cell(row[key], decimals, is_best=name in best[key])
             for key, (_, decimals) in _COLUMNS.items()
         ]
         table.add_row(name, *cells)
@@ -283,12 +281,20 @@ def _print_table(found: "Evaluation") -> None:
     console.print(f"Rungs behind geems: {used}", highlight=False)
 
 
-def _best(values: "Mapping[str, float]", key: str) -> set[str]:
+def _cell(value: float | None, decimals: int, *, is_best: bool) -> str:
+    """A figure; none where there was nothing to be better at."""
+    if value is None:
+        return "– "
+    return f"[bold]{value:.{decimals}f}*[/bold]" if is_best else f"{value:.{decimals}f} "
+
+
+def _best(found: "Mapping[str, float | None]", key: str) -> set[str]:
     """Names of the best in a column; several where they are equal as shown."""
+    values = {name: value for name, value in found.items() if value is not None}
     if key in _TARGETS:
         loss = {name: abs(value - _TARGETS[key]) for name, value in values.items()}
     else:
         sign = -1.0 if key == "skill_pct" else 1.0
         loss = {name: sign * value for name, value in values.items()}
-    least = min(loss.values())
+    least = min(loss.values(), default=0.0)
     return {name for name, value in loss.items() if value - least < 0.005}

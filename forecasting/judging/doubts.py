@@ -4,11 +4,13 @@ Nothing is refused and nothing is left out for it: all is scored, and the reader
 
 - `sunless(rows) -> str`: nothing but zeros, or one value
 - `power_doubts(record, rows, nominal, fit, ...)`: units, rating, times, hemisphere, orientation
+- `still(power_kw, scored)`: one value in all that is scored
 - `ghi_doubts(rows)`: irradiance that no sky gives
 - `screening_doubts(record, geometry)`: outages, snow, meters that stand still, caps
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from forecasting.clearsky import Floats, PvGeometry, sun_at
 from forecasting.data.formats import unit_doubt
@@ -60,6 +62,23 @@ def sunless(rows: PowerSeries) -> str:
         f"every value is {known.max():g}" if known.max() == known.min() else "no value is above 0"
     )
     return f"no sun in this file: {what}; the scores say nothing. Check its column of values"
+
+
+def still(power_kw: Floats, scored: NDArray[np.bool_]) -> list[str]:
+    """Told where a plant that moves elsewhere stands still all the while that is scored.
+
+    Args:
+        power_kw: Measured, unknown as NaN, shape (interval,) [kW].
+        scored: The intervals that count, shape (interval,).
+    """
+    known, judged = power_kw[np.isfinite(power_kw)], power_kw[scored]
+    if judged.max() > judged.min() or known.max() == known.min():
+        return []
+    told = (
+        f"nothing changes in what is scored: every value is {judged.max():g} kW; the scores say "
+        f"nothing. Choose another span, or leave out where the plant was down"
+    )
+    return [told]
 
 
 def ghi_doubts(rows: PowerSeries) -> list[str]:

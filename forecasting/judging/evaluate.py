@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from forecasting import baselines
 from forecasting.baselines import Method
 from forecasting.clearsky import Floats
+from forecasting.judging.doubts import still
 from forecasting.judging.judged import DAY, Judged
 from forecasting.ladder import BRANCHES, Model, ladder_series
 from forecasting.record import LEVELS, QuantileForecast
@@ -65,7 +66,10 @@ class Evaluation:
             "site": self.judged.site,
             "n": int(self.scored.sum()),
             "models": {
-                name: {key: round(value, 4) for key, value in asdict(found).items()}
+                name: {
+                    key: None if value is None else round(value, 4)
+                    for key, value in asdict(found).items()
+                }
                 for name, found in self.scores.items()
             },
             "resolution_min": self.judged.minutes,
@@ -134,7 +138,7 @@ def evaluate(
         },
         reliability={name: reliability(f, truth_kw, scored) for name, f in forecasts.items()},
         branches={b: int((ladder.branch[scored] == b).sum()) for b in BRANCHES},
-        warnings=(*judged.warnings, *ladder.notes),
+        warnings=(*judged.warnings, *still(truth_kw, scored), *ladder.notes),
     )
 
 

@@ -82,7 +82,8 @@ def scores(model: PooledLstm, source: SourceRows) -> dict[str, dict[str, float]]
         found[resolution] = {
             "n": int(scored.sum()),
             "smart_nrmse_pct": round(100.0 * rmse(smart, truth, scored) / geometry.rated_kw, 3),
-        } | {k: round(v, 3) for k, v in _fields(figures).items()}
+            # Metrics are numbers: nothing to be better at counts as not better.
+        } | {k: round(v or 0.0, 3) for k, v in _fields(figures).items()}
     return found
 
 

@@ -248,6 +248,37 @@ def test_a_plant_that_stands_still_has_no_ratio(evaluate: Evaluate, tmp_path: Pa
     assert "nothing to be better at" in table.stdout
 
 
+def test_where_nothing_but_zeros_is_scored_a_warning_says_so(
+    evaluate: Evaluate, tmp_path: Path
+) -> None:
+    still = power_kw(24).copy()
+    still.iloc[12 * 96 :] = 0.0
+    write_csv(tmp_path / "still.csv", still)
+    result = evaluate("still.csv", *PLACE, *SHORT, "--json")
+    assert result.exit_code == Exit.OK, result.stderr
+    told = (
+        "nothing changes in what is scored: every value is 0 kW; the scores say nothing. Choose "
+        "another span, or leave out where the plant was down"
+    )
+    assert told in json.loads(result.stdout)["warnings"]
+    assert f"! {told}" in result.stderr
+
+
+def test_a_file_of_zeros_alone_is_told_as_that_once_and_has_no_skill(
+    evaluate: Evaluate, tmp_path: Path
+) -> None:
+    write_csv(tmp_path / "zero.csv", 0.0 * power_kw(24))
+    result = evaluate("zero.csv", *PLACE, *SHORT, "--json")
+    document = json.loads(result.stdout)
+    assert {scores["skill_pct"] for scores in document["models"].values()} == {None}
+    assert [w for w in document["warnings"] if "the scores say nothing" in w] == [
+        "no sun in this file: every value is 0; the scores say nothing. Check its column of values"
+    ]
+    table = evaluate("zero.csv", *PLACE, *SHORT).stdout
+    [geems] = [line for line in table.splitlines() if line.startswith("geems")]
+    assert geems.split()[4] == "–", "errors of nothing, and no skill"
+
+
 def test_a_blend_judged_on_what_it_was_trained_on_is_said_to_be_flattered(
     evaluate: Evaluate, tmp_path: Path
 ) -> None:
