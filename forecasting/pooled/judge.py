@@ -82,8 +82,7 @@ def scores(model: PooledLstm, source: SourceRows) -> dict[str, dict[str, float]]
         found[resolution] = {
             "n": int(scored.sum()),
             "smart_nrmse_pct": round(100.0 * rmse(smart, truth, scored) / geometry.rated_kw, 3),
-            # Metrics are numbers: nothing to be better at counts as not better.
-        } | {k: round(v or 0.0, 3) for k, v in _fields(figures).items()}
+        } | {k: round(v, 3) for k, v in _fields(figures).items()}
     return found
 
 
@@ -121,7 +120,8 @@ def cap_scores(model: PooledLstm, source: SourceRows, seed: int) -> dict[str, Ca
 
 
 def _fields(figures: Any) -> dict[str, float]:
-    return {name: float(getattr(figures, name)) for name in type(figures).__slots__}
+    """Metrics are numbers: nothing to be better at counts as not better."""
+    return {name: float(getattr(figures, name) or 0.0) for name in type(figures).__slots__}
 
 
 def _rms(values: Floats) -> float:

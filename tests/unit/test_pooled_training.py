@@ -17,6 +17,7 @@ from forecasting.pooled.augment import capped, gappy, other_losses, with_cap
 from forecasting.pooled.checkpoint import Checkpoints, State
 from forecasting.pooled.features import TARGET_FEATURES, WIDTH
 from forecasting.pooled.fit import Epoch, Plan
+from forecasting.pooled.judge import scores
 from forecasting.pooled.observed import HISTORY, LAGS
 from forecasting.pooled.samples import site_samples, without_thirds
 from forecasting.pooled.train import PooledReport, train
@@ -52,6 +53,17 @@ def trained(
         progress=lambda name, epoch: told.append((name, epoch)),
     )
     return report, told
+
+
+def test_a_plant_that_stands_still_leaves_nothing_to_be_better_at(
+    data: tuple[TrainingSource, ...],
+) -> None:
+    """Zero is kept, and right: no skill, where a manifest holds numbers alone."""
+    (rows,) = read_source_rows(data[:1])
+    still = replace(rows, measured=0.0 * rows.measured)
+    (found,) = scores(PooledLstm(artefact("pv_pooled")), still).values()
+    assert found["smart_nrmse_pct"] == 0.0
+    assert found["skill_pct"] == 0.0
 
 
 @needs_tensorflow
