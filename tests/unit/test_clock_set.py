@@ -260,7 +260,11 @@ def test_commands_are_refreshed_on_whatever_the_clock_was_set_to(
 ) -> None:
     bench.set_clock(by)
     told = bench.service.health()
-    assert {d.response for n, d in told.devices.items() if n != "load"} <= {"followed", "ramping", "waiting"}
+    assert {d.response for n, d in told.devices.items() if n != "load"} <= {
+        "followed",
+        "ramping",
+        "waiting",
+    }
     writes = sum(bench.poll(10.0) for _ in range(60))
     assert writes >= 9  # one a minute; a new interval's decision is one of them
     assert not bench.service._watch.dropped
