@@ -14,6 +14,8 @@ from ems.errors import BadInput, Fault
 from ems.protocols.ieee2030_5 import codec, sep
 
 _MOST_DESCRIPTION = 32
+_LATELY_S = 86_400
+"""For how long it is known which primacy a program had [s]."""
 _PROGRAM_MAY_CHANGE = frozenset({"description", "primacy", "mrid", "curves"})
 
 
@@ -98,6 +100,10 @@ class Programs:
         known_keys(changes, _PROGRAM_MAY_CHANGE, f"program {name!r}")
         if "curves" in changes:
             changes["curves"] = tuple(changes["curves"])
+        if changes.get("primacy", before.primacy) != before.primacy:
+            now = self._kept.now()
+            lately = [one for one in before.primacies if one[0] > now - _LATELY_S]
+            changes["primacies"] = (*lately, (now, before.primacy))
         program = replace(before, **changes)
         return before if program == before else self.store(newer(program))
 
@@ -240,4 +246,6 @@ def _program(held: dict[str, Any]) -> Program:
     default = held["default"]
     held["default"] = default and codec.decode(default.encode(), sep.DefaultDERControl)
     description = writable(held["description"])
-    return Program(**held | {"curves": tuple(held["curves"]), "description": description})
+    primacies = tuple((until, primacy) for until, primacy in held.get("primacies", ()))
+    curves = tuple(held["curves"])
+    return Program(**held | {"curves": curves, "description": description, "primacies": primacies})

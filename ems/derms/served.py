@@ -86,6 +86,12 @@ class Program:
     """What holds while no control of any program does."""
     curves: tuple[str, ...]
     """Names of its curves."""
+    primacies: tuple[tuple[int, int], ...] = ()
+    """Those that it had lately, each with until when; the oldest first [s]."""
+
+    def primacy_at(self, at: int) -> int:
+        """The one that it had at an instant, as far as is known."""
+        return next((before for until, before in self.primacies if at < until), self.primacy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
