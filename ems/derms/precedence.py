@@ -70,7 +70,7 @@ def may_last(
 def _has_begun_by(event: events.Event, now: int) -> bool:
     """Whether all devices have begun an event."""
     begun = event.start + max(0, event.random_start)
-    if event.created > event.start:
+    if event.created > event.earliest_start:
         begun = max(begun, event.created + abs(event.random_start))
     return begun <= now and (event.cancelled is None or begun < event.cancelled)
 

@@ -187,6 +187,21 @@ def test_a_control_lasts_until_the_last_device_has_begun_the_newer_one(
     assert not asked(world)
 
 
+@pytest.mark.parametrize("early_s", [0, 200])
+def test_one_that_is_published_when_devices_may_have_begun_it_they_begin_at_random_from_then(
+    world: World, early_s: int
+) -> None:
+    world.link.publish({"pv": WHOLE}, {"pv": 300})
+    world.board.publish("feeder", base=HALF, start=AT, duration=7200)
+    world.pass_s(600)
+    start = AT + 600 + early_s
+    world.board.publish("feeder", base=WHOLE, start=start, duration=1200, random_start=-300)
+    world.pass_s(299)
+    assert HALF in asked(world)
+    world.pass_s(1)
+    assert asked(world) == [WHOLE]
+
+
 @pytest.mark.parametrize("is_cancelled", [False, True])
 def test_a_control_that_one_has_ended_does_not_last_until_another_one_that_is_newer(
     world: World, is_cancelled: bool
