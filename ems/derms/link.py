@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import cast
 
+from ems.derms.answered import others_of
 from ems.derms.board import (
     FILED,
     Board,
@@ -22,7 +23,6 @@ from ems.derms.board import (
     NotFound,
 )
 from ems.derms.controls import event_of
-from ems.derms.given_way import others_of
 from ems.derms.published import Published, program_of
 from ems.derms.seen import Offer, Said, Seen, asks_of, is_there, said_of
 from ems.derms.server import DermsServer

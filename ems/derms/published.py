@@ -7,8 +7,9 @@ file or an administrator that takes it away is corrected at the next publication
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 
+from ems.derms.answered import LEFT, others_of
 from ems.derms.board import Board, Conflict, Control, Device, NotFound
-from ems.derms.given_way import LEFT, LONGEST_NAME, GivenWay, others_of
+from ems.derms.given_way import LONGEST_NAME, GivenWay
 from ems.protocols.ieee2030_5 import identity, sep
 from ems.settings.ieee2030_5 import DISPATCH
 

@@ -11,6 +11,8 @@ WATT = 38
 """UomType of active power."""
 STARTED, OPTED_OUT, OPTED_IN = 2, 4, 5
 """ResponseType (IEEE 2030.5-2018, table 27)."""
+SUPERSEDED = frozenset({7, 14})
+"""Likewise: superseded, by its own or another program."""
 REFUSED = frozenset({252, 253, 254})
 DONE = REFUSED | {3, 8, 9, 10}
 """Likewise: it is over for this device, or was never followed: rejected, completed, ended with part
