@@ -9,7 +9,7 @@ from functools import cached_property
 
 from ems.derms.board import Board, Control, Device, NotFound, Program, Responded
 from ems.derms.controls import RETAINED_S, event_of
-from ems.derms.precedence import Ranked, begins, may_last, meets, takes_over
+from ems.derms.precedence import Ranked, begins, goes_before, may_last, meets, takes_over
 from ems.derms.seen import DONE, OPTED_IN, OPTED_OUT, STARTED, SUPERSEDED
 from ems.derms.shadow import given_up
 from ems.protocols.ieee2030_5 import events
@@ -86,6 +86,16 @@ class Answered:
         """What it gave up for a command of the dispatch, or may have: mRIDs."""
         return {event.mrid for event, _ in self.events if self._has_given_way(event)}
 
+    def given_way_again(self) -> set[str]:
+        """What it gave up while something was asked again that goes before it: mRIDs."""
+        again = [(one, _primacy_of(one.program)) for one in self._ours if not is_command(one)]
+        return {
+            event[0].mrid
+            for event in self.events
+            if SUPERSEDED & set(self.said(event[0].mrid))
+            and any(goes_before(one, event) and meets(one[0], event[0]) for one in again)
+        }
+
     def repeated(self) -> set[str]:
         """What has been asked of it again, and would not have ended yet: mRIDs."""
         now = self._board.now()
@@ -144,3 +154,7 @@ def known(board: Board, mrid: str) -> Control | None:
 def is_command(ours: Control) -> bool:
     """Whether a control is the dispatch's own, not one of others that is asked again."""
     return not ours.program.startswith(LEFT)
+
+
+def _primacy_of(program: str) -> int:
+    return int(program.removeprefix(LEFT).partition("-")[0])

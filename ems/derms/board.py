@@ -194,6 +194,7 @@ class Board:
         self.respond = reports.respond
         self.responses = reports.responses
         self.all_responses = reports.all_responses
+        self.last_response = reports.last_response
         self.responses_of = reports.responses_of
         self.log = reports.log
         self.logs = reports.logs

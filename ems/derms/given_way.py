@@ -53,6 +53,17 @@ class GivenWay:
         answered = Answered(self._board, device)
         self._ask(answered, answered.given_way() | answered.repeated())
 
+    def ask_more(self, device: Device) -> None:
+        """Ask again what has given way to what was asked again and is over, if there is any.
+
+        That lasts as long as any device may follow the event; this one may have ended it earlier.
+        """
+        answered = Answered(self._board, device)
+        again = {control.description for control in self._asked_of(device)}
+        more = answered.given_way_again() - again - answered.given_up
+        if more:
+            self._ask(answered, again | more)
+
     def take_back(self, device: Device, base: sep.DERControlBase) -> None:
         """Ask nothing again that a control takes over: the dispatch keeps what others limit.
 

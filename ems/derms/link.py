@@ -23,7 +23,7 @@ from ems.derms.board import (
     NotFound,
 )
 from ems.derms.controls import event_of
-from ems.derms.published import Published, program_of
+from ems.derms.published import RESPONSES, Published, program_of
 from ems.derms.seen import Offer, Said, Seen, asks_of, is_there, said_of
 from ems.derms.server import DermsServer
 from ems.errors import GeemsError
@@ -31,8 +31,6 @@ from ems.protocols.ieee2030_5 import codec, sep
 
 log = logging.getLogger(__name__)
 
-RESPONSES = "/rsps/1/r"
-"""What changes when a Response comes."""
 AGAIN_S = 1.0
 """How soon a server that did not answer is asked again [s]."""
 

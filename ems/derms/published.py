@@ -16,6 +16,10 @@ from ems.settings.ieee2030_5 import DISPATCH
 FIRST, LAST = 0, 255
 """Primacy of the dispatch's programs, which no other program can have; and while it has handed
 control back."""
+RESPONSES = "/rsps/1/r"
+"""What changes when a Response comes."""
+COMPLETED = 3
+"""ResponseType (IEEE 2030.5-2018, table 27)."""
 SETTINGS = tuple(n for n in sep.DefaultDERControl.model_fields if n.startswith("set"))
 """Elements of a default control beside its modes: ramp rates, and when to enter service."""
 
@@ -76,6 +80,8 @@ class Published:
         self._follow_settings(path)
         if self.may_limit(path):
             self._given_way.follow()
+        elif path == RESPONSES:
+            self._follow_end()
 
     def follow_all(self) -> None:
         """Follow what others have changed while nobody did so."""
@@ -90,7 +96,7 @@ class Published:
         would go before all that is asked now.
         """
         for program in self._board.programs():
-            if program.name.startswith(DISPATCH) and not program.name.startswith(LEFT):
+            if is_dispatch(program.name):
                 of = self._of.get(program.name)
                 assigned = self._assigned_to(program.name)
                 strangers = [d for d in assigned if d.name != of]
@@ -146,6 +152,29 @@ class Published:
         return False
 
     # What stands behind it
+
+    def _follow_end(self) -> None:
+        """Ask again what gave way to what of the dispatch is over, and nothing follows."""
+        said = self._board.last_response()
+        if said is None or said.status != COMPLETED:
+            return
+        device = self._board.device_by_lfdi(said.lfdi)
+        if device is None:
+            return
+        with suppress(NotFound):
+            control = self._board.control(said.subject)
+            if control.program.startswith(LEFT):
+                self._given_way.ask_more(device)
+            elif is_dispatch(control.program) and not self._is_followed(control):
+                self._given_way.ask_again(device)
+
+    def _is_followed(self, control: Control) -> bool:
+        """Whether another command of its program stands after one, or control was handed back."""
+        program = self._board.program(control.program)
+        return program.primacy == LAST or any(
+            c.cancelled is None and c.ends > control.ends
+            for c in self._board.controls(control.program)
+        )
 
     def _follow_settings(self, path: str) -> None:
         """Let the defaults have the settings of others that they stand before."""
@@ -230,6 +259,11 @@ def follow_alone(board: Board) -> None:
     left = Published(board, {})
     left.follow_all()
     board.listeners.append(left.follow)
+
+
+def is_dispatch(program: str) -> bool:
+    """Whether a program is one in which the dispatch asks for what it has decided."""
+    return program.startswith(DISPATCH) and not program.startswith(LEFT)
 
 
 def program_of(der: str) -> str:

@@ -152,6 +152,10 @@ class Reports:
         """The last of all, oldest first."""
         return tuple(self._responses)
 
+    def last_response(self) -> Responded | None:
+        """The one that came last."""
+        return self._responses[-1] if self._responses else None
+
     def responses_of(self, lfdis: Iterable[str] | None) -> Sequence[Responded]:
         """The last that some devices said, device by device, oldest first; None: all."""
         if lfdis is None:

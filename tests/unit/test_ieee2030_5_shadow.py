@@ -15,7 +15,7 @@ from ems.derms.keeping import MemoryKeeper
 from ems.protocols.ieee2030_5 import sep
 from tests.unit.test_ieee2030_5_given_way import following, of, shares
 from tests.unit.test_ieee2030_5_link import AT, LFDI, START, World
-from tests.unit.test_ieee2030_5_published import HOUR_S, dispatched
+from tests.unit.test_ieee2030_5_published import HOUR_S, dispatched, event, limit, said
 
 RECEIVED, REFUSED, OPTED_OUT, SUPERSEDED = 1, 252, 4, 7
 
@@ -231,3 +231,51 @@ def test_it_is_asked_no_more_where_it_would_have_given_way_since() -> None:
     world.pass_s(60)
     of(world, "top", 9000, AT + 7200, 60)
     assert shares(world, client, AT + 1390) == [2000]
+
+
+def test_what_gave_way_to_a_command_that_lapses_is_asked_again_though_nobody_releases() -> None:
+    world, client = following()
+    dispatched(world, client, 500)
+    event(world, 3000, lasts_s=1800)
+    client.polls()
+    world.pass_s(299)
+    assert client.polls() == 500
+    world.pass_s(1)
+    client.polls()
+    world.pass_s(30)
+    assert client.polls() == 3000
+    dispatched(world, client, 2000)
+    world.link.hand_back(["pv"])
+    assert client.polls() == 3000
+
+
+def test_while_another_command_follows_nothing_is_asked_again() -> None:
+    world, client = following()
+    dispatched(world, client, 500)
+    theirs = event(world, 3000, lasts_s=1800)
+    client.polls()
+    world.pass_s(300)
+    world.link.publish({"pv": limit(700)}, {"pv": 300})
+    assert client.polls() == 700
+    assert 14 in said(world, theirs) or 7 in said(world, theirs)
+    assert not world.board.device("roof").groups[2:]
+
+
+def test_what_gave_way_to_what_was_asked_again_longer_than_the_event_lasts_is_asked_after_it() -> (
+    None
+):
+    """Asked again, an event lasts as long as any device may follow it."""
+    world, client = following("grid@3")
+    of(world, "grid", 2000, AT, 900, random_duration=300)
+    client.polls()
+    dispatched(world, client, 2000)
+    world.link.hand_back(["pv"])
+    assert client.polls() == 2000
+    world.pass_s(600)
+    theirs = event(world, 1000, start=AT + 950, lasts_s=1800)
+    client.polls()
+    assert 14 in said(world, theirs)
+    world.pass_s(600)
+    client.polls()
+    world.pass_s(10)
+    assert client.polls() == 1000
