@@ -190,14 +190,13 @@ def drills(folder: Path) -> Iterator[Make]:
 
 
 def in_control(make: Make) -> Drill:
-    """In control: everything written, read back and followed."""
+    """In control: everything written, read back and followed, a generator step by step."""
     one = make()
     one.cycle()
     one.live(60)
     assert one.last.alarms == ()
     assert one.service.health().alarms == ()
-    assert {d.response for n, d in one.service.health().devices.items() if n != "load"} == {
-        "followed"
-    }
+    found = {d.response for name, d in one.service.health().devices.items() if name != "load"}
+    assert found <= {"followed", "ramping"}
     one.plant.excursions(SITE.limits)  # from here on none may be broken
     return one
