@@ -62,7 +62,9 @@ def test_killed_it_leaves_nothing_behind_either(tmp_path: Path) -> None:
     before = interfaces()
     process = subprocess.Popen(
         [sys.executable, "-m", "ems.cli", "demo", "--field", "goose", "--port", "0"],
-        cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        # Nobody can remove its folder after a SIGKILL but who made the one it lies in.
+        cwd=tmp_path, env={**os.environ, "TMPDIR": str(tmp_path)},
+        stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         assert process.stderr is not None
