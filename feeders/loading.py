@@ -3,7 +3,8 @@
 Whenever a thread first calls it, the library's runtime reads the environment, at the address at
 which it was when the library was loaded. Once a variable is added, by whatever part of the process,
 the C library may have moved the environment and freed what was there: reading it ends the process.
-So the library is loaded while the environment is a copy that nobody ever moves or frees.
+So the library is loaded while the environment is a copy that nobody ever moves or frees. Who has
+loaded it before, by importing `opendssdirect` ahead of `feeders`, has it without.
 """
 
 import ctypes

@@ -194,7 +194,7 @@ def _day_ahead_lines(score: "DayAheadScore") -> str:
     lines = [f"\nday ahead, mean of the hours 1–24: {errs}"]
     for name, what in _KEPT.items():
         ratio = score.ratio(name)
-        told = "nothing to be better at" if ratio is None else f"{ratio:.2f} ×"
+        told = f"{ratio:.2f} ×" if ratio is not None else "no error to compare with:"
         lines.append(f"  {told} {what}")
     return "\n".join(lines)
 

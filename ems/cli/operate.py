@@ -1,9 +1,8 @@
 """`geems run`, `serve` and `demo`: the commands that act."""
 
 import logging
-import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from ems.cli.ending import hangup_interrupts
+from ems.cli.ending import Interrupt, hangup_interrupts
 from ems.cli.number_types import Speed
 from ems.cli.outcome import Exit, interrupted, json_option, print_faults, print_json, site_argument
 from ems.errors import Fault
@@ -72,26 +71,12 @@ ENDED = "the demo has ended, and nothing of it is left"
 
 
 @contextmanager
-def _interruptible(cycles: int | None) -> Iterator[Callable[[], None]]:
-    """An interrupt or SIGTERM ends a demo: in order where it was to run on, else before its time.
-
-    Yields what says it again: an interrupt that falls into a callback of a library is lost there.
-    """
-    asked = False  # no event: a second interrupt would wait for the lock that the first holds
-
-    def interrupt(*_: object) -> None:
-        nonlocal asked
-        asked = True
-        raise KeyboardInterrupt
-
-    def still() -> None:
-        if asked:
-            raise KeyboardInterrupt
-
-    before = {n: signal.signal(n, interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
+def _interruptible(cycles: int | None) -> Iterator[Interrupt]:
+    """An interrupt ends a demo: in order where it was to run on, else before its time."""
+    interrupt = Interrupt()
     try:
-        with hangup_interrupts():
-            yield still
+        with interrupt.handling():
+            yield interrupt
     except KeyboardInterrupt:
         if cycles is None:
             click.echo(ENDED, err=True)
@@ -99,9 +84,6 @@ def _interruptible(cycles: int | None) -> Iterator[Callable[[], None]]:
         problem = f"interrupted before the last of {cycles} cycles; {ENDED}"
         print_faults([Fault(place="", problem=problem)])
         raise click.exceptions.Exit(Exit.INTERRUPTED) from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _announce_demo(url: str) -> None:
@@ -167,19 +149,20 @@ def demo(
         raise click.UsageError("--pv and --day go together")
     if as_json and cycles is None:
         raise click.UsageError("--json prints one document at the end: give --cycles")
-    with _interruptible(cycles) as still:
+    with _interruptible(cycles) as interrupt:
         # Within, for they take seconds, in which one may think better of it.
-        from ems.cli.tables import cycle_progress, print_demo
-        from ems.demo import run_demo
+        with interrupt.put_off():
+            from ems.cli.tables import cycle_progress, print_demo
+            from ems.demo import run_demo
 
         with cycle_progress(cycles) as progress:
 
             def after(record: "CycleRecord") -> None:
                 progress(record)
-                still()
+                interrupt.again()
 
             def announce(url: str) -> None:
-                still()
+                interrupt.again()
                 _announce_demo(url)
 
             result = run_demo(

@@ -46,7 +46,7 @@ def shifts_before(
         levels_of: What forecasts them.
         record: The plant; nothing from an issue on decides its own shifts.
         geometry: The plant.
-        starts: Start of the first interval of each issue, ascending, UTC, shape (issue,).
+        starts: Start of the first interval of each issue, ascending, any zone, shape (issue,).
 
     Returns:
         Shape (issue, level), in half widths of the 80 % band [1].
@@ -54,6 +54,7 @@ def shifts_before(
     shifts = np.zeros((len(starts), len(LEVELS)))
     if not len(record):
         return shifts
+    starts = starts.tz_convert("UTC")  # days of one length, whatever the clocks do
     issued = _issued(max(record.starts[0], starts[0] - (LOOK_BACK + DAY) * INTERVAL), starts[-1])
     if not len(issued):
         return shifts

@@ -245,7 +245,7 @@ def test_a_plant_that_stands_still_has_no_ratio(evaluate: Evaluate, tmp_path: Pa
         json.loads(result.stdout)["day_ahead"]["references"]["smart_persistence"]["ratio"] is None
     )
     table = evaluate("still.csv", *PLACE, *SHORT, "--horizon", "24h")
-    assert "nothing to be better at" in table.stdout
+    assert "no error to compare with: smart persistence" in table.stdout
 
 
 def test_where_nothing_but_zeros_is_scored_a_warning_says_so(

@@ -131,6 +131,17 @@ def test_with_nothing_measured_bands_stay_as_they_were_fitted(record: PlantRecor
     np.testing.assert_array_equal(found, np.zeros((1, len(LEVELS))))
 
 
+@pytest.mark.parametrize("change", ["2023-10-29T01:00Z", "2024-03-31T01:00Z"])
+def test_issues_in_the_time_of_a_zone_are_the_same_through_its_changes(change: str) -> None:
+    record, at = cloudy(450), pd.Timestamp(change)
+    starts = pd.date_range(at - LOOK_BACK * INTERVAL, at + LOOK_BACK * INTERVAL, freq="5h")
+    levels = constant(0.5, 0.1)
+    np.testing.assert_array_equal(
+        shifts_before(levels, record, ROOF, starts.tz_convert("Europe/Berlin")),
+        shifts_before(levels, record, ROOF, starts),
+    )
+
+
 def test_where_the_rating_decides_the_quantiles_are_left_alone() -> None:
     """A plant with more modules than its inverter takes stands at its rating for hours."""
     record = cloudy(60)
