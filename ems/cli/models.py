@@ -172,6 +172,8 @@ def rollback(
     from models.champions import rollback as withdraw
 
     root = models_folder(folder)
+    if kind is not None:
+        _check_kind(kind)
     gone = withdraw(
         kind or _only_kind(root, plant), root, why=why, when=datetime.now(UTC), plant=plant
     )
@@ -272,6 +274,15 @@ def _known(artefact_id: str, root: Path) -> "Artefact":
         there = ", ".join(dict.fromkeys(known))
         raise BadInput.at("ID", f"no model is called '{artefact_id}'; there are {there}")
     return find(artefact_id, root)
+
+
+def _check_kind(kind: str) -> None:
+    """Refuse a kind of artefacts that there is none of."""
+    from ems.errors import BadInput
+    from models.manifest import KINDS
+
+    if kind not in KINDS:
+        raise BadInput.at("KIND", f"there is no kind '{kind}' of models; write {', '.join(KINDS)}")
 
 
 def _only_kind(root: Path, plant: str | None) -> str:

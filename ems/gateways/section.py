@@ -92,7 +92,8 @@ def _apparent(ratings: Ratings) -> str:
         return f"# {key} # fill in: the device says this, which is less than its rated_kw"
     # A thousandth: less is what rounding to the registers of the ratings leaves.
     if ratings.rated_kw is not None and ratings.s_max_kva >= 0.999 * math.hypot(p_kw, q_kvar):
-        return f"# {key} # limits nothing that rated_kw and q_max_kvar do not"
+        ratings_given = "rated_kw and q_max_kvar do" if q_kvar else "rated_kw does"
+        return f"# {key} # limits nothing that {ratings_given} not"
     return key
 
 

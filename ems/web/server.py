@@ -69,6 +69,8 @@ def run(
         app,
         log_config=None,
         access_log=False,
+        # The app starts and stops nothing; a second signal would break into waiting for it.
+        lifespan="off",
         # A browser that keeps its connection open must not hold up the end of the service.
         timeout_graceful_shutdown=2,
     )

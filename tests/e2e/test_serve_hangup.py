@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,25 @@ def test_a_closed_terminal_ends_the_service_in_order(folder: Path) -> None:
     assert store.lease("segment13") is None  # given back, not left to run out
     assert store.latest() is not None  # the running cycle was finished
     store.close()
+
+
+def test_a_second_signal_hurries_its_end_and_is_no_fault(folder: Path) -> None:
+    with typed(folder, *SERVE) as process:
+        assert process.stderr is not None
+        line = next(line for line in process.stderr if "serving http://127.0.0.1:" in line)
+        port = int(line.rsplit(":", 1)[1].rstrip("/\n"))
+        address = ("127.0.0.1", port)
+        with socket.create_connection(address) as slow, socket.create_connection(address) as idle:
+            slow.sendall(b"GET / HTTP/1.1\r\n")  # the rest is waited for
+            idle.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert idle.recv(1)
+            process.send_signal(signal.SIGINT)
+            while idle.recv(65536):
+                pass  # it ends connections that nothing is answered on, and waits for the others
+            process.send_signal(signal.SIGHUP)
+            _, said = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0, said
+    assert "Traceback" not in said
 
 
 def test_a_service_started_with_nohup_outlives_its_terminal(folder: Path) -> None:

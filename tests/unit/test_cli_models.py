@@ -20,6 +20,7 @@ from forecasting.judging.seen import TrainingSpan
 from forecasting.record import PlantRecord, QuantileForecast
 from models import Artefact, artefact, champion, find
 from models.champions import CHAMPIONS, history
+from models.manifest import KINDS
 from models.verdicts import VERDICTS, keep_verdict, verdicts
 from tests.artefacts import write_artefact
 
@@ -329,6 +330,13 @@ def test_rollback_of_nothing_is_refused(geems: Geems) -> None:
     assert result.exit_code == Exit.BAD_INPUT
     assert "nothing was promoted in models" in result.stderr
     assert geems("rollback", "paper_lstm").exit_code == Exit.FAULT
+
+
+def test_rollback_of_a_kind_that_there_is_not_names_those_there_are(geems: Geems) -> None:
+    result = geems("rollback", "nosuch")
+    assert result.exit_code == Exit.BAD_INPUT
+    assert "KIND: there is no kind 'nosuch' of models; write " in result.stderr
+    assert all(kind in result.stderr for kind in KINDS)
 
 
 def test_rollback_asks_which_when_there_are_several_kinds(
