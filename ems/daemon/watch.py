@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ems.clock import INTERVAL
+from ems.daemon import orders
+from ems.daemon.reckoned import Reckoned
 from ems.domain import (
     Alike,
     Command,
@@ -21,9 +23,7 @@ from ems.domain import (
     Ignored,
     InForce,
     Outcome,
-    Partial,
     Policy,
-    Pv,
     Quality,
     Readback,
     Response,
@@ -37,14 +37,7 @@ from ems.domain import (
 )
 from ems.errors import DeviceError, FellBack, RefusedWrite
 from ems.measure import plausible
-from ems.response import (
-    Asked,
-    OwnCaps,
-    own_caps,
-    respond,
-    tolerance_kw,
-    with_foreign_caps,
-)
+from ems.response import Asked, respond, tolerance_kw, with_foreign_caps
 from ems.standstill import alike, site_v_pu, stopped
 from ems.unmoved import HOLD_OVER_S, as_written, limited, refreshed
 
@@ -87,13 +80,7 @@ class Watch:
         """Devices whose command is no longer refreshed, and why."""
         self.at_large = False
         """Whether one of them holds neither its command nor a limit: it waits for nothing."""
-        self._own_caps: OwnCaps = {}
-        self._limited: dict[str, float] = {}
-        """Caps of somebody else that the decision reckoned with [kW]."""
-        self._most: dict[str, float | None] = {}
-        """Limits that it commanded within; None: there was none [kW]."""
-        self._off: frozenset[str] = frozenset()
-        """Devices that it knew others to disconnect."""
+        self._reckoned = Reckoned()
 
     def watched(self) -> Watched | None:
         """For the next cycle; None where none has ended yet."""
@@ -118,7 +105,7 @@ class Watch:
         """
         before, self._held = self._held, {}
         for name, outcome in record.outcomes.items():
-            if _holds(outcome):
+            if orders.holds(outcome):
                 decided = record.kept.get(name) or record.secured.dispatch.setpoints[name]
                 stood_kw = record.snapshot.ders[name].p_kw
                 self._held[name] = self._taken(
@@ -127,14 +114,7 @@ class Watch:
         self._in_force = dict(record.in_force)
         self._began, self._refreshed = record.start, now
         self.lost, self.dropped, self.at_large = {}, {}, False
-        self._own_caps = own_caps(record, {})
-        self._limited = {
-            n: r.cap_kw
-            for n, r in record.snapshot.ders.items()
-            if r.limited and r.cap_kw is not None
-        }
-        self._most = {n: r.most_kw for n, r in record.snapshot.ders.items()}
-        self._off = frozenset(n for n, r in record.snapshot.ders.items() if r.off)
+        self._reckoned = Reckoned.of(record)
 
     def _taken(
         self, outcome: Outcome, decided: Setpoint, stood_kw: float, before: _Held | None,
@@ -144,7 +124,7 @@ class Watch:
         asked = Asked(command=command, since=now, from_kw=stood_kw)
         response: Response = Waiting()
         if before is not None and (
-            _same(before.command, command) or self._goes_on(before, command)
+            orders.same(before.command, command) or self._goes_on(before, command)
         ):
             # Asked the same as before: its time does not begin anew.
             asked, response = replace(before.asked, command=command), before.response
@@ -197,8 +177,10 @@ class Watch:
         seen = {n: plausible(self._ders[n], a) for n, a in answers.items() if n in self._ders}
         heard = {n: a for n, a in seen.items() if isinstance(a, DerReading)}
         if self._began is not None:
-            before = {n for n, r in self._readings.items() if r.limited} | self._limited.keys()
-            heard = with_foreign_caps(self._site, heard, self._own_caps, before)
+            limited = self._reckoned.limited.keys() | {
+                n for n, r in self._readings.items() if r.limited
+            }
+            heard = with_foreign_caps(self._site, heard, self._reckoned.own_caps, limited)
         seen |= heard
         v_pu = site_v_pu(heard.values())
         for name, answer in seen.items():
@@ -209,46 +191,12 @@ class Watch:
                     seen[name] = replace(answer, quality=Quality.STALE, note=why)
                 else:
                     self._readings[name] = answer
-                    self._judge_limit(name, answer)
-                    self._judge_most(self._ders[name], answer)
+                    for change in self._reckoned.changes(self._ders[name], answer):
+                        self.lost[name] = change.why
+                        self.at_large |= change.at_large
             if name in self._held:
                 self._judge(name, seen[name])
         return seen
-
-    def _judge_limit(self, name: str, reading: DerReading) -> None:
-        """Whether a plant that somebody else limited may make more than was reckoned with."""
-        if (cap_kw := self._limited.get(name)) is None or reading.cap_kw == cap_kw:
-            return
-        if not reading.limited:
-            self.lost[name] = f"the limit of {cap_kw:.0f} kW that somebody else set is gone"
-            self.at_large = True
-        elif reading.cap_kw is not None and reading.cap_kw > cap_kw:
-            self.lost[name] = f"somebody else raised its limit of {cap_kw:.0f} kW"
-
-    def _judge_most(self, der: Der, reading: DerReading) -> None:
-        """Whether a plant is limited to less than was reckoned with; its command goes on within.
-
-        Or whether a device is disconnected since.
-        """
-        if self._is_newly_off(der.name, reading):
-            self.lost[der.name] = "others of its server disconnect it"
-            return
-        if reading.most_kw is None or der.name not in self._most:
-            return
-        reckoned_kw = self._most[der.name]
-        before_kw = der.rated_kw if reckoned_kw is None else reckoned_kw
-        if reading.most_kw < before_kw - tolerance_kw(der):
-            self.lost[der.name] = (
-                f"another program of its server limits it to {reading.most_kw:.0f} kW"
-            )
-
-    def _is_newly_off(self, name: str, reading: DerReading | None) -> bool:
-        """Whether others disconnect a device that the decision counts on.
-
-        What was asked of it is neither to be judged nor asked again, before the next decision or
-        until they lift that.
-        """
-        return reading is not None and reading.off and name not in self._off
 
     def _judge(self, name: str, answer: DerReading | DeviceError) -> None:
         held, der = self._held[name], self._ders[name]
@@ -262,9 +210,9 @@ class Watch:
             self._drop(name, "under local control")
         elif answer.limited and answer.cap_kw is not None:
             self._drop(name, limited(answer.cap_kw))
-        elif self._is_newly_off(name, answer):
+        elif self._reckoned.newly_off(name, answer):
             pass
-        elif other := _another_order(der, held.command, answer):
+        elif other := orders.another(der, held.command, answer):
             self._drop(name, f"{other}: restarted, or written")
             self.at_large = True
         else:
@@ -305,7 +253,7 @@ class Watch:
         for name, held in list(self._held.items()):
             if held.silent:
                 self._drop(name, held.silent)
-            elif self._is_newly_off(name, self._readings.get(name)):
+            elif self._reckoned.newly_off(name, self._readings.get(name)):
                 waiting.add(name)
             elif held.trusted and self._behind(held):
                 shown_kw = self._readings[name].p_kw
@@ -406,37 +354,5 @@ class Watch:
         return f"it falls back by itself by {held.latest:%H:%M:%S} UTC unless a cycle writes again"
 
 
-def _holds(outcome: Outcome) -> bool:
-    """Whether the registers of a device hold its command."""
-    return isinstance(outcome, Sent) or (
-        isinstance(outcome, Partial) and outcome.readback is not None
-    )
-
-
 def _named(response: Response) -> str:
     return type(response).__name__.lower()
-
-
-def _same(one: Command, other: Command) -> bool:
-    return (one.p_kw, one.q_kvar, one.cap_kw) == (other.p_kw, other.q_kvar, other.cap_kw)
-
-
-def _another_order(der: Der, command: Command, reading: DerReading) -> str:
-    """What a device's registers order instead of a command; empty where they order the same."""
-    allowed = tolerance_kw(der)
-    if isinstance(der, Pv):  # a cap at its rating is none
-        asked = der.rated_kw if command.cap_kw is None else command.cap_kw
-        there = der.rated_kw if reading.cap_kw is None else reading.cap_kw
-        # Others of its server limit it, or did until now: lower than asked is no other order.
-        followed = (reading.most_kw is not None or reading.lifted) and there < asked
-        if abs(there - asked) > allowed and not followed:
-            cap = "none" if reading.cap_kw is None else f"{there:.1f} kW"
-            wanted = "none" if command.cap_kw is None else f"{asked:.1f} kW"
-            return f"it holds a cap of {cap}, asked for {wanted}"
-    orders = (
-        ("kW", reading.p_set_kw, command.p_kw), ("kvar", reading.q_set_kvar, command.q_kvar),
-    )  # fmt: skip
-    for unit, holds, wanted_now in orders:
-        if holds is not None and wanted_now is not None and abs(holds - wanted_now) > allowed:
-            return f"it holds an order of {holds:.1f} {unit}, asked for {wanted_now:.1f} {unit}"
-    return ""
