@@ -14,6 +14,7 @@
     ├── NotFound, Conflict  nothing, or something else, has that name             (ems.derms)
     ├── LeaseHeld           another writer has this site
     ├── StoreFault          the database cannot be read or written        (ems.store)
+    │   └── Damaged         what its file holds is no sound database      (ems.store)
     ├── PortInUse           the address to serve on is taken                            (exit 2)
     └── SolverFault         the optimiser gave no usable answer
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
+from ems.cli.audit import audit
 from ems.cli.backtest import backtest
+from ems.cli.backup import backup, restore
 from ems.cli.coordinate import coordinate
 from ems.cli.discover import discover
 from ems.cli.doctor import doctor
@@ -86,6 +88,6 @@ for command in (
     *(plant, reproduce, forecast, models),
     *(release, coordinate, backtest, sweep, step_response),
     *(icd, rtu, ieee2030_5),
-    discover,
+    *(discover, audit, backup, restore),
 ):
     main.add_command(command)

@@ -111,7 +111,7 @@ def run_demo(
         raise BadInput.at("--speed max", "needs --cycles: a page cannot follow a stepped clock")
     if cycles is None and speed is not None and speed > FASTEST:
         raise BadInput.at(
-            f"--speed {speed}",
+            f"--speed {speed:.10g}",
             f"is too fast for a service: devices would fall back before they are refreshed; choose "
             f"at most {FASTEST:g}, or give --cycles",
         )

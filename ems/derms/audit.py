@@ -7,14 +7,14 @@ breaks it at its head, which is kept apart.
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from ems.derms.keeping import Change, Entry, Keeper
+from ems.derms.keeping import Change, Entry, Keeper, Kept
 from ems.derms.served import NotFound
 
 AUDIT = "audit"
@@ -23,6 +23,8 @@ FILE = "file"
 """Who made what a file declares."""
 FIRST = "0" * 64
 """What stands for the hash before the first entry."""
+Head = tuple[int, str]
+"""Number and hash of an entry: the last one of a chain as it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +68,8 @@ class Audit:
         self.durable: Future[None] = Future()
         """Done when the entry made last is, and all that came before it."""
         self.durable.set_result(None)
-        self._head = (0, FIRST)
+        self._head = head_of(keeper)
         """Number and hash of the entry made last."""
-        for head in keeper.documents(AUDIT):
-            held = json.loads(head.body or "")
-            self._head = (held["number"], held["hash"])
 
     @property
     def made_so_far(self) -> int:
@@ -121,8 +120,7 @@ class Audit:
 
     def entries(self, since: int = 0, newest: int | None = None) -> Iterator[Audited]:
         """Those made from `since` on, oldest first; with `newest` hardly more than the last."""
-        for entry in self._keeper.entries(AUDIT, since=since, newest=newest):
-            yield Audited(**json.loads(entry.body))
+        return entries_of(self._keeper, since, newest)
 
     def last(self, most: int) -> list[Audited]:
         """The newest ones, oldest first."""
@@ -140,19 +138,7 @@ class Audit:
 
     def fault(self) -> str:
         """Where the chain is broken; empty: it is whole."""
-        # Others may be made while these are read: they are looked at, but need not be there.
-        head_number, head_hash = self._head
-        number, last = 0, FIRST
-        for entry in self.entries():
-            number += 1
-            if entry.number != number or entry.previous != last:
-                return f"entry {number} is missing or was altered"
-            if entry.hash != sealed(_plain(entry)):
-                return f"entry {number} was altered"
-            last = entry.hash
-            if number == head_number and last != head_hash:
-                return f"entry {number} was altered"
-        return f"entries behind {number} are missing" if number < head_number else ""
+        return broken(self.entries(), self._head)
 
     def _together(self) -> AbstractContextManager[None]:
         together = getattr(self._keeper, "together", None)
@@ -177,6 +163,68 @@ class Audit:
             Change(kind=AUDIT, key="head", owner="", body=head, time=now),
         )
         self._head = (number + 1, seal)
+
+
+def entries_of(kept: Kept, since: int = 0, newest: int | None = None) -> Iterator[Audited]:
+    """Those made from `since` on, oldest first; with `newest` hardly more than the last so many."""
+    for entry in kept.entries(AUDIT, since=since, newest=newest):
+        yield Audited(**json.loads(entry.body))
+
+
+def head_of(kept: Kept) -> Head:
+    """The end of the chain, as it is kept apart.
+
+    Raises:
+        ValueError: what is kept there is none.
+    """
+    head = (0, FIRST)
+    for document in kept.documents(AUDIT):
+        held = json.loads(document.body or "")
+        try:
+            head = (int(held["number"]), str(held["hash"]))
+        except (KeyError, TypeError) as fault:
+            raise ValueError(str(fault)) from fault
+    return head
+
+
+def checked(kept: Kept, earlier: Sequence[Head] = ()) -> tuple[Head, str]:
+    """The end of a chain as it is kept, and where the chain is broken; empty: it is whole.
+
+    Args:
+        kept: where it is kept; more may be entered meanwhile.
+        earlier: ends that were noted elsewhere: who rewrites all of it, rewrites not these.
+    """
+    try:
+        head = head_of(kept)
+    except ValueError:
+        return (0, FIRST), "its head was altered"
+    return head, broken(entries_of(kept), head, *earlier)
+
+
+def broken(entries: Iterable[Audited], *heads: Head) -> str:
+    """Where a chain is broken; empty: it is whole.
+
+    Args:
+        entries: all of it. Those behind the heads may have been made since: they are looked at,
+            but need not be there.
+        heads: ends that it had, now or earlier: it must pass through all of them.
+    """
+    number, last = 0, FIRST
+    known: dict[int, set[str]] = {}
+    for at, seal in heads:
+        known.setdefault(at, set()).add(seal)
+    try:
+        for entry in entries:
+            number += 1
+            if entry.number != number or entry.previous != last:
+                return f"entry {number} is missing or was altered"
+            seal = sealed(_plain(entry))
+            if entry.hash != seal or known.get(number, {seal}) != {seal}:
+                return f"entry {number} was altered"
+            last = entry.hash
+    except (ValueError, TypeError):  # its text is no entry
+        return f"entry {number + 1} was altered"
+    return f"entries behind {number} are missing" if number < max(known, default=0) else ""
 
 
 def _or_none(shown: Callable[[], Any]) -> Any:

@@ -42,8 +42,8 @@ class Entry:
     """When it was received [s since 1970, UTC]."""
 
 
-class Keeper(Protocol):
-    """Keeps the state. Called from the server's loop only, and never blocks it."""
+class Kept(Protocol):
+    """The state as it was kept."""
 
     def documents(self, kind: str) -> Iterator[Change]:
         """The documents of a kind, as last kept, in the order in which they were first kept."""
@@ -63,6 +63,10 @@ class Keeper(Protocol):
         With `newest` hardly more than the last so many.
         """
         ...
+
+
+class Keeper(Kept, Protocol):
+    """Keeps the state. Called from the server's loop only, and never blocks it."""
 
     def keep(self, *what: Change | Entry) -> "Future[None]":
         """Keep all of it or nothing; done when it is durable, and after all that came before."""

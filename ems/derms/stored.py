@@ -6,24 +6,18 @@ from contextlib import contextmanager
 
 from ems.derms.keeping import Change, Entry
 from ems.derms.owed import Items, Owed
-from ems.store import DermsStore, Document, Happening
+from ems.store import DermsRecords, DermsStore, Document, Happening
 
 
-class StoreKeeper:
-    """A `Keeper` whose state outlives a kill and a power cut."""
+class StoreReader:
+    """`Kept` in the database, read beside whoever keeps it there."""
 
-    def __init__(self, store: DermsStore) -> None:
-        self._store = store
-        self.owed = Owed(self._kept)
-        """What could not be kept yet."""
-        self._held: list[Change | Entry] | None = None
-        """What is handed over within `together`; None: not within."""
-        self._together: Future[None] = Future()
+    def __init__(self, records: DermsRecords) -> None:
+        self._records = records
 
     def documents(self, kind: str) -> Iterator[Change]:
-        """See `Keeper`."""
-        self.owed.settle()
-        for d in self._store.documents(kind):
+        """See `Kept`."""
+        for d in self._records.documents(kind):
             yield Change(kind=d.kind, key=d.key, owner=d.owner, body=d.body, time=d.time)
 
     def entries(
@@ -35,11 +29,41 @@ class StoreKeeper:
         since: int = 0,
         newest: int | None = None,
     ) -> Iterator[Entry]:
-        """See `Keeper`."""
-        self.owed.settle()
-        found = self._store.happenings(kind, owner=owner, key=key, since=since, newest=newest)
+        """See `Kept`."""
+        found = self._records.happenings(kind, owner=owner, key=key, since=since, newest=newest)
         for h in found:
             yield _entry(h)
+
+
+class StoreKeeper(StoreReader):
+    """A `Keeper` whose state outlives a kill and a power cut."""
+
+    def __init__(self, store: DermsStore) -> None:
+        super().__init__(store)
+        self._store = store
+        self.owed = Owed(self._kept)
+        """What could not be kept yet."""
+        self._held: list[Change | Entry] | None = None
+        """What is handed over within `together`; None: not within."""
+        self._together: Future[None] = Future()
+
+    def documents(self, kind: str) -> Iterator[Change]:
+        """See `Kept`."""
+        self.owed.settle()
+        yield from super().documents(kind)
+
+    def entries(
+        self,
+        kind: str,
+        *,
+        owner: str | None = None,
+        key: str | None = None,
+        since: int = 0,
+        newest: int | None = None,
+    ) -> Iterator[Entry]:
+        """See `Kept`."""
+        self.owed.settle()
+        yield from super().entries(kind, owner=owner, key=key, since=since, newest=newest)
 
     def keep(self, *what: Change | Entry) -> "Future[None]":
         """See `Keeper`."""

@@ -1,11 +1,14 @@
 """The database: one SQLite file per site, in write-ahead mode, migrated when opened."""
 
-from ems.store.derms import DermsStore, Document, Happening
+from ems.store.backup import Held, Restored, back_up, examine, restore
+from ems.store.derms import DermsStore
+from ems.store.derms_records import DermsRecords, Document, Happening
 from ems.store.lease import Holder, describe
 from ems.store.minutes import MinuteMeans
 from ems.store.store import Store
 from ems.store.values import (
     LOAD,
+    Damaged,
     KeptForecast,
     KeptSetpoint,
     Lease,
@@ -16,9 +19,12 @@ from ems.store.values import (
 
 __all__ = [
     "LOAD",
+    "Damaged",
+    "DermsRecords",
     "DermsStore",
     "Document",
     "Happening",
+    "Held",
     "Holder",
     "KeptForecast",
     "KeptSetpoint",
@@ -26,7 +32,11 @@ __all__ = [
     "MinuteMean",
     "MinuteMeans",
     "MissedRun",
+    "Restored",
     "Store",
     "StoreFault",
+    "back_up",
     "describe",
+    "examine",
+    "restore",
 ]

@@ -1,4 +1,4 @@
-"""What the IEEE 2030.5 server keeps: documents, which are replaced; what happened, which is not.
+"""Keeping the state of the IEEE 2030.5 server.
 
 One thread writes. What is handed to it while it is at work is committed together next time (group
 commit), so that a thousand devices that report at once wait for a few syncs of the disk and not
@@ -9,55 +9,25 @@ import fcntl
 import os
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
-from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select
 from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from ems.errors import LeaseHeld
+from ems.store.derms_records import DermsRecords, Document, Happening
 from ems.store.engine import faults_named, open_engine, writing
 from ems.store.schema import DermsDocumentRow, DermsEntryRow
 from ems.store.values import StoreFault
 
 MOST_AT_ONCE = 10_000
 """Items of one transaction: a few megabytes, and some tenths of a second."""
-ROWS_AT_ONCE = 1000
-"""Entries read at once: a megabyte."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
-    """A document takes the place of what stood under its kind and key, or drops it."""
-
-    kind: str
-    key: str
-    """Unique within its kind."""
-    owner: str
-    """Whose it is."""
-    body: str | None
-    """None drops it."""
-    time: int
-    """When it was made [s since 1970, UTC]."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Happening:
-    """Something that happened; it is only ever added."""
-
-    kind: str
-    owner: str
-    """Who said or did it."""
-    key: str
-    """What it is about."""
-    body: str
-    time: int
-    """When it was told [s since 1970, UTC]."""
 
 
 Item = Document | Happening
@@ -84,12 +54,12 @@ class _Pruning:
 _Job = _Keeping | _Pruning
 
 
-class DermsStore:
+class DermsStore(DermsRecords):
     """Thread-safe. What is read holds all that was handed over before."""
 
     def __init__(self, engine: Engine, lock: IO[bytes]) -> None:
         """Use `open`."""
-        self._engine = engine
+        super().__init__(engine)
         self._writing_engine = writing(engine)
         self._lock = lock
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -98,8 +68,6 @@ class DermsStore:
         self._last: Future[None] = Future()
         self._last.set_result(None)
         self._closed = False
-        self.path = Path(str(engine.url.database))
-        """The database file."""
         self._writer = threading.Thread(target=self._write, name="ieee2030_5-store", daemon=True)
         self._writer.start()
 
@@ -118,17 +86,11 @@ class DermsStore:
         """
         engine = open_engine(path_or_url, busy_timeout_s)
         try:
-            lock = _locked(Path(str(engine.url.database)))
+            lock = locked(Path(str(engine.url.database)))
         except BaseException:
             engine.dispose()
             raise
         return cls(engine, lock)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Write what was handed over, and end. May be called twice."""
@@ -138,7 +100,7 @@ class DermsStore:
             self._closed = True
             self._jobs.put(None)
         self._writer.join()
-        self._engine.dispose()
+        super().close()
         self._lock.close()
 
     def keep(self, *what: Item) -> "Future[None]":
@@ -178,58 +140,6 @@ class DermsStore:
                 return done
             self._jobs.put(_Pruning(kinds=tuple(kinds), before=before, most=most, done=done))
         return done
-
-    def documents(self, kind: str) -> list[Document]:
-        """The documents of a kind, in the order in which they were first kept."""
-        row = DermsDocumentRow
-        query = select(row.key, row.owner, row.body, row.time).where(row.kind == kind)
-        self._settle()
-        with faults_named(str(self.path)), self._engine.begin() as connection:
-            return [
-                Document(kind=kind, key=r.key, owner=r.owner, body=r.body, time=r.time)
-                for r in connection.execute(query.order_by(row.id))
-            ]
-
-    def happenings(
-        self,
-        kind: str,
-        *,
-        owner: str | None = None,
-        key: str | None = None,
-        since: int = 0,
-        newest: int | None = None,
-    ) -> Iterator[Happening]:
-        """What happened of a kind, oldest first; of one owner or key, told from `since` on.
-
-        Read bit by bit: there may be millions, and they may go on being added meanwhile. With
-        `newest` not many more than the last so many are read.
-        """
-        row = DermsEntryRow
-        query = select(row.id, row.owner, row.key, row.body, row.time).where(
-            row.kind == kind, row.time >= since
-        )
-        if owner is not None:
-            query = query.where(row.owner == owner)
-        if key is not None:
-            query = query.where(row.key == key)
-        self._settle()
-        after = 0
-        if newest is not None:
-            # By time, as the index has them: where a clock was set back, a few more come.
-            last = query.with_only_columns(row.id).order_by(row.time.desc()).limit(newest)
-            with faults_named(str(self.path)), self._engine.begin() as connection:
-                first = connection.scalar(select(func.min(last.subquery().c.id)))
-            after = (first or 1) - 1
-        while True:
-            with faults_named(str(self.path)), self._engine.begin() as connection:
-                found = connection.execute(
-                    query.where(row.id > after).order_by(row.id).limit(ROWS_AT_ONCE)
-                ).all()
-            for r in found:
-                yield Happening(kind=kind, owner=r.owner, key=r.key, body=r.body, time=r.time)
-            if len(found) < ROWS_AT_ONCE:
-                return
-            after = found[-1].id
 
     # --- the writer ------------------------------------------------------------------
 
@@ -333,7 +243,7 @@ _OUTDATED = delete(DermsEntryRow).where(
 )
 
 
-def _locked(database: Path) -> IO[bytes]:
+def locked(database: Path) -> IO[bytes]:
     """One server per database, for as long as its process lives: the kernel frees the lock."""
     path = database.with_name(f"{database.name}-ieee2030_5")
     try:

@@ -21,7 +21,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from ems.errors import BadInput
-from ems.store.values import StoreFault
+from ems.store.values import Damaged, StoreFault
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 
@@ -38,6 +38,7 @@ _MENDS = {
 """What to do, by the name of SQLite's primary result code."""
 _OF_THE_PATH = ("SQLITE_CANTOPEN", "SQLITE_READONLY")
 """Codes that say, of a file that is being opened, that its path was chosen badly."""
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 
 def open_engine(path_or_url: str | Path, busy_timeout_s: float) -> Engine:
@@ -67,6 +68,37 @@ def open_engine(path_or_url: str | Path, busy_timeout_s: float) -> Engine:
     return engine
 
 
+def open_reading(path: Path) -> Engine:
+    """Open a database file that is there; nothing is written, one of an older version stays so.
+
+    Raises:
+        BadInput: there is no such file, or it is no database of GEEMS, or of a newer version.
+        StoreFault: the file cannot be read.
+    """
+    place = str(path)
+    if not path.is_file():
+        raise BadInput.at(place, "no such file")
+
+    def connected() -> sqlite3.Connection:
+        return connect_reading(path)
+
+    engine = create_engine(URL.create("sqlite", database=place), creator=connected)
+    event.listen(engine, "begin", _begin)
+    try:
+        with faults_named(place), engine.begin() as connection:
+            _revisions(connection, place, empty=False)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def connect_reading(path: Path) -> sqlite3.Connection:
+    """A connection of SQLite's own that can change nothing; transactions begin where one says."""
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+
+
 def writing(engine: Engine) -> Engine:
     """The same engine; its transactions take the write lock at once (BEGIN IMMEDIATE).
 
@@ -78,19 +110,23 @@ def writing(engine: Engine) -> Engine:
 
 @contextmanager
 def faults_named(place: str) -> Iterator[None]:
-    """Turn the driver's errors into one `StoreFault` with its mend."""
+    """Turn the driver's errors into one `StoreFault` with its mend; `Damaged` where that is why."""
     try:
         yield
     except DBAPIError as error:
-        raise StoreFault(f"{place}: {_mend(error)} ({error.orig})") from error
+        raise _kind(error)(f"{place}: {_mend(error)} ({error.orig})") from error
     except (SQLAlchemyError, sqlite3.Error) as error:  # a pool run dry; raised in `_prepare`
-        raise StoreFault(f"{place}: {_mend(error)} ({error})") from error
+        raise _kind(error)(f"{place}: {_mend(error)} ({error})") from error
 
 
 def _code(error: BaseException | None) -> str:
     """SQLite's name for what went wrong; empty where it was not SQLite."""
     driver = error.orig if isinstance(error, DBAPIError) else error
     return str(getattr(driver, "sqlite_errorname", ""))
+
+
+def _kind(error: BaseException) -> type[StoreFault]:
+    return Damaged if _code(error).startswith(_DAMAGED) else StoreFault
 
 
 def _mend(error: BaseException) -> str:
@@ -141,19 +177,38 @@ def _begin(connection: Connection) -> None:
 
 def _migrate(connection: Connection, place: str) -> None:
     """Bring the tables to this version, inside the transaction that holds the write lock."""
+    present, newest = _revisions(connection, place)
+    if present != newest:
+        command.upgrade(_config(connection), "head")
+
+
+def _config(connection: Connection) -> Config:
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    scripts = ScriptDirectory.from_config(config)
+    return config
+
+
+def _revisions(
+    connection: Connection, place: str, *, empty: bool = True
+) -> tuple[str | None, str | None]:
+    """Schema of a database, and of this version.
+
+    Raises:
+        BadInput: another program, or a newer version of GEEMS, wrote it; or it is empty and may
+            not be.
+    """
+    scripts = ScriptDirectory.from_config(_config(connection))
+    newest = scripts.get_current_head()
     present = MigrationContext.configure(connection).get_current_revision()
-    if present == scripts.get_current_head():
-        return
     if present is None and inspect(connection).get_table_names():
         raise BadInput.at(place, "is a database of another program; give another path")
+    if present is None and not empty:
+        raise BadInput.at(place, "is empty, and no database of GEEMS; give another path")
     if present is not None and present not in {s.revision for s in scripts.walk_revisions()}:
         raise BadInput.at(
             place,
             f"was written by a newer version of GEEMS (schema {present}, this version knows "
-            f"{scripts.get_current_head()}); install that version, or give another path",
+            f"{newest}); install that version, or give another path",
         )
-    command.upgrade(config, "head")
+    return present, newest

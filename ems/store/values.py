@@ -15,6 +15,10 @@ class StoreFault(GeemsError):
     """The database cannot be read or written: disk full, locked, read-only, damaged."""
 
 
+class Damaged(StoreFault):
+    """What the database file holds is no sound database."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MinuteMean:
     """Mean of one device's polls over one minute, or over a few where history was imported."""

@@ -40,6 +40,7 @@ def test_help_names_every_command_in_the_order_a_new_user_meets_them(geems: Geem
         *("demo", "init", "validate", "doctor", "run", "serve", "explain", "replay", "plant"),
         *("reproduce", "forecast", "models", "release", "coordinate", "backtest", "sweep"),
         *("step-response", "icd", "rtu", "ieee2030-5", "discover"),
+        *("audit", "backup", "restore"),
     ]
 
 
