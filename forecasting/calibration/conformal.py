@@ -63,12 +63,16 @@ class Calibration:
         moved = sorted(self._moved(raw, group))
         return [min(max(q, 0.0), 1.0) for q in moved]
 
-    def learn(self, raw: Sequence[float], group: int, truth: float) -> None:
+    def learn(self, raw: Sequence[float], group: int, truth: float) -> float:
         """Take in what a daylight interval measured, as a share of the rating.
 
         A quantile that lies with the truth at 0 or at the rating is left alone: there the bound
         decided, not the quantile.
+
+        Returns:
+            Pinball loss of the quantiles as they were, sum over `LEVELS`, shares of the rating.
         """
+        loss = 0.0
         common, own, met = self._common, self._own[group], self._met[group]
         step = max(GROUP_STEP, _FIRST_STEP / (1.0 + met / _SETTLES) ** 0.5)
         # A replay comes here thousands of times for each plant, so nothing is called.
@@ -76,10 +80,12 @@ class Calibration:
             if (truth >= 1.0 and q >= 1.0) or (truth <= 0.0 and q <= 0.0):
                 continue
             push = LEVELS[k] if truth > q else LEVELS[k] - 1.0
+            loss += push * (truth - min(max(q, 0.0), 1.0))
             shift, shift_own = common[k] + COMMON_STEP * push, own[k] + step * push
             common[k] = shift if -_WIDEST < shift < _WIDEST else _bounded(shift)
             own[k] = shift_own if -_WIDEST < shift_own < _WIDEST else _bounded(shift_own)
         self._met[group] = met + 1
+        return loss
 
     def _moved(self, raw: Sequence[float], group: int) -> list[float]:
         width = max(0.5 * (raw[-2] - raw[1]), _LEAST_WIDTH)

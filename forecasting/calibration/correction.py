@@ -38,9 +38,9 @@ _FADING = (1.0 - FORGETTING) * PRIOR * np.eye(len(INPUTS))
 # Intervals learnt from in one step: fading within them stays near 1, and they take 0.3 MB.
 _AT_ONCE = 512
 
-# No correction moves a forecast by more, as a share of the rating: four times the largest usual
-# one; a fault of the plant must not be learnt into nonsense.
-_MOST = 0.25
+# No correction moves a forecast by more, as a share of the rating: eight times the largest usual
+# one, and what a plant needs that follows the sun; a fault must not be learnt into nonsense.
+_MOST = 0.5
 
 
 class Correction:

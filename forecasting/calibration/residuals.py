@@ -132,6 +132,12 @@ def residual_run(mean: Floats, sky: SkySeen, state: ResidualBins) -> tuple[Float
     return quantiles, state
 
 
+def pinball(quantiles: Sequence[float], truth: float) -> float:
+    """Pinball loss of quantiles at `LEVELS`, their sum, in the unit of the truth."""
+    levels = zip(LEVELS, quantiles, strict=True)
+    return sum((level if truth > q else level - 1.0) * (truth - q) for level, q in levels)
+
+
 def _quantiles(ascending: Sequence[float]) -> tuple[float, ...]:
     """Quantiles at `LEVELS` of sorted numbers, between neighbours in proportion."""
     last = len(ascending) - 1

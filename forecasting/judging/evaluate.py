@@ -6,7 +6,7 @@ were measured, the same ones for every method. The test span is the last third o
 all of it after the calibration days.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -127,19 +127,31 @@ def evaluate(
         progress(name, len(forecasts), len(NAMES))
         forecasts[name] = methods[name](judged.record, judged.geometry)
     reference = rmse(forecasts[REFERENCE], truth_kw, scored)
+    scores = {
+        name: score(f, truth_kw, scored, rated_kw=rated_kw, reference_rmse_kw=reference)
+        for name, f in forecasts.items()
+    }
     return Evaluation(
         judged=judged,
         forecasts=forecasts,
         truth_kw=truth_kw,
         scored=scored,
-        scores={
-            name: score(f, truth_kw, scored, rated_kw=rated_kw, reference_rmse_kw=reference)
-            for name, f in forecasts.items()
-        },
+        scores=scores,
         reliability={name: reliability(f, truth_kw, scored) for name, f in forecasts.items()},
         branches={b: int((ladder.branch[scored] == b).sum()) for b in BRANCHES},
-        warnings=(*judged.warnings, *still(truth_kw, scored), *ladder.notes),
+        warnings=(*judged.warnings, *still(truth_kw, scored), *ladder.notes, *_beaten(scores)),
     )
+
+
+def _beaten(scores: Mapping[str, Score]) -> Iterator[str]:
+    """The clear sky of the plant is no help, where the power as it was is the better forecast."""
+    ours, kept = scores["geems"].nrmse_pct, scores["persistence"].nrmse_pct
+    if kept < ours:
+        yield (
+            f"the last power kept as it is errs less here, {kept:.2f} % beside {ours:.2f} %: a "
+            "tracker, or modules that face two ways, are no fixed plane; else look at place, times "
+            "and rating"
+        )
 
 
 def _scored(judged: Judged, calibration_days: int, span: Span) -> tuple[Floats, NDArray[np.bool_]]:

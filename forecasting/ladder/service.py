@@ -25,6 +25,7 @@ _INTERVAL_S = 900
 _LEARNT_LATE = 5 * 96
 
 _NOT_ASKED = "the model has erred clearly more than the rung below of late and is not asked"
+_OWN_BANDS = "the model's bands were too bad of late: those of its past errors serve"
 
 
 class PlantLadder:
@@ -90,6 +91,8 @@ class PlantLadder:
         branch, found = climb_down(answers, self.state)
         if answers.raw is not None and branch != "lstm":
             note = _NOT_ASKED
+        elif branch == "lstm" and self.state.bands.lost:
+            note = _OWN_BANDS
         self._pending = (coming, answers)
         return branch, found, (note,) if note else ()
 

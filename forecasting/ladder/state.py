@@ -1,6 +1,6 @@
 """What is learnt of a plant, and how the answers of the rungs become a forecast of one interval."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecasting.calibration.conformal import Calibration, within
-from forecasting.calibration.contest import Contest
+from forecasting.calibration.contest import BANDS_LOST, MEAN_LOST, Contest
 from forecasting.calibration.correction import Correction
-from forecasting.calibration.residuals import ResidualBins
+from forecasting.calibration.residuals import ResidualBins, pinball
 from forecasting.clearsky import Floats
 from forecasting.record import LEVELS, QuantileForecast
 
@@ -26,7 +26,12 @@ class LadderState:
 
     model: Calibration = field(default_factory=Calibration)
     correction: Correction = field(default_factory=Correction)
-    contest: Contest = field(default_factory=Contest)
+    contest: Contest = field(default_factory=lambda: Contest(MEAN_LOST))
+    """Of the model's mean, corrected, with fading persistence."""
+    own: ResidualBins = field(default_factory=ResidualBins)
+    """Errors of the model's mean, corrected."""
+    bands: Contest = field(default_factory=lambda: Contest(BANDS_LOST))
+    """Of the model's bands, calibrated, with those of its own errors."""
     smart: ResidualBins = field(default_factory=ResidualBins)
     usual: ResidualBins = field(default_factory=ResidualBins)
 
@@ -36,6 +41,8 @@ class LadderState:
             "model": self.model.to_json(),
             "correction": self.correction.to_json(),
             "contest": self.contest.to_json(),
+            "own": self.own.to_json(),
+            "bands": self.bands.to_json(),
             "smart": self.smart.to_json(),
             "usual": self.usual.to_json(),
         }
@@ -51,7 +58,9 @@ class LadderState:
             return cls(
                 model=Calibration.from_json(document["model"]),
                 correction=Correction.from_json(document["correction"]),
-                contest=Contest.from_json(document["contest"]),
+                contest=Contest.from_json(document["contest"], MEAN_LOST),
+                own=ResidualBins.from_json(document["own"]),
+                bands=Contest.from_json(document["bands"], BANDS_LOST),
                 smart=ResidualBins.from_json(document["smart"]),
                 usual=ResidualBins.from_json(document["usual"]),
             )
@@ -100,8 +109,11 @@ def climb_down(answers: Answers, state: LadderState) -> tuple[Branch, list[float
     if clear <= 0.0:  # night: nothing to be unsure of, whoever says so
         return branch, [0.0] * (1 + len(LEVELS))
     if answers.raw is not None and asked:
-        quantiles = state.model.calibrated(answers.raw, group)
         mean = answers.mean + state.correction.of(answers.inputs)
+        if state.bands.lost:
+            mean = min(max(mean, 0.0), 1.0)
+            return branch, [mean, *state.own.around(mean, group, clear)]
+        quantiles = state.model.calibrated(answers.raw, group)
         return branch, [within(mean, quantiles), *quantiles]
     if branch == "smart_persistence":
         return branch, [answers.smart, *state.smart.around(answers.smart, group, clear)]
@@ -114,11 +126,30 @@ def learn(answers: Answers, truth: float, state: LadderState) -> None:
         return
     clear, group = answers.clear, answers.group
     if answers.raw is not None:
+        mean = answers.mean + state.correction.of(answers.inputs)
         if np.isfinite(answers.smart):
-            mean = answers.mean + state.correction.of(answers.inputs)
-            state.contest.learn(mean - truth, answers.smart - truth)
-        state.model.learn(answers.raw, group, truth)
+            state.contest.learn((mean - truth) ** 2, (answers.smart - truth) ** 2)
+        learn_bands(answers.raw, mean, group, clear, truth, state)
         state.correction.learn(answers.inputs, truth - answers.mean)
     if np.isfinite(answers.smart):
         state.smart.learn(truth - answers.smart, group, clear)
     state.usual.learn(truth - answers.usual, group, clear)
+
+
+def learn_bands(
+    raw: Sequence[float], mean: float, group: int, clear: float, truth: float, state: LadderState
+) -> None:
+    """Both kinds of bands of the model learn from what an interval measured, and are compared.
+
+    Args:
+        raw: Quantiles of the model before calibration, shares of the rating.
+        mean: Of the model, corrected.
+        group: Kind of situation.
+        clear: Clear sky.
+        truth: What was measured.
+        state: Is advanced.
+    """
+    mean = min(max(mean, 0.0), 1.0)
+    own = pinball(state.own.around(mean, group, clear), truth)
+    state.bands.learn(state.model.learn(raw, group, truth), own)
+    state.own.learn(truth - mean, group, clear)

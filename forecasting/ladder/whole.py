@@ -7,11 +7,22 @@ from forecasting.baselines import climatology_share, fading_persistence_share
 from forecasting.calibration.correction import correction_inputs
 from forecasting.clearsky import Floats, PvGeometry
 from forecasting.ladder.answers import Model, asked, unusable, usable
-from forecasting.ladder.state import Answers, LadderForecast, LadderState, climb_down, learn
+from forecasting.ladder.state import (
+    Answers,
+    LadderForecast,
+    LadderState,
+    climb_down,
+    learn,
+    learn_bands,
+)
 from forecasting.record import LEVELS, PlantRecord, QuantileForecast
 from forecasting.sky import sky_seen
 
 _LOST = "the model had erred clearly more than the rung below: not used in {lost} of {n} intervals"
+_BANDS_LOST = (
+    "the model's own bands were clearly worse than those of its past errors, which served in "
+    "{lost} of {n} intervals: this may be no fixed plane, or not where and how it is said to be"
+)
 
 
 def ladder_series(
@@ -26,9 +37,13 @@ def ladder_series(
         state: Where to start from; it is advanced to the record's end. None: nothing learnt.
     """
     mean, raw, note = answers_of(model, record, geometry)
-    found, branch = _walk(mean, raw, record, geometry, state or LadderState())
+    found, branch, own = _walk(mean, raw, record, geometry, state or LadderState())
     lost = int((np.isfinite(mean) & (branch != "lstm")).sum())
-    notes = (note, _LOST.format(lost=lost, n=len(record)) if lost else "")
+    notes = (
+        note,
+        _LOST.format(lost=lost, n=len(record)) if lost else "",
+        _BANDS_LOST.format(lost=own, n=len(record)) if own else "",
+    )
     return LadderForecast(
         forecast=QuantileForecast(
             starts=record.starts,
@@ -80,9 +95,16 @@ def learn_from_all(
     beside = np.isfinite(smart[model])
     errors = (corrected - truth)[beside].tolist(), (smart[model] - truth)[beside].tolist()
     for model_error, smart_error in zip(*errors, strict=True):
-        state.contest.learn(model_error, smart_error)
-    for quantiles, kind, power in zip(raw[model].tolist(), group, truth.tolist(), strict=True):
-        state.model.learn(quantiles, kind, power)
+        state.contest.learn(model_error**2, smart_error**2)
+    told = (
+        raw[model].tolist(),
+        corrected.tolist(),
+        group,
+        sky.clear[model].tolist(),
+        truth.tolist(),
+    )
+    for quantiles, best, kind, clear, power in zip(*told, strict=True):
+        learn_bands(quantiles, best, kind, clear, power, state)
     for bins, simple in ((state.smart, smart), (state.usual, usual)):
         rows = taught & np.isfinite(simple)
         bins.learn_all((sky.power - simple)[rows], sky.group[rows], sky.clear[rows])
@@ -90,11 +112,12 @@ def learn_from_all(
 
 def _walk(
     mean: Floats, raw: Floats, record: PlantRecord, geometry: PvGeometry, state: LadderState
-) -> tuple[Floats, NDArray[np.str_]]:
+) -> tuple[Floats, NDArray[np.str_], int]:
     """Forecast and learn from each interval in turn.
 
     Returns:
-        Mean and quantiles, shape (interval, 1 + level), shares of the rating; the branches.
+        Mean and quantiles, shape (interval, 1 + level), shares of the rating; the branches; in how
+        many light intervals the model's bands were those of its past errors.
     """
     sky = sky_seen(record, geometry)
     smart = np.maximum(fading_persistence_share(sky), sky.floor)
@@ -103,6 +126,7 @@ def _walk(
     found = np.zeros((len(record), 1 + len(LEVELS)))
     branch = np.full(len(record), "clear_sky", dtype="<U17")
     recent, power = sky.recent, sky.power
+    own = 0
     for i in range(len(record)):
         answers = Answers(
             clear=float(sky.clear[i]),
@@ -115,5 +139,6 @@ def _walk(
             usual=float(usual[i]),
         )
         branch[i], found[i] = climb_down(answers, state)
+        own += branch[i] == "lstm" and answers.clear > 0.0 and state.bands.lost
         learn(answers, float(power[i]), state)
-    return found, branch
+    return found, branch, own
