@@ -1,11 +1,13 @@
 """A copy of the database as it is at one moment, made while others write; and its way back.
 
 Copies are made by SQLite's online backup (https://www.sqlite.org/backup.html), out of one reading
-transaction: what is written meanwhile neither comes with it nor makes it begin anew.
+transaction: what is written meanwhile neither comes with it nor makes it begin anew. They have
+their name once they are proved to be sound, so that nothing half made is ever found under it.
 """
 
 import os
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -14,21 +16,24 @@ from pathlib import Path
 
 from sqlalchemy import Connection, delete, func, inspect, select
 
-from ems.errors import BadInput
-from ems.store.derms import locked
-from ems.store.engine import connect_reading, faults_named, open_reading
+from ems.errors import BadInput, LeaseHeld
+from ems.store.derms import lock_of, locked
+from ems.store.engine import connect_reading, damages, faults_named, open_reading
 from ems.store.lease import Holder
+from ems.store.opened import opened_by
 from ems.store.schema import Base, CycleRow, DermsEntryRow, LeaseRow
 from ems.store.store import Store
-from ems.store.values import Damaged
+from ems.store.values import Damaged, StoreFault
 
 Progress = Callable[[int, int], None]
 """Told how many pages are copied, of how many."""
 
 PAGES_AT_ONCE = 2000
 """8 MB, between two words of progress."""
-_LEASE_S = 600.0
-"""Longer than any database takes to come back [s]."""
+_LEASE_S = 60.0
+"""Longer than the last steps of any restoring take [s]."""
+_TRIES = 20
+"""Quarters of a second for which another program may hold the database locked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +66,7 @@ class Restored:
 def back_up(database: Path, file: Path, *, progress: Progress = lambda _done, _all: None) -> Held:
     """Copy a database into a file of its own, readable by its owner alone.
 
-    The copy is proved to be sound before it has its name. The right to write to the site is not in
-    it.
+    The right to write to the site is not in it.
 
     Args:
         database: the file; its service may run.
@@ -76,19 +80,13 @@ def back_up(database: Path, file: Path, *, progress: Progress = lambda _done, _a
         StoreFault: it cannot be read, or the copy not written.
     """
     open_reading(database).dispose()  # it is one, and of a version that is known here
-    if file.exists():
-        raise BadInput.at(str(file), "is there already; give another name, it is left as it is")
-    if not file.parent.is_dir():
-        raise BadInput.at(str(file), f"the folder {file.parent} does not exist; create it first")
-    part = file.with_name(f"{file.name}.part")
-    with _gone_unless_renamed(part):
-        with faults_named(str(part)), closing(_made(part)) as copy:
-            _copy(database, copy, progress)
-            copy.execute("PRAGMA journal_mode=DELETE")  # one file, with nothing beside it
-            copy.execute(str(delete(LeaseRow)))
-        held = examine(part)
-        part.rename(file)
-        _on_the_disk(file.parent)
+    with _files_named(file):
+        if os.path.lexists(file):
+            raise BadInput.at(str(file), "is there already; give another name, it is left as it is")
+        _check_folder(file)
+        with _copy(database, file.parent, progress) as part:
+            held = examine(part)
+            _named(part, file)
     return replace(held, file=file)
 
 
@@ -126,13 +124,14 @@ def restore(
 
     Args:
         file: from `back_up`.
-        database: of the site; nobody may write there.
+        database: of the site; nobody may have it open.
         site: its name.
         progress: told how far it is.
 
     Raises:
-        BadInput: the copy is none of GEEMS, of a newer version, or of other sites.
-        LeaseHeld: a service or an IEEE 2030.5 server runs on the database.
+        BadInput: the copy is none of GEEMS, of a newer version, of other sites, or the database
+            itself.
+        LeaseHeld: a service, an IEEE 2030.5 server or another program has the database open.
         Damaged: the copy is.
         StoreFault: the copy cannot be read, or the database not written.
     """
@@ -140,78 +139,164 @@ def restore(
     if held.sites and site not in held.sites:
         theirs = ", ".join(held.sites)
         raise BadInput.at(str(file), f"holds records of {theirs}, none of {site}")
-    if not database.parent.is_dir():
-        problem = f"the folder {database.parent} does not exist; create it first"
-        raise BadInput.at(str(database), problem)
-    with ExitStack() as until_it_is_back:
-        if database.exists():
-            until_it_is_back.callback(locked(database).close)
-            aside = _set_aside(database, site)
-        else:
+    database = database.resolve()
+    with _files_named(database):
+        _check_folder(database)
+        if not os.path.lexists(database):
+            with _copy(file, database.parent, progress, like=database) as part:
+                _named(part, database)
             aside = None
-        with faults_named(str(database)), closing(_made(database)) as there:
-            _copy(file, there, progress)
-        Store.open(database).close()  # as the service opens it
-        return Restored(held=held, aside=aside)
-
-
-def _set_aside(database: Path, site: str) -> Path:
-    """A copy of what stands there, which from now on is nobody else's to write.
-
-    One that is damaged is moved: that is what restoring is for.
-    """
-    now = datetime.now(UTC)
-    aside = database.with_name(f"{database.stem}-before-{now:%Y%m%dT%H%M%SZ}{database.suffix}")
-    try:
-        with closing(Store.open(database)) as store:
-            store.take_lease(site, str(Holder.this_process()), _LEASE_S, now)
-        back_up(database, aside)
-    except Damaged:
-        for suffix in ("", "-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                Path(f"{database}{suffix}").rename(f"{aside}{suffix}")
-    return aside
-
-
-def _copy(source: Path, into: sqlite3.Connection, progress: Progress) -> None:
-    def told(_status: int, left: int, pages: int) -> None:
-        progress(pages - left, pages)
-
-    with faults_named(str(source)), closing(connect_reading(source)) as reading:
-        reading.execute("BEGIN")
-        reading.execute("SELECT count(*) FROM sqlite_master").fetchone()  # from here on
-        reading.backup(into, pages=PAGES_AT_ONCE, progress=told)
-
-
-def _made(file: Path) -> sqlite3.Connection:
-    """Its owner's alone, where it is new; all that is committed is on the disk."""
-    try:
-        os.close(os.open(file, os.O_CREAT | os.O_WRONLY, 0o600))
-    except OSError as fault:
-        raise BadInput.at(str(file), f"cannot be written: {fault.strerror}") from fault
-    connection = sqlite3.connect(file, isolation_level=None)
-    connection.execute("PRAGMA synchronous=FULL")
-    return connection
+        elif file.samefile(database):
+            raise BadInput.at(str(file), "is the database itself; give a copy of it")
+        else:
+            with (
+                _ours(database, site),
+                _copy(file, database.parent, progress, like=database) as part,
+            ):
+                aside = _exchanged(part, database)
+    Store.open(database).close()  # as the service opens it: one of an older version is migrated
+    return Restored(held=held, aside=aside)
 
 
 @contextmanager
-def _gone_unless_renamed(part: Path) -> Iterator[None]:
-    """What an earlier copy left half made goes too."""
-    try:
-        part.unlink(missing_ok=True)
+def _ours(database: Path, site: str) -> Iterator[None]:
+    """Nobody else writes there, or begins to.
+
+    Raises:
+        LeaseHeld: somebody does, or has it open.
+    """
+    holder = str(Holder.this_process())
+    with ExitStack() as then:
+        if lock_of(database).exists():
+            then.callback(locked(database).close)
+        with suppress(Damaged), closing(Store.open(database)) as store:
+            store.take_lease(site, holder, _LEASE_S, datetime.now(UTC))
+            then.callback(_give_back, database, site, holder)
+        # A service goes on while its database is damaged: it is known by its open files.
+        if who := opened_by(database):
+            raise LeaseHeld(f"{database}: process {who} has it open; end that one first")
         yield
+
+
+def _give_back(database: Path, site: str, holder: str) -> None:
+    with suppress(StoreFault, BadInput), closing(Store.open(database)) as store:
+        store.release(site, holder)
+
+
+def _exchanged(part: Path, database: Path) -> Path:
+    """Put a copy in the place of a database that nobody has open; where that is now."""
+    now = datetime.now(UTC)
+    aside = database.with_name(f"{database.stem}-before-{now:%Y%m%dT%H%M%SZ}{database.suffix}")
+    # Opened and closed, a sound one has nothing beside it; that of a damaged one goes with it.
+    with suppress(Damaged):
+        Store.open(database).close()
+    for suffix in ("-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            Path(f"{database}{suffix}").rename(f"{aside}{suffix}")
+    try:
+        aside.hardlink_to(database)  # so that there is a database under its name all the time
+    except FileExistsError:
+        raise
+    except OSError:  # no file system of that kind
+        database.rename(aside)
+    part.replace(database)
+    _on_the_disk(database.parent)
+    return aside
+
+
+@contextmanager
+def _copy(
+    source: Path, folder: Path, progress: Progress, *, like: Path | None = None
+) -> Iterator[Path]:
+    """A copy of a database in a folder, under a name of its own; gone where it got no other.
+
+    Args:
+        source: the database.
+        folder: where.
+        progress: told how far it is.
+        like: made by root, the copy belongs to whom this file belongs to, or its folder.
+    """
+    number, name = tempfile.mkstemp(prefix=".geems-", suffix=".part", dir=folder)
+    part = Path(name)
+    try:
+        if like is not None and os.geteuid() == 0:
+            owner = (like if like.exists() else folder).stat()
+            os.fchown(number, owner.st_uid, owner.st_gid)
+        os.close(number)
+        _fill(part, source, progress)
+        yield part
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
 
 
-def _on_the_disk(folder: Path) -> None:
-    """A name in it outlives a power cut (fsync(2) of the folder)."""
-    number = os.open(folder, os.O_RDONLY)
+def _fill(part: Path, source: Path, progress: Progress) -> None:
+    tries = _TRIES
+
+    def told(status: int, left: int, pages: int) -> None:
+        nonlocal tries
+        tries = tries - 1 if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) else _TRIES
+        if not tries:  # it would be tried for ever
+            raise StoreFault(f"{source}: another program holds it locked; close that program")
+        progress(pages - left, pages)
+
+    with (
+        faults_named(str(part)),
+        closing(sqlite3.connect(part.absolute(), isolation_level=None)) as copy,
+        closing(connect_reading(source)) as reading,
+    ):
+        copy.execute("PRAGMA journal_mode=MEMORY")  # it is nobody's yet: nothing beside it
+        with faults_named(str(source)):
+            reading.execute("BEGIN")
+            reading.execute("SELECT count(*) FROM sqlite_master").fetchone()  # from here on
+        try:
+            reading.backup(copy, pages=PAGES_AT_ONCE, progress=told)
+        except sqlite3.Error as fault:
+            with faults_named(str(source if damages(fault) else part)):
+                raise
+        copy.execute("PRAGMA journal_mode=DELETE")  # one file
+        copy.execute("PRAGMA synchronous=FULL")
+        copy.execute(str(delete(LeaseRow)))
+    with part.open("rb") as written:
+        os.fsync(written.fileno())
+
+
+def _named(part: Path, file: Path) -> None:
+    """Give a file its name, if nobody has it."""
     try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+        file.hardlink_to(part)
+    except FileExistsError:
+        raise BadInput.at(
+            str(file), "is there already; give another name, it is left as it is"
+        ) from None
+    except OSError:  # no file system of that kind
+        part.rename(file)
+    _on_the_disk(file.parent)
+
+
+def _check_folder(file: Path) -> None:
+    if not file.parent.is_dir():
+        problem = f"the folder {file.parent} does not exist; create it first"
+        raise BadInput.at(str(file), problem)
+
+
+@contextmanager
+def _files_named(file: Path) -> Iterator[None]:
+    """Turn what the system says of a file into one clear fault."""
+    try:
+        yield
+    except OSError as fault:
+        raise BadInput.at(str(file), f"cannot be written: {fault.strerror}") from fault
+
+
+def _on_the_disk(folder: Path) -> None:
+    """A name in it outlives a power cut (fsync(2) of the folder), where one may ask for that."""
+    with suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
 
 
 def _count(connection: Connection, row: type[Base]) -> int:

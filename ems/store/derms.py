@@ -243,9 +243,14 @@ _OUTDATED = delete(DermsEntryRow).where(
 )
 
 
+def lock_of(database: Path) -> Path:
+    """The file that the server of a database locks."""
+    return database.with_name(f"{database.name}-ieee2030_5")
+
+
 def locked(database: Path) -> IO[bytes]:
     """One server per database, for as long as its process lives: the kernel frees the lock."""
-    path = database.with_name(f"{database.name}-ieee2030_5")
+    path = lock_of(database)
     try:
         # The owner's alone, as the database is.
         lock = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb")

@@ -125,8 +125,13 @@ def _code(error: BaseException | None) -> str:
     return str(getattr(driver, "sqlite_errorname", ""))
 
 
+def damages(error: BaseException) -> bool:
+    """Whether an error of the driver says that what the file holds is no sound database."""
+    return _code(error).startswith(_DAMAGED)
+
+
 def _kind(error: BaseException) -> type[StoreFault]:
-    return Damaged if _code(error).startswith(_DAMAGED) else StoreFault
+    return Damaged if damages(error) else StoreFault
 
 
 def _mend(error: BaseException) -> str:

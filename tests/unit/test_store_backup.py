@@ -2,6 +2,8 @@
 
 import sqlite3
 import stat
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -30,6 +32,14 @@ from ems.store import backup as module
 SAMPLE = Path(__file__).with_name("test_record_sample.json").read_text()
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 SITE = "segment13"
+HOLDING = """
+import sys
+from ems.store import Store
+store = Store.open(sys.argv[1])
+store.latest()
+print("open", flush=True)
+sys.stdin.read()
+"""
 
 
 def sample(k: int = 0, site: str = SITE) -> CycleRecord:
@@ -52,6 +62,16 @@ def database(tmp_path: Path) -> Path:
 def starts(path: Path) -> list[datetime]:
     with closing(Store.open(path)) as store:
         return [r.start for r in store.between(NOON - INTERVAL, NOON + timedelta(days=9))]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """All but what SQLite has beside a database while somebody reads, and leaves there."""
+    beside = ("-wal", "-shm")
+    return {p.name: p.read_bytes() for p in folder.iterdir() if not p.name.endswith(beside)}
+
+
+def interrupted(_done: int, _pages: int) -> None:
+    raise KeyboardInterrupt
 
 
 # --- a copy --------------------------------------------------------------------------
@@ -108,17 +128,18 @@ def test_nothing_is_written_over(database: Path, tmp_path: Path) -> None:
     assert (tmp_path / "copy.sqlite").read_text() == "mine"
 
 
-def test_a_copy_that_fails_leaves_nothing_and_one_left_by_a_kill_goes(
-    database: Path, tmp_path: Path
-) -> None:
-    def interrupted(_done: int, _pages: int) -> None:
-        raise KeyboardInterrupt
-
-    (tmp_path / "copy.sqlite.part").write_text("left by a kill")
+def test_a_copy_that_fails_leaves_nothing(database: Path, tmp_path: Path) -> None:
+    before = files(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         back_up(database, tmp_path / "copy.sqlite", progress=interrupted)
-    assert list(tmp_path.glob("copy*")) == []
+    assert files(tmp_path) == before
     assert back_up(database, tmp_path / "copy.sqlite").cycles == 3
+
+
+def test_no_file_beside_it_is_touched(tmp_path: Path) -> None:
+    database = written(tmp_path / "db.part", sample())
+    assert back_up(database, tmp_path / "db").cycles == 1
+    assert examine(database).cycles == 1
 
 
 @pytest.mark.parametrize(
@@ -223,20 +244,67 @@ def test_nothing_comes_back_under_a_service_or_a_server(database: Path, tmp_path
     assert list(tmp_path.glob("*before*")) == []
 
 
-def test_a_way_back_that_is_interrupted_leaves_what_stood_there(
-    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_nothing_comes_back_under_another_program_damaged_or_not(
+    database: Path, tmp_path: Path
+) -> None:
+    """A service controls on while its database is damaged: a second one must not begin."""
+    copy = back_up(database, tmp_path / "copy.sqlite").file
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDING, str(database)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as other:  # fmt: skip
+        assert other.stdout is not None
+        assert other.stdout.readline() == "open\n"
+        for damaged in (False, True):
+            if damaged:
+                database.write_bytes(b"not a database at all" * 500)
+            with pytest.raises(LeaseHeld, match=f"process {other.pid} has it open"):
+                restore(copy, database, SITE)
+        other.communicate("")
+    assert restore(copy, database, SITE).aside is not None
+    assert len(starts(database)) == 3
+
+
+def test_a_database_does_not_come_back_to_itself(database: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.sqlite").symlink_to(database)
+    (tmp_path / "hard.sqlite").hardlink_to(database)
+    for file in (database, tmp_path / "link.sqlite", tmp_path / "hard.sqlite"):
+        with pytest.raises(BadInput, match="is the database itself; give a copy of it"):
+            restore(file, database, SITE)
+    assert len(starts(database)) == 3
+
+
+def test_behind_a_link_the_database_comes_back_where_it_lies(
+    database: Path, tmp_path: Path
 ) -> None:
     copy = back_up(database, tmp_path / "copy.sqlite").file
-    written(database, sample(7))
-    monkeypatch.setattr(module, "PAGES_AT_ONCE", 1)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "link.sqlite").symlink_to(database)
+    restored = restore(copy, tmp_path / "elsewhere" / "link.sqlite", SITE)
+    assert (tmp_path / "elsewhere" / "link.sqlite").is_symlink()
+    assert restored.aside is not None
+    assert restored.aside.parent == tmp_path
+    assert len(starts(database)) == 3
 
-    def interrupted(done: int, _pages: int) -> None:
-        if done > 3:
-            raise KeyboardInterrupt
 
+@pytest.mark.parametrize("state", ["sound", "damaged", "missing"])
+def test_a_way_back_that_is_interrupted_leaves_what_stood_there(
+    database: Path, tmp_path: Path, state: str
+) -> None:
+    copy = back_up(database, tmp_path / "copy.sqlite").file
+    if state == "damaged":
+        database.write_bytes(b"not a database at all" * 500)
+    if state == "missing":
+        database.unlink()
+    before = files(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         restore(copy, database, SITE, progress=interrupted)
-    assert starts(database)[-1] == NOON + 7 * INTERVAL
+    if state == "sound":
+        assert len(starts(database)) == 3
+        with closing(Store.open(database)) as store:
+            assert store.lease(SITE) is None
+    assert files(tmp_path).keys() == before.keys()
+    assert state == "sound" or files(tmp_path) == before
 
 
 def test_a_copy_of_an_older_version_comes_back_and_is_brought_up_to_date(
