@@ -308,6 +308,7 @@ def event_of(control: Control, primacy: int) -> events.Event:
         cancelled=control.cancelled,
         cancelled_randomly=control.cancelled_randomly,
         modes=modes.asked(control.base),
+        category=control.category,
     )
 
 

@@ -63,7 +63,8 @@ def may_last(
         if other.goes_before(event) and event.modes <= other.modes and events.overlap(other, event)
     ]
     return any(other.cancelled is None for other in newer) and not any(
-        has_started(other.mrid) or _has_begun_by(other, now) for other in newer
+        has_started(other.mrid) or (other.is_for_all_of(event) and _has_begun_by(other, now))
+        for other in newer
     )
 
 

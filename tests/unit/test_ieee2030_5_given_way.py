@@ -359,6 +359,18 @@ def test_an_event_for_other_kinds_of_devices_ends_nothing(random_start: int | No
     assert shares(world, client, AT + HOUR_S - 10) == [500]
 
 
+def test_one_of_its_program_for_other_kinds_of_devices_ends_nothing_asked_again_beside_it() -> None:
+    world, _ = following()
+    client = Client(world, category=1)
+    event(world, 500, category=1)
+    world.pass_s(1)
+    event(world, 6000, category=4)
+    assert client.polls() == 500
+    dispatched(world, client, 500)
+    world.link.hand_back(["pv"])
+    assert shares(world, client, AT + HOUR_S - 10) == [500]
+
+
 @pytest.mark.parametrize("newer", ["feeder", "also", "top"])
 def test_one_for_other_kinds_of_devices_leaves_what_waits_until_its_end(newer: str) -> None:
     world, _ = following("also@5", "top@2")
