@@ -261,12 +261,13 @@ def test_while_another_command_follows_nothing_is_asked_again() -> None:
     assert not world.board.device("roof").groups[2:]
 
 
-def test_what_gave_way_to_what_was_asked_again_longer_than_the_event_lasts_is_asked_after_it() -> (
-    None
-):
+@pytest.mark.parametrize("required", [3, 0])
+def test_what_gave_way_to_what_was_asked_again_longer_than_the_event_lasts_is_asked_after_it(
+    required: int,
+) -> None:
     """Asked again, an event lasts as long as any device may follow it."""
     world, client = following("grid@3")
-    of(world, "grid", 2000, AT, 900, random_duration=300)
+    of(world, "grid", 2000, AT, 900, random_duration=300, response_required=required)
     client.polls()
     dispatched(world, client, 2000)
     world.link.hand_back(["pv"])
