@@ -65,7 +65,7 @@ class Answered:
                     state.current is events.Status.SUPERSEDED
                     and may_last(
                         event_of(control, program.primacy),
-                        known,
+                        [event for event in known if event.mrid not in self.given_up],
                         lambda mrid: STARTED in self.said(mrid),
                         now,
                     )

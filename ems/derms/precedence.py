@@ -53,7 +53,8 @@ def may_last(
 
     Args:
         event: of others.
-        others: all that are known of its program, those that have ended too.
+        others: all that are known of its program, those that have ended too, but those that the
+            device gave up for others: it begins them at no time.
         has_started: whether the device has begun that of an mRID.
         now: the server's time [s].
     """

@@ -86,7 +86,12 @@ def said_of(responses: Iterable[Responded]) -> Said:
     return found
 
 
-def asks_of(offers: Sequence[Offer], said: Callable[[str], Sequence[int]], now: int) -> Asks:
+def asks_of(
+    offers: Sequence[Offer],
+    said: Callable[[str], Sequence[int]],
+    gave_up: Callable[[str], bool],
+    now: int,
+) -> Asks:
     """What other programs ask of a device, and will ask.
 
     A limit is never to be raised, so a default counts until it is certain that a control of its
@@ -95,6 +100,7 @@ def asks_of(offers: Sequence[Offer], said: Callable[[str], Sequence[int]], now: 
     Args:
         offers: of these programs, in the order in which the device goes by them.
         said: what the device answered to a control, oldest first.
+        gave_up: whether it surely gave a control up for those of others.
         now: the server's time [s].
     """
     bases: list[sep.DERControlBase] = []
@@ -111,7 +117,7 @@ def asks_of(offers: Sequence[Offer], said: Callable[[str], Sequence[int]], now: 
             if status is events.Status.SUPERSEDED
             and may_last(
                 offer.events[c.mrid],
-                offer.events.values(),
+                [event for event in offer.events.values() if not gave_up(event.mrid)],
                 lambda mrid: STARTED in said(mrid),
                 now,
             )

@@ -50,6 +50,8 @@ class Followed:
     """When the device came to know of it."""
     start: Bounds
     end: Bounds
+    scheduled_end: int
+    """When it ends at the earliest, where it is not cancelled [s]."""
     given_up: Bounds = field(default=Bounds(first=NEVER, last=NEVER))
 
     def rank(self, at: int) -> tuple[int, int, int]:
@@ -113,7 +115,8 @@ def _followed(
     begins, begun = control.start + min(0, shift), control.start + max(0, shift)
     if shift and begins < known.last < NEVER:
         begun = max(begun, known.last + abs(shift))  # it may have heard of it under way
-    ends, over = begins + control.duration + min(0, longer), control.ends
+    scheduled = begins + control.duration + min(0, longer)
+    ends, over = scheduled, control.ends
     if control.cancelled is not None:
         ends, over = min(ends, control.cancelled), min(over, _read(control.cancelled, reads))
     if any(r.status in REFUSED for r in answers):
@@ -125,6 +128,7 @@ def _followed(
         known=known,
         start=Bounds(first=begins, last=begun),
         end=Bounds(first=ends, last=over),
+        scheduled_end=scheduled,
     )
 
 
@@ -222,7 +226,8 @@ def _takes(
     at = max(_read(since, reads), other.known.last, one.known.last)
     if not (elsewhere and at < one.start.first):
         at = max(at, other.start.last)
-    meet = other.start.last < one.end.first and one.start.last < other.end.first
+    # What the device took for the time of both, it did before it heard of an end of either.
+    meet = other.start.last < one.scheduled_end and one.start.last < other.scheduled_end
     if at < min(other.end.first, one.end.first, until) and (meet or not elsewhere):
         yield at, rank, True
 

@@ -14,7 +14,7 @@ from ems.derms.controls import RETAINED_S
 from ems.derms.keeping import MemoryKeeper
 from ems.protocols.ieee2030_5 import sep
 from tests.unit.test_ieee2030_5_given_way import following, of, shares
-from tests.unit.test_ieee2030_5_link import AT, LFDI, START, World
+from tests.unit.test_ieee2030_5_link import AT, LFDI, START, World, asked
 from tests.unit.test_ieee2030_5_published import HOUR_S, dispatched, event, limit, said
 
 RECEIVED, REFUSED, OPTED_OUT, SUPERSEDED = 1, 252, 4, 7
@@ -70,6 +70,17 @@ def test_what_waits_lasts_until_one_of_its_own_program_begins() -> None:
     assert not gives_up(world, ours)
 
 
+def test_what_waited_does_not_come_back_when_what_took_it_over_is_cancelled() -> None:
+    world, _ = following("grid@3")
+    ours = told(world, "feeder", AT + 600, 600)
+    theirs = told(world, "grid", AT + 600, 600)
+    world.pass_s(10)
+    world.board.cancel("grid", theirs.mrid)
+    late = told(world, "feeder", AT + 2000, 600)
+    assert gives_up(world, ours)
+    assert not gives_up(world, late)
+
+
 def test_what_was_given_up_takes_nothing_over() -> None:
     world, _ = following("grid@3", "top@2")
     ours = told(world, "feeder", AT + 600, 600)
@@ -77,6 +88,25 @@ def test_what_was_given_up_takes_nothing_over() -> None:
     grid = told(world, "grid", AT + 1000, 600)
     assert gives_up(world, grid)
     assert not gives_up(world, ours)
+
+
+def test_what_runs_lasts_until_one_begins_that_was_not_given_up_itself() -> None:
+    """Others have marked it as superseded by one that the device never begins."""
+    world, client = following("grid@3")
+    client.polls()
+    event(world, 700, lasts_s=1800)
+    client.polls()
+    of(world, "feeder", 8000, AT + 600, 600)
+    of(world, "feeder", 500, AT + 1500, 600)
+    theirs = of(world, "grid", 9000, AT + 1190, 60)
+    client.polls()
+    world.pass_s(30)
+    world.board.cancel("grid", theirs.mrid)
+    assert shares(world, client, AT + 1000) == [700]
+    dispatched(world, client, 700)
+    assert 700 in [base.opModMaxLimW for base in asked(world)]
+    world.link.hand_back(["pv"])
+    assert shares(world, client, AT + 1490) == [700]
 
 
 def test_one_that_asks_for_less_takes_nothing_over() -> None:
