@@ -9,9 +9,18 @@ from functools import cached_property
 
 from ems.derms.board import Board, Control, Device, NotFound, Program, Responded
 from ems.derms.controls import RETAINED_S, event_of
-from ems.derms.precedence import Ranked, begins, goes_before, may_last, meets, takes_over
+from ems.derms.precedence import (
+    Ranked,
+    begins,
+    functions,
+    goes_before,
+    has_begun,
+    may_last,
+    meets,
+    takes_over,
+)
 from ems.derms.seen import DONE, OPTED_IN, OPTED_OUT, STARTED, SUPERSEDED
-from ems.derms.shadow import given_up
+from ems.derms.shadow import NEVER, RECEIVED, given_up
 from ems.protocols.ieee2030_5 import events
 from ems.settings.ieee2030_5 import DISPATCH
 
@@ -134,13 +143,41 @@ class Answered:
         forgotten = now - RETAINED_S
         said = [r for r in self._told.get(event.mrid, ()) if r.status in SUPERSEDED]
         if said:
-            began = min((c.start for c in self._ours if meets(c, event)), default=now) - CLOCK_S
             came = min(r.received for r in said)
+            at = min(came, *(r.time or came for r in said))
+            beside = self._beside(event, at)
+            met = [one for one in self._ours if meets(one, event)]
+            reasons = [one.start for one in met if functions(one.base) not in beside]
+            began = min(reasons, default=NEVER if met else now) - CLOCK_S
             # One that comes late tells of a control that may be forgotten.
-            return min(came, *(r.time or came for r in said)) < forgotten or came >= began
+            return at < forgotten or came >= began
         return begins(event) < forgotten or any(
             is_command(one) and takes_over(one, event) for one in self._ours
         )
+
+    def _beside(self, event: Control, at: int) -> Collection[frozenset[str]]:
+        """What our controls ask for that the device did beside an event before it gave that up.
+
+        Those that exclude one another it would not have had both, once it knew of them.
+
+        Args:
+            event: of others.
+            at: when it gave the event up [s].
+        """
+        knew = self._knew(event)
+        return {
+            functions(one.base)
+            for one in self._ours
+            if not functions(event.base) <= functions(one.base)
+            and max(knew, self._knew(one)) + CLOCK_S < at
+            and has_begun(event) < one.start + one.duration
+            and one.start < begins(event) + event.duration + min(0, event.random_duration or 0)
+        }
+
+    def _knew(self, control: Control) -> int:
+        """By when the device surely knew of a control; `NEVER`: it has not told [s]."""
+        told = (r for r in self._told.get(control.mrid, ()) if r.status in (RECEIVED, STARTED))
+        return min((r.received for r in told), default=NEVER)
 
 
 def known(board: Board, mrid: str) -> Control | None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ems.clock import SteppedClock
+from ems.derms.answered import CLOCK_S
 from ems.derms.board import Control
 from ems.derms.controls import RETAINED_S
 from ems.derms.published import follow_alone
@@ -114,6 +115,26 @@ def test_one_that_gave_way_to_others_between_two_dispatches_is_not_asked_again()
     client.polls()
     world.pass_s(80)
     assert client.polls() == 500
+
+
+@pytest.mark.parametrize("known_s", [120, 20])
+def test_one_that_was_known_beside_a_command_for_a_while_gave_way_to_others(known_s: int) -> None:
+    """What asks for something else goes on beside a command, on a device that takes them so."""
+    world, client = following("grid@3")
+    dispatched(world, client)
+    kw = [sep.DERControlBase(opModGenLimW=sep.ActivePower(multiplier=3, value=n)) for n in (2, 6)]
+    ours = world.board.publish("feeder", base=kw[0], start=AT + 200, duration=900)
+    client.polls()
+    world.pass_s(known_s)
+    world.board.publish("grid", base=kw[1], start=AT + 200, duration=900, response_required=0)
+    client.polls()
+    assert said(world, ours)[-1] == 14
+    world.board.change_program("feeder", primacy=2)
+    world.pass_s(180)
+    world.link.hand_back(["pv"])
+    client.polls()
+    held_kw = client.holds()["opModGenLimW"].value.value
+    assert held_kw == (6 if known_s > CLOCK_S else 2), "else it may have given way to the command"
 
 
 def test_a_response_that_comes_late_tells_of_a_control_that_is_forgotten() -> None:
