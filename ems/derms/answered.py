@@ -22,6 +22,7 @@ from ems.derms.precedence import (
 from ems.derms.seen import DONE, OPTED_IN, OPTED_OUT, STARTED, SUPERSEDED
 from ems.derms.shadow import NEVER, RECEIVED, given_up
 from ems.protocols.ieee2030_5 import events
+from ems.protocols.ieee2030_5.events import Event
 from ems.settings.ieee2030_5 import DISPATCH
 
 LEFT = f"{DISPATCH}left@"
@@ -74,8 +75,9 @@ class Answered:
                     state.current is events.Status.SUPERSEDED
                     and may_last(
                         event_of(control, program.primacy),
-                        [event for event in known if event.mrid not in self.given_up],
+                        known,
                         lambda mrid: STARTED in self.said(mrid),
+                        self.never_starts,
                         now,
                     )
                 ):
@@ -83,9 +85,13 @@ class Answered:
         return sorted(found, key=lambda at: (at[0].created, at[0].mrid))
 
     @cached_property
-    def given_up(self) -> frozenset[str]:
-        """What it would have given up by now without any dispatch, surely: mRIDs."""
+    def given_up(self) -> Mapping[str, int]:
+        """What it would have given up by now without any dispatch, surely: when, by mRID [s]."""
         return given_up(self._board, self.device, self._told)
+
+    def never_starts(self, event: Event) -> bool:
+        """Whether it would surely have given an event up before it begins."""
+        return self.given_up.get(event.mrid, NEVER) < event.earliest_start
 
     def would_follow(self, event: Control) -> bool:
         """Whether it would still follow an event without any dispatch, or may."""

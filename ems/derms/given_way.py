@@ -61,7 +61,7 @@ class GivenWay:
         """
         answered = Answered(self._board, device)
         again = {control.description for control in self._asked_of(device)}
-        more = answered.given_way_again() - again - answered.given_up
+        more = answered.given_way_again() - again - answered.given_up.keys()
         if more:
             self._ask(answered, again | more)
 

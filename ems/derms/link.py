@@ -154,13 +154,8 @@ class DispatchLink:
     ) -> Seen:
         board, lfdi = self._board, device.lfdi
         others = [offer(p.name) for p in others_of(board, device)]
-        answered = Answered(board, device)
-        asked = asks_of(
-            others,
-            lambda mrid: said(mrid).get(lfdi, ()),
-            lambda mrid: mrid in answered.given_up,
-            board.now(),
-        )
+        never_starts = Answered(board, device).never_starts
+        asked = asks_of(others, lambda m: said(m).get(lfdi, ()), never_starts, board.now())
         default, controls = self._ordered(program_of(der))
         return Seen(
             last_seen=board.last_seen(lfdi),

@@ -44,6 +44,7 @@ def may_last(
     event: events.Event,
     others: Iterable[events.Event],
     has_started: Callable[[str], bool],
+    never_starts: Callable[[events.Event], bool],
     now: int,
 ) -> bool:
     """Whether a device may follow an event yet that its server tells is superseded.
@@ -53,9 +54,9 @@ def may_last(
 
     Args:
         event: of others.
-        others: all that are known of its program, those that have ended too, but those that the
-            device gave up for others: it begins them at no time.
+        others: all that are known of its program, those that have ended too.
         has_started: whether the device has begun that of an mRID.
+        never_starts: whether it has surely given one up before that.
         now: the server's time [s].
     """
     newer = [
@@ -63,10 +64,12 @@ def may_last(
         for other in others
         if other.goes_before(event) and event.modes <= other.modes and events.overlap(other, event)
     ]
-    return any(other.cancelled is None for other in newer) and not any(
-        has_started(other.mrid) or (other.is_for_all_of(event) and _has_begun_by(other, now))
-        for other in newer
-    )
+    if event.cancelled is not None or any(has_started(other.mrid) for other in newer):
+        return False
+    begun = [o for o in newer if o.is_for_all_of(event) and _has_begun_by(o, now)]
+    # What nobody is left to wait for ends at once.
+    is_awaited = any(o.cancelled is None and o not in begun for o in newer)
+    return is_awaited and all(never_starts(other) for other in begun)
 
 
 def _has_begun_by(event: events.Event, now: int) -> bool:

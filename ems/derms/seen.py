@@ -89,7 +89,7 @@ def said_of(responses: Iterable[Responded]) -> Said:
 def asks_of(
     offers: Sequence[Offer],
     said: Callable[[str], Sequence[int]],
-    gave_up: Callable[[str], bool],
+    never_starts: Callable[[events.Event], bool],
     now: int,
 ) -> Asks:
     """What other programs ask of a device, and will ask.
@@ -100,7 +100,7 @@ def asks_of(
     Args:
         offers: of these programs, in the order in which the device goes by them.
         said: what the device answered to a control, oldest first.
-        gave_up: whether it surely gave a control up for those of others.
+        never_starts: whether it has surely given one up for others before it begins.
         now: the server's time [s].
     """
     bases: list[sep.DERControlBase] = []
@@ -117,8 +117,9 @@ def asks_of(
             if status is events.Status.SUPERSEDED
             and may_last(
                 offer.events[c.mrid],
-                [event for event in offer.events.values() if not gave_up(event.mrid)],
+                offer.events.values(),
                 lambda mrid: STARTED in said(mrid),
+                never_starts,
                 now,
             )
         ]

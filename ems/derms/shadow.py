@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from ems.derms.board import Board, Control, Device, NotFound, Program, Responded
-from ems.derms.controls import RESPOND_SPECIFIC, RETAINED_S
+from ems.derms.controls import MOST_RANDOM_S, RESPOND_SPECIFIC, RETAINED_S
 from ems.derms.precedence import functions
 from ems.derms.seen import OPTED_IN, OPTED_OUT, REFUSED, SUPERSEDED
 from ems.settings.ieee2030_5 import DISPATCH
@@ -62,13 +62,16 @@ class Followed:
 
 def given_up(
     board: Board, device: Device, told: Mapping[str, Sequence[Responded]]
-) -> frozenset[str]:
-    """The events of others that a device has surely given up for others: their mRIDs.
+) -> dict[str, int]:
+    """The events of others that a device has surely given up for others.
 
     Args:
         board: what is served.
         device: follows the events.
         told: what it answered, by the mRID of the event.
+
+    Returns:
+        By when it has, by the mRID of the event [s].
     """
     now = board.now()
     received = (r for answers in told.values() for r in answers if r.status == RECEIVED)
@@ -83,7 +86,7 @@ def given_up(
         known.append(one)
     _leave_open(known)
     _give_up(known, reads)
-    return frozenset(one.control.mrid for one in known if one.given_up.last <= now)
+    return {one.control.mrid: one.given_up.last for one in known if one.given_up.last <= now}
 
 
 # --- what the device knows -----------------------------------------------------------
@@ -172,20 +175,20 @@ def _give_up(known: Sequence[Followed], reads: Sequence[int]) -> None:
 
 def _leave_open(known: Sequence[Followed]) -> None:
     """Of those that follow on one another at random nothing is sure: either may move the other."""
-    chance = [one for one in known if one.control.random_start or one.control.random_duration]
-    for one in chance:
-        for other in known:
-            follow = not (_starts_in(one, other) or _starts_in(other, one))
+    ordered = sorted(known, key=lambda one: one.control.start)
+    starts = [one.control.start for one in ordered]
+    for one in ordered:
+        first = bisect_left(starts, one.control.start + one.control.duration)
+        for other in ordered[first : bisect_left(starts, one.end.last + MOST_RANDOM_S, first)]:
             meet = one.start.first < other.end.last and other.start.first < one.end.last
-            if follow and meet and (one.asks <= other.asks or other.asks <= one.asks):
+            is_open = meet and (_is_random(one) or _is_random(other))
+            if is_open and (one.asks <= other.asks or other.asks <= one.asks):
                 for left in (one, other):
                     left.known = replace(left.known, last=NEVER)
 
 
-def _starts_in(one: Followed, other: Followed) -> bool:
-    """Whether an event is scheduled to start while another one stands."""
-    ours, theirs = one.control, other.control
-    return theirs.start <= ours.start < theirs.start + theirs.duration
+def _is_random(one: Followed) -> bool:
+    return bool(one.control.random_start or one.control.random_duration)
 
 
 def _met(known: Sequence[Followed]) -> Iterator[tuple[Followed, Followed]]:
