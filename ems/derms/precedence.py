@@ -103,14 +103,18 @@ def parts_of(event: Control, ahead: Iterable[Control], start: int) -> list[Part]
     gives up no more than the part that this one meets, and one that does not, nothing. Where that
     one begins at random, nobody knows when it does so here: of the short parts of that time those
     are followed that end before. That is for the first one that all devices follow, and before.
+    One that is scheduled before the event, and meets it by chance alone, takes nothing over: where
+    it is asked again too, until its latest end, the event is from then on.
 
     Args:
         event: of others.
         ahead: those that go before it.
         start: when it begins [s].
     """
-    edges, is_over = {start, event.ends}, False
-    for other in sorted((o for o in ahead if has_begun(o) > start), key=begins):
+    others = sorted(ahead, key=begins)
+    follows_on = {o.ends for o in others if o.start + o.duration <= event.start}
+    edges, is_over = {start, event.ends, *follows_on}, False
+    for other in (o for o in others if has_begun(o) > start):
         first, last = begins(other), has_begun(other)
         edges |= {first, last, *(() if is_over else range(first, last, RANDOM_PART_S))}
         is_over = is_over or other.category in (None, event.category)

@@ -371,6 +371,26 @@ def left_to(world: World, client: Client) -> Client:
     return client
 
 
+@pytest.mark.parametrize(
+    ("earlier", "later"), [({"random_duration": 100}, {}), ({}, {"random_start": -100})]
+)
+def test_of_two_that_meet_by_chance_alone_the_later_one_follows_on_the_earlier_one(
+    earlier: dict[str, int], later: dict[str, int]
+) -> None:
+    """Though that one is newer, and both are asked again as long as any device may follow them."""
+    world, client = following()
+    of(world, "feeder", 2000, AT + 200, 1200, **later)
+    world.pass_s(1)
+    of(world, "feeder", 3000, AT, 200, **earlier)
+    client.polls()
+    dispatched(world, client, 2000)
+    world.pass_s(19)
+    world.link.hand_back(["pv"])
+    assert client.polls() == 3000
+    world.board.listeners.clear()  # nothing runs that would ask anything again
+    assert shares(world, client, AT + 1290) == [3000, 2000]
+
+
 @pytest.mark.parametrize("random_start", [None, 120, -120])
 def test_an_event_for_other_kinds_of_devices_ends_nothing(random_start: int | None) -> None:
     world, _ = following("grid@3")
