@@ -61,8 +61,8 @@ class GivenWay:
         """
         answered = Answered(self._board, device)
         again = {control.description for control in self._asked_of(device)}
-        more = answered.given_way_again() - again - answered.given_up.keys()
-        if more:
+        more = answered.given_way_again() - again
+        if more and more - answered.given_up.keys():
             self._ask(answered, again | more)
 
     def take_back(self, device: Device, base: sep.DERControlBase) -> None:

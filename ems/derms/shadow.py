@@ -112,7 +112,7 @@ def _events(
 def _followed(
     control: Control, program: Program, answers: Sequence[Responded], reads: Sequence[int]
 ) -> Followed:
-    received = [_at(r) for r in answers if r.status == RECEIVED]
+    received = [_at(r, control.created) for r in answers if r.status == RECEIVED]
     known = Bounds(first=min(received, default=control.created), last=max(received, default=NEVER))
     shift, longer = control.random_start or 0, control.random_duration or 0
     begins, begun = control.start + min(0, shift), control.start + max(0, shift)
@@ -146,8 +146,9 @@ def _may_be_over(control: Control, answers: Sequence[Responded], now: int) -> bo
     return control.created < forgotten
 
 
-def _at(response: Responded) -> int:
-    if response.time is None:
+def _at(response: Responded, since: int = 0) -> int:
+    """When a device was where it answers that it is, by its own clock if that may be right."""
+    if response.time is None or response.time < since:
         return response.received
     return min(response.time, response.received)
 

@@ -59,6 +59,22 @@ def test_what_runs_is_given_up_where_the_other_one_begins() -> None:
     assert gives_up(world, ours)
 
 
+@pytest.mark.parametrize("behind_s", [0, HOUR_S, AT])
+def test_what_runs_has_not_waited_by_a_clock_that_shows_less_than_when_it_was_published(
+    behind_s: int,
+) -> None:
+    world, _ = following("grid@3")
+    ours = of(world, "feeder", 500, AT, 1800)
+    theirs = of(world, "grid", 8000, AT + 900, 600)
+    for control in (ours, theirs):
+        world.pass_s(60)
+        told_at = world.board.now() - behind_s
+        world.board.respond(subject=control.mrid, lfdi=LFDI, status=RECEIVED, time=told_at)
+    assert not gives_up(world, ours)
+    world.pass_s(900)
+    assert gives_up(world, ours)
+
+
 def test_what_waits_lasts_until_one_of_its_own_program_begins() -> None:
     world, _ = following()
     ours = told(world, "feeder", AT + 100, 600)
