@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 
 from ems.derms.board import Board, Control, Device, NotFound, Program, Responded
-from ems.derms.controls import RETAINED_S, event_of
+from ems.derms.controls import RESPOND_SPECIFIC, RETAINED_S, event_of
 from ems.derms.precedence import (
     Ranked,
     begins,
@@ -91,6 +91,10 @@ class Answered:
 
     def never_starts(self, event: Event) -> bool:
         """Whether it would surely have given an event up before it begins."""
+        control = known(self._board, event.mrid)
+        tells = control is not None and control.response_required & RESPOND_SPECIFIC
+        if tells and not SUPERSEDED & set(self.said(event.mrid)):
+            return False
         return self.given_up.get(event.mrid, NEVER) < event.earliest_start
 
     def would_follow(self, event: Control) -> bool:
