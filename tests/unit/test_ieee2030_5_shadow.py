@@ -15,7 +15,14 @@ from ems.derms.keeping import MemoryKeeper
 from ems.protocols.ieee2030_5 import sep
 from tests.unit.test_ieee2030_5_given_way import following, of, shares
 from tests.unit.test_ieee2030_5_link import AT, LFDI, START, World, asked
-from tests.unit.test_ieee2030_5_published import HOUR_S, dispatched, event, limit, said
+from tests.unit.test_ieee2030_5_published import (
+    HOUR_S,
+    dispatched,
+    event,
+    left_programs,
+    limit,
+    said,
+)
 
 RECEIVED, REFUSED, OPTED_OUT, SUPERSEDED = 1, 252, 4, 7
 
@@ -33,6 +40,12 @@ def gives_up(world: World, control: Control, board: Board | None = None) -> bool
     """Whether the device has surely given an event up, without any dispatch."""
     board = board or world.board
     return control.mrid in Answered(board, board.device("roof")).given_up
+
+
+def descriptions(world: World) -> set[str]:
+    """Which events are asked again: mRIDs."""
+    board = world.board
+    return {c.description for name in left_programs(world) for c in board.controls(name)}
 
 
 # --- the rules -----------------------------------------------------------------------
@@ -123,6 +136,37 @@ def test_what_runs_lasts_until_one_begins_that_was_not_given_up_itself() -> None
     assert 700 in [base.opModMaxLimW for base in asked(world)]
     world.link.hand_back(["pv"])
     assert shares(world, client, AT + 1490) == [700]
+
+
+@pytest.mark.parametrize("required", [3, 1])
+def test_one_that_was_begun_has_taken_over_whatever_it_gave_way_to_later(required: int) -> None:
+    world, client = following("grid@3")
+    ours = event(world, 700, lasts_s=1800, response_required=0)
+    client.polls()
+    of(world, "feeder", 8000, AT + 100, 800, response_required=required)
+    of(world, "feeder", 500, AT + 1500, 600)
+    client.polls()
+    assert shares(world, client, AT + 200) == [700, 8000]
+    of(world, "grid", 6000, AT + 300, 600)
+    assert shares(world, client, AT + 400) == [8000, 6000]
+    dispatched(world, client, 6000)
+    world.link.hand_back(["pv"])
+    assert ours.mrid not in descriptions(world)
+
+
+def test_one_that_is_cancelled_after_it_was_superseded_is_not_asked_again() -> None:
+    """Though the device may follow it until the newer one begins there, at random."""
+    world, client = following()
+    ours = event(world, 700, lasts_s=1800)
+    client.polls()
+    of(world, "feeder", 8000, AT + 100, 800, random_start=3600)
+    world.pass_s(110)
+    assert client.polls() == 700
+    world.board.cancel("feeder", ours.mrid)
+    dispatched(world, client)
+    assert 700 not in [base.opModMaxLimW for base in asked(world)]
+    world.link.hand_back(["pv"])
+    assert ours.mrid not in descriptions(world)
 
 
 def test_one_that_asks_for_less_takes_nothing_over() -> None:
