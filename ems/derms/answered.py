@@ -106,13 +106,21 @@ class Answered:
         return {event.mrid for event, _ in self.events if self._has_given_way(event)}
 
     def given_way_again(self) -> set[str]:
-        """What it gave up while something was asked again that goes before it: mRIDs."""
+        """What it gave up while something was asked again that goes before it: mRIDs.
+
+        What it gave up while it followed that event itself it would have given up anyway.
+        """
         again = [(one, _primacy_of(one.program)) for one in self._ours if not is_command(one)]
         return {
             event[0].mrid
             for event in self.events
-            if SUPERSEDED & set(self.said(event[0].mrid))
-            and any(goes_before(one, event) and meets(one[0], event[0]) for one in again)
+            if (gave_up := self._gave_up(event[0].mrid)) is not None
+            and any(
+                goes_before(one, event)
+                and meets(one[0], event[0])
+                and gave_up >= (self._gave_up(one[0].description) or 0) - CLOCK_S
+                for one in again
+            )
         }
 
     def repeated(self) -> set[str]:
@@ -164,6 +172,11 @@ class Answered:
         return begins(event) < forgotten or any(
             is_command(one) and takes_over(one, event) for one in self._ours
         )
+
+    def _gave_up(self, mrid: str) -> int | None:
+        """When the first answer came that it gave an event up for another one [s]."""
+        told = (r.received for r in self._told.get(mrid, ()) if r.status in SUPERSEDED)
+        return min(told, default=None)
 
     def _beside(self, event: Control, at: int) -> Collection[frozenset[str]]:
         """What our controls ask for that the device did beside an event before it gave that up.

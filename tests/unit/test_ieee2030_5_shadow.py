@@ -370,3 +370,22 @@ def test_what_gave_way_to_what_was_asked_again_longer_than_the_event_lasts_is_as
     client.polls()
     world.pass_s(10)
     assert client.polls() == 1000
+
+
+def test_what_gave_way_to_the_event_itself_is_not_asked_after_what_repeats_it() -> None:
+    world, client = following("also@6")
+    older = of(world, "feeder", 8000, AT + 600, 1800)
+    client.polls()
+    world.pass_s(1)
+    more = sep.DERControlBase(opModMaxLimW=3000, opModConnect=True)
+    world.board.publish("feeder", base=more, start=AT + 1, duration=900, random_duration=100)
+    client.polls()
+    assert said(world, older) == [1, 7]
+    of(world, "also", 2000, AT + 950, 1800)
+    assert client.polls() == 3000
+    world.pass_s(300)
+    dispatched(world, client, 3000)
+    world.link.hand_back(["pv"])
+    assert shares(world, client, AT + 1000) == [3000]
+    assert 8000 not in shares(world, client, AT + 2000)
+    assert client.polls() == 2000
