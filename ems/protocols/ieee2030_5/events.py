@@ -102,13 +102,13 @@ def status_at(event: Event, siblings: Iterable[Event], now: int) -> EventState:
     """The status a server tells of an event, among the other events of its program.
 
     A newer event of the same program that overlaps it supersedes it: as a whole where it sets
-    exactly the same controls of exactly the same kinds of devices, from the newer one's earliest
-    effective start; potentially where it sets some of them, but not all, or of some devices, and
-    the client has to sort it out (EventStatus.currentStatus 4 and potentiallySuperseded).
+    exactly the same controls, of all of its devices, from the newer one's earliest effective start;
+    potentially where it sets some of them, but not all, or of some devices, and the client has to
+    sort it out (EventStatus.currentStatus 4 and potentiallySuperseded).
     """
     newer = [s for s in siblings if _touches(s, event)]
     partly = min(
-        (s.created for s in newer if not _is_alike(s, event) and s.created <= now), default=None
+        (s.created for s in newer if not _takes_all(s, event) and s.created <= now), default=None
     )
     current, since = _current(event, newer, now)
     return EventState(
@@ -138,14 +138,14 @@ def _share_devices(one: Event, other: Event) -> bool:
     return one.category is None or other.category is None or bool(one.category & other.category)
 
 
-def _is_alike(newer: Event, event: Event) -> bool:
-    """Whether two events set the same controls of the same kinds of devices."""
-    return (newer.modes, newer.category) == (event.modes, event.category)
+def _takes_all(newer: Event, event: Event) -> bool:
+    """Whether a newer event sets the same controls, of all devices that the older one is for."""
+    return newer.modes == event.modes and newer.is_for_all_of(event)
 
 
 def _current(event: Event, newer: Sequence[Event], now: int) -> tuple[Status, int]:
     replaced = min(
-        (max(s.earliest_start, s.created) for s in newer if _is_alike(s, event)), default=None
+        (max(s.earliest_start, s.created) for s in newer if _takes_all(s, event)), default=None
     )
     if replaced is not None and replaced >= event.latest_end:
         replaced = None
