@@ -112,8 +112,10 @@ def _events(
 def _followed(
     control: Control, program: Program, answers: Sequence[Responded], reads: Sequence[int]
 ) -> Followed:
-    received = [_at(r, control.created) for r in answers if r.status == RECEIVED]
-    known = Bounds(first=min(received, default=control.created), last=max(received, default=NEVER))
+    # Whatever else it answers tells that it knows the event, too.
+    received = [r for r in answers if r.status == RECEIVED] or answers[:1]
+    read = [_at(r, control.created) for r in received]
+    known = Bounds(first=min(read, default=control.created), last=max(read, default=NEVER))
     shift, longer = control.random_start or 0, control.random_duration or 0
     begins, begun = control.start + min(0, shift), control.start + max(0, shift)
     if shift and begins < known.last < NEVER:

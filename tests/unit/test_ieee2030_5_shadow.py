@@ -178,6 +178,15 @@ def test_one_that_asks_for_less_takes_nothing_over() -> None:
     assert not gives_up(world, ours)
 
 
+@pytest.mark.parametrize("answer", [RECEIVED, 2, SUPERSEDED, 14])
+def test_one_of_which_the_device_has_told_anything_takes_over(answer: int) -> None:
+    """It need not be required to answer that it has received it."""
+    world, _ = following("grid@3")
+    ours = told(world, "feeder", AT + 600, 600)
+    told(world, "grid", AT + 500, 600, answers=(answer,))
+    assert gives_up(world, ours)
+
+
 @pytest.mark.parametrize("answers", [(), (RECEIVED, REFUSED), (RECEIVED, OPTED_OUT)])
 def test_one_that_the_device_may_not_follow_takes_nothing_over(answers: tuple[int, ...]) -> None:
     world, _ = following("grid@3")
