@@ -114,7 +114,7 @@ class Answered:
         return {
             event[0].mrid
             for event in self.events
-            if (gave_up := self._gave_up(event[0].mrid)) is not None
+            if (gave_up := self._may_have_given_up(event[0])) is not None
             and any(
                 goes_before(one, event)
                 and meets(one[0], event[0])
@@ -177,6 +177,11 @@ class Answered:
         """When the first answer came that it gave an event up for another one [s]."""
         told = (r.received for r in self._told.get(mrid, ()) if r.status in SUPERSEDED)
         return min(told, default=None)
+
+    def _may_have_given_up(self, event: Control) -> int | None:
+        """The same; now, where it need not answer so [s]."""
+        silent = not event.response_required & RESPOND_SPECIFIC
+        return self._board.now() if silent else self._gave_up(event.mrid)
 
     def _beside(self, event: Control, at: int) -> Collection[frozenset[str]]:
         """What our controls ask for that the device did beside an event before it gave that up.

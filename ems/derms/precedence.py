@@ -73,11 +73,15 @@ def may_last(
 
 
 def _has_begun_by(event: events.Event, now: int) -> bool:
-    """Whether all devices have begun an event."""
-    begun = event.start + max(0, event.random_start)
+    """Whether all devices have begun an event.
+
+    One that a device hears of while it runs may be over before the device begins it.
+    """
+    begun, ends = event.start + max(0, event.random_start), event.latest_end
     if event.created > event.earliest_start:
         begun = max(begun, event.created + abs(event.random_start))
-    return begun <= now and (event.cancelled is None or begun < event.cancelled)
+        ends = event.end + min(0, event.random_duration)
+    return begun <= now and begun < (ends if event.cancelled is None else event.cancelled)
 
 
 def is_met_at_random(event: Ranked, newer: Ranked) -> bool:

@@ -138,6 +138,19 @@ def test_what_runs_lasts_until_one_begins_that_was_not_given_up_itself() -> None
     assert shares(world, client, AT + 1490) == [700]
 
 
+def test_what_runs_lasts_where_a_device_may_have_heard_of_the_newer_one_too_late_to_begin_it() -> (
+    None
+):
+    """It begins it at random from then, by 500 s; that one is over by 150 s."""
+    world, _ = following()
+    event(world, 700, lasts_s=1800)
+    of(world, "feeder", 500, AT + 1500, 600)
+    world.pass_s(20)
+    of(world, "feeder", 6000, AT, 150, random_start=-480)
+    world.pass_s(500)
+    assert 700 in [base.opModMaxLimW for base in asked(world)]
+
+
 @pytest.mark.parametrize("required", [3, 1])
 def test_one_that_was_begun_has_taken_over_whatever_it_gave_way_to_later(required: int) -> None:
     world, client = following("grid@3")
@@ -372,9 +385,9 @@ def test_what_gave_way_to_what_was_asked_again_longer_than_the_event_lasts_is_as
     world.link.hand_back(["pv"])
     assert client.polls() == 2000
     world.pass_s(600)
-    theirs = event(world, 1000, start=AT + 950, lasts_s=1800)
+    theirs = event(world, 1000, start=AT + 950, lasts_s=1800, response_required=required)
     client.polls()
-    assert 14 in said(world, theirs)
+    assert (14 in said(world, theirs)) == (required == 3)
     world.pass_s(600)
     client.polls()
     world.pass_s(10)
