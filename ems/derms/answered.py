@@ -8,11 +8,21 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 
 from ems.derms.board import Board, Control, Device, NotFound, Program, Responded
-from ems.derms.controls import RETAINED_S, event_of
-from ems.derms.precedence import Ranked, begins, goes_before, may_last, meets, takes_over
+from ems.derms.controls import RESPOND_SPECIFIC, RETAINED_S, event_of
+from ems.derms.precedence import (
+    Ranked,
+    begins,
+    functions,
+    goes_before,
+    has_begun,
+    may_last,
+    meets,
+    takes_over,
+)
 from ems.derms.seen import DONE, OPTED_IN, OPTED_OUT, STARTED, SUPERSEDED
-from ems.derms.shadow import given_up
+from ems.derms.shadow import NEVER, RECEIVED, given_up
 from ems.protocols.ieee2030_5 import events
+from ems.protocols.ieee2030_5.events import Event
 from ems.settings.ieee2030_5 import DISPATCH
 
 LEFT = f"{DISPATCH}left@"
@@ -67,6 +77,7 @@ class Answered:
                         event_of(control, program.primacy),
                         known,
                         lambda mrid: STARTED in self.said(mrid),
+                        self.never_starts,
                         now,
                     )
                 ):
@@ -74,9 +85,17 @@ class Answered:
         return sorted(found, key=lambda at: (at[0].created, at[0].mrid))
 
     @cached_property
-    def given_up(self) -> frozenset[str]:
-        """What it would have given up by now without any dispatch, surely: mRIDs."""
+    def given_up(self) -> Mapping[str, int]:
+        """What it would have given up by now without any dispatch, surely: when, by mRID [s]."""
         return given_up(self._board, self.device, self._told)
+
+    def never_starts(self, event: Event) -> bool:
+        """Whether it would surely have given an event up before it begins."""
+        control = known(self._board, event.mrid)
+        tells = control is not None and control.response_required & RESPOND_SPECIFIC
+        if tells and not SUPERSEDED & set(self.said(event.mrid)):
+            return False
+        return self.given_up.get(event.mrid, NEVER) < event.earliest_start
 
     def would_follow(self, event: Control) -> bool:
         """Whether it would still follow an event without any dispatch, or may."""
@@ -87,13 +106,21 @@ class Answered:
         return {event.mrid for event, _ in self.events if self._has_given_way(event)}
 
     def given_way_again(self) -> set[str]:
-        """What it gave up while something was asked again that goes before it: mRIDs."""
+        """What it gave up while something was asked again that goes before it: mRIDs.
+
+        What it gave up while it followed that event itself it would have given up anyway.
+        """
         again = [(one, _primacy_of(one.program)) for one in self._ours if not is_command(one)]
         return {
             event[0].mrid
             for event in self.events
-            if SUPERSEDED & set(self.said(event[0].mrid))
-            and any(goes_before(one, event) and meets(one[0], event[0]) for one in again)
+            if (gave_up := self._may_have_given_up(event[0])) is not None
+            and any(
+                goes_before(one, event)
+                and meets(one[0], event[0])
+                and gave_up >= (self._gave_up(one[0].description) or 0) - CLOCK_S
+                for one in again
+            )
         }
 
     def repeated(self) -> set[str]:
@@ -134,13 +161,51 @@ class Answered:
         forgotten = now - RETAINED_S
         said = [r for r in self._told.get(event.mrid, ()) if r.status in SUPERSEDED]
         if said:
-            began = min((c.start for c in self._ours if meets(c, event)), default=now) - CLOCK_S
             came = min(r.received for r in said)
+            at = min(came, *(r.time or came for r in said))
+            beside = self._beside(event, at)
+            met = [one for one in self._ours if meets(one, event)]
+            reasons = [one.start for one in met if functions(one.base) not in beside]
+            began = min(reasons, default=NEVER if met else now) - CLOCK_S
             # One that comes late tells of a control that may be forgotten.
-            return min(came, *(r.time or came for r in said)) < forgotten or came >= began
+            return at < forgotten or came >= began
         return begins(event) < forgotten or any(
             is_command(one) and takes_over(one, event) for one in self._ours
         )
+
+    def _gave_up(self, mrid: str) -> int | None:
+        """When the first answer came that it gave an event up for another one [s]."""
+        told = (r.received for r in self._told.get(mrid, ()) if r.status in SUPERSEDED)
+        return min(told, default=None)
+
+    def _may_have_given_up(self, event: Control) -> int | None:
+        """The same; now, where it need not answer so [s]."""
+        silent = not event.response_required & RESPOND_SPECIFIC
+        return self._board.now() if silent else self._gave_up(event.mrid)
+
+    def _beside(self, event: Control, at: int) -> Collection[frozenset[str]]:
+        """What our controls ask for that the device did beside an event before it gave that up.
+
+        Those that exclude one another it would not have had both, once it knew of them.
+
+        Args:
+            event: of others.
+            at: when it gave the event up [s].
+        """
+        knew = self._knew(event)
+        return {
+            functions(one.base)
+            for one in self._ours
+            if not functions(event.base) <= functions(one.base)
+            and max(knew, self._knew(one)) + CLOCK_S < at
+            and has_begun(event) < one.start + one.duration
+            and one.start < begins(event) + event.duration + min(0, event.random_duration or 0)
+        }
+
+    def _knew(self, control: Control) -> int:
+        """By when the device surely knew of a control; `NEVER`: it has not told [s]."""
+        told = (r for r in self._told.get(control.mrid, ()) if r.status in (RECEIVED, STARTED))
+        return min((r.received for r in told), default=NEVER)
 
 
 def known(board: Board, mrid: str) -> Control | None:

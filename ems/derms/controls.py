@@ -21,7 +21,8 @@ RESPOND_RECEIVED = 1
 RESPOND_SPECIFIC = 2
 """responseRequired: say that it started, completed, was cancelled …"""
 RESPOND_ALL = RESPOND_RECEIVED | RESPOND_SPECIFIC
-_MOST_RANDOM_S = 3600
+MOST_RANDOM_S = 3600
+"""By how much a start or a duration differs at most (OneHourRangeType) [s]."""
 _MOST_DESCRIPTION = 32
 
 
@@ -258,8 +259,8 @@ class Controls:
             faults.append(Fault(place=f"{place}: start", problem="it has ended already"))
         for name in ("random_start", "random_duration"):
             spread = getattr(control, name)
-            if spread is not None and abs(spread) > _MOST_RANDOM_S:
-                problem = f"{spread} s; it must lie within ±{_MOST_RANDOM_S}"
+            if spread is not None and abs(spread) > MOST_RANDOM_S:
+                problem = f"{spread} s; it must lie within ±{MOST_RANDOM_S}"
                 faults.append(Fault(place=f"{place}: {name}", problem=problem))
         if not 0 <= control.response_required <= 0xFF:
             problem = f"{control.response_required} has more than 8 bits"
@@ -308,6 +309,7 @@ def event_of(control: Control, primacy: int) -> events.Event:
         cancelled=control.cancelled,
         cancelled_randomly=control.cancelled_randomly,
         modes=modes.asked(control.base),
+        category=control.category,
     )
 
 

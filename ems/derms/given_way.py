@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 
 from ems.derms.answered import LEFT, Answered, known
 from ems.derms.board import Board, Conflict, Control, Device, NotFound
+from ems.derms.controls import RESPOND_ALL
 from ems.derms.precedence import (
     Part,
     Ranked,
@@ -60,8 +61,8 @@ class GivenWay:
         """
         answered = Answered(self._board, device)
         again = {control.description for control in self._asked_of(device)}
-        more = answered.given_way_again() - again - answered.given_up
-        if more:
+        more = answered.given_way_again() - again
+        if more and more - answered.given_up.keys():
             self._ask(answered, again | more)
 
     def take_back(self, device: Device, base: sep.DERControlBase) -> None:
@@ -228,14 +229,15 @@ class GivenWay:
         groups = board.device(device).groups
         if program not in groups:
             board.change_device(device, groups=(*groups, program))
-        # Without the random times of the event: as long as any device may follow it.
+        # Without the random times of the event: as long as any device may follow it. Answered,
+        # though the event need not be: what gave way to it is asked again when it is over.
         for start, until in parts:
             board.publish(
                 program,
                 base=control.base,
                 start=start,
                 duration=until - start,
-                response_required=control.response_required,
+                response_required=RESPOND_ALL,
                 mrid=self._mrid_before(control.mrid),
                 description=control.mrid,
                 category=control.category,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import cast
 
-from ems.derms.answered import others_of
+from ems.derms.answered import Answered, others_of
 from ems.derms.board import (
     FILED,
     Board,
@@ -154,7 +154,8 @@ class DispatchLink:
     ) -> Seen:
         board, lfdi = self._board, device.lfdi
         others = [offer(p.name) for p in others_of(board, device)]
-        asked = asks_of(others, lambda mrid: said(mrid).get(lfdi, ()), board.now())
+        never_starts = Answered(board, device).never_starts
+        asked = asks_of(others, lambda m: said(m).get(lfdi, ()), never_starts, board.now())
         default, controls = self._ordered(program_of(der))
         return Seen(
             last_seen=board.last_seen(lfdi),

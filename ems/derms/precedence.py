@@ -44,6 +44,7 @@ def may_last(
     event: events.Event,
     others: Iterable[events.Event],
     has_started: Callable[[str], bool],
+    never_starts: Callable[[events.Event], bool],
     now: int,
 ) -> bool:
     """Whether a device may follow an event yet that its server tells is superseded.
@@ -55,6 +56,7 @@ def may_last(
         event: of others.
         others: all that are known of its program, those that have ended too.
         has_started: whether the device has begun that of an mRID.
+        never_starts: whether it has surely given one up before that.
         now: the server's time [s].
     """
     newer = [
@@ -62,17 +64,24 @@ def may_last(
         for other in others
         if other.goes_before(event) and event.modes <= other.modes and events.overlap(other, event)
     ]
-    return any(other.cancelled is None for other in newer) and not any(
-        has_started(other.mrid) or _has_begun_by(other, now) for other in newer
-    )
+    if event.cancelled is not None or any(has_started(other.mrid) for other in newer):
+        return False
+    begun = [o for o in newer if o.is_for_all_of(event) and _has_begun_by(o, now)]
+    # What nobody is left to wait for ends at once.
+    is_awaited = any(o.cancelled is None and o not in begun for o in newer)
+    return is_awaited and all(never_starts(other) for other in begun)
 
 
 def _has_begun_by(event: events.Event, now: int) -> bool:
-    """Whether all devices have begun an event."""
-    begun = event.start + max(0, event.random_start)
+    """Whether all devices have begun an event.
+
+    One that a device hears of while it runs may be over before the device begins it.
+    """
+    begun, ends = event.start + max(0, event.random_start), event.latest_end
     if event.created > event.earliest_start:
         begun = max(begun, event.created + abs(event.random_start))
-    return begun <= now and (event.cancelled is None or begun < event.cancelled)
+        ends = event.end + min(0, event.random_duration)
+    return begun <= now and begun < (ends if event.cancelled is None else event.cancelled)
 
 
 def is_met_at_random(event: Ranked, newer: Ranked) -> bool:
@@ -98,14 +107,18 @@ def parts_of(event: Control, ahead: Iterable[Control], start: int) -> list[Part]
     gives up no more than the part that this one meets, and one that does not, nothing. Where that
     one begins at random, nobody knows when it does so here: of the short parts of that time those
     are followed that end before. That is for the first one that all devices follow, and before.
+    One that is scheduled before the event, and meets it by chance alone, takes nothing over: where
+    it is asked again too, until its latest end, the event is from then on.
 
     Args:
         event: of others.
         ahead: those that go before it.
         start: when it begins [s].
     """
-    edges, is_over = {start, event.ends}, False
-    for other in sorted((o for o in ahead if has_begun(o) > start), key=begins):
+    others = sorted(ahead, key=begins)
+    follows_on = {o.ends for o in others if o.start + o.duration <= event.start}
+    edges, is_over = {start, event.ends, *follows_on}, False
+    for other in (o for o in others if has_begun(o) > start):
         first, last = begins(other), has_begun(other)
         edges |= {first, last, *(() if is_over else range(first, last, RANDOM_PART_S))}
         is_over = is_over or other.category in (None, event.category)

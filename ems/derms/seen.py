@@ -86,7 +86,12 @@ def said_of(responses: Iterable[Responded]) -> Said:
     return found
 
 
-def asks_of(offers: Sequence[Offer], said: Callable[[str], Sequence[int]], now: int) -> Asks:
+def asks_of(
+    offers: Sequence[Offer],
+    said: Callable[[str], Sequence[int]],
+    never_starts: Callable[[events.Event], bool],
+    now: int,
+) -> Asks:
     """What other programs ask of a device, and will ask.
 
     A limit is never to be raised, so a default counts until it is certain that a control of its
@@ -95,6 +100,7 @@ def asks_of(offers: Sequence[Offer], said: Callable[[str], Sequence[int]], now: 
     Args:
         offers: of these programs, in the order in which the device goes by them.
         said: what the device answered to a control, oldest first.
+        never_starts: whether it has surely given one up for others before it begins.
         now: the server's time [s].
     """
     bases: list[sep.DERControlBase] = []
@@ -113,6 +119,7 @@ def asks_of(offers: Sequence[Offer], said: Callable[[str], Sequence[int]], now: 
                 offer.events[c.mrid],
                 offer.events.values(),
                 lambda mrid: STARTED in said(mrid),
+                never_starts,
                 now,
             )
         ]

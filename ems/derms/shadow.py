@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from ems.derms.board import Board, Control, Device, NotFound, Program, Responded
-from ems.derms.controls import RESPOND_SPECIFIC, RETAINED_S
+from ems.derms.controls import MOST_RANDOM_S, RESPOND_SPECIFIC, RETAINED_S
 from ems.derms.precedence import functions
 from ems.derms.seen import OPTED_IN, OPTED_OUT, REFUSED, SUPERSEDED
 from ems.settings.ieee2030_5 import DISPATCH
@@ -50,6 +50,8 @@ class Followed:
     """When the device came to know of it."""
     start: Bounds
     end: Bounds
+    scheduled_end: int
+    """When it ends at the earliest, where it is not cancelled [s]."""
     given_up: Bounds = field(default=Bounds(first=NEVER, last=NEVER))
 
     def rank(self, at: int) -> tuple[int, int, int]:
@@ -60,13 +62,16 @@ class Followed:
 
 def given_up(
     board: Board, device: Device, told: Mapping[str, Sequence[Responded]]
-) -> frozenset[str]:
-    """The events of others that a device has surely given up for others: their mRIDs.
+) -> dict[str, int]:
+    """The events of others that a device has surely given up for others.
 
     Args:
         board: what is served.
         device: follows the events.
         told: what it answered, by the mRID of the event.
+
+    Returns:
+        By when it has, by the mRID of the event [s].
     """
     now = board.now()
     received = (r for answers in told.values() for r in answers if r.status == RECEIVED)
@@ -81,7 +86,7 @@ def given_up(
         known.append(one)
     _leave_open(known)
     _give_up(known, reads)
-    return frozenset(one.control.mrid for one in known if one.given_up.last <= now)
+    return {one.control.mrid: one.given_up.last for one in known if one.given_up.last <= now}
 
 
 # --- what the device knows -----------------------------------------------------------
@@ -107,13 +112,16 @@ def _events(
 def _followed(
     control: Control, program: Program, answers: Sequence[Responded], reads: Sequence[int]
 ) -> Followed:
-    received = [_at(r) for r in answers if r.status == RECEIVED]
-    known = Bounds(first=min(received, default=control.created), last=max(received, default=NEVER))
+    # Whatever else it answers tells that it knows the event, too.
+    received = [r for r in answers if r.status == RECEIVED] or answers[:1]
+    read = [_at(r, control.created) for r in received]
+    known = Bounds(first=min(read, default=control.created), last=max(read, default=NEVER))
     shift, longer = control.random_start or 0, control.random_duration or 0
     begins, begun = control.start + min(0, shift), control.start + max(0, shift)
     if shift and begins < known.last < NEVER:
         begun = max(begun, known.last + abs(shift))  # it may have heard of it under way
-    ends, over = begins + control.duration + min(0, longer), control.ends
+    scheduled = begins + control.duration + min(0, longer)
+    ends, over = scheduled, control.ends
     if control.cancelled is not None:
         ends, over = min(ends, control.cancelled), min(over, _read(control.cancelled, reads))
     if any(r.status in REFUSED for r in answers):
@@ -125,6 +133,7 @@ def _followed(
         known=known,
         start=Bounds(first=begins, last=begun),
         end=Bounds(first=ends, last=over),
+        scheduled_end=scheduled,
     )
 
 
@@ -139,8 +148,9 @@ def _may_be_over(control: Control, answers: Sequence[Responded], now: int) -> bo
     return control.created < forgotten
 
 
-def _at(response: Responded) -> int:
-    if response.time is None:
+def _at(response: Responded, since: int = 0) -> int:
+    """When a device was where it answers that it is, by its own clock if that may be right."""
+    if response.time is None or response.time < since:
         return response.received
     return min(response.time, response.received)
 
@@ -168,20 +178,20 @@ def _give_up(known: Sequence[Followed], reads: Sequence[int]) -> None:
 
 def _leave_open(known: Sequence[Followed]) -> None:
     """Of those that follow on one another at random nothing is sure: either may move the other."""
-    chance = [one for one in known if one.control.random_start or one.control.random_duration]
-    for one in chance:
-        for other in known:
-            follow = not (_starts_in(one, other) or _starts_in(other, one))
+    ordered = sorted(known, key=lambda one: one.control.start)
+    starts = [one.control.start for one in ordered]
+    for one in ordered:
+        first = bisect_left(starts, one.control.start + one.control.duration)
+        for other in ordered[first : bisect_left(starts, one.end.last + MOST_RANDOM_S, first)]:
             meet = one.start.first < other.end.last and other.start.first < one.end.last
-            if follow and meet and (one.asks <= other.asks or other.asks <= one.asks):
+            is_open = meet and (_is_random(one) or _is_random(other))
+            if is_open and (one.asks <= other.asks or other.asks <= one.asks):
                 for left in (one, other):
                     left.known = replace(left.known, last=NEVER)
 
 
-def _starts_in(one: Followed, other: Followed) -> bool:
-    """Whether an event is scheduled to start while another one stands."""
-    ours, theirs = one.control, other.control
-    return theirs.start <= ours.start < theirs.start + theirs.duration
+def _is_random(one: Followed) -> bool:
+    return bool(one.control.random_start or one.control.random_duration)
 
 
 def _met(known: Sequence[Followed]) -> Iterator[tuple[Followed, Followed]]:
@@ -222,7 +232,8 @@ def _takes(
     at = max(_read(since, reads), other.known.last, one.known.last)
     if not (elsewhere and at < one.start.first):
         at = max(at, other.start.last)
-    meet = other.start.last < one.end.first and one.start.last < other.end.first
+    # What the device took for the time of both, it did before it heard of an end of either.
+    meet = other.start.last < one.scheduled_end and one.start.last < other.scheduled_end
     if at < min(other.end.first, one.end.first, until) and (meet or not elsewhere):
         yield at, rank, True
 

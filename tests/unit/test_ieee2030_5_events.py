@@ -96,6 +96,24 @@ def test_a_newer_event_with_some_of_the_controls_supersedes_potentially() -> Non
     assert (state.potentially_superseded, state.potentially_superseded_since) == (True, 10)
 
 
+def test_a_newer_event_for_other_kinds_of_devices_supersedes_nothing() -> None:
+    """The same deviceCategory and controls: EventStatus.currentStatus 4, Annex B."""
+    ours, theirs = replace(OLD, category=0b01), replace(NEW, category=0b10)
+    state = status_at(ours, [theirs], 160)
+    assert (state.current, state.potentially_superseded) == (Status.ACTIVE, False)
+    for takes_all in (0b01, 0b11, None):
+        state = status_at(ours, [replace(NEW, category=takes_all)], 160)
+        assert (state.current, state.potentially_superseded) == (Status.SUPERSEDED, False)
+
+
+@pytest.mark.parametrize(("older", "newer"), [(None, 0b01), (0b11, 0b01)])
+def test_a_newer_event_for_some_of_the_devices_supersedes_potentially(
+    older: int | None, newer: int | None
+) -> None:
+    state = status_at(replace(OLD, category=older), [replace(NEW, category=newer)], 160)
+    assert (state.current, state.potentially_superseded) == (Status.ACTIVE, True)
+
+
 def test_events_that_only_touch_do_not_overlap() -> None:
     assert status_at(OLD, [replace(NEW, start=200)], 200).current is Status.ACTIVE
 

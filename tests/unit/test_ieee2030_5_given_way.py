@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ems.clock import SteppedClock
+from ems.derms.answered import CLOCK_S
 from ems.derms.board import Control
 from ems.derms.controls import RETAINED_S
 from ems.derms.published import follow_alone
@@ -114,6 +115,26 @@ def test_one_that_gave_way_to_others_between_two_dispatches_is_not_asked_again()
     client.polls()
     world.pass_s(80)
     assert client.polls() == 500
+
+
+@pytest.mark.parametrize("known_s", [120, 20])
+def test_one_that_was_known_beside_a_command_for_a_while_gave_way_to_others(known_s: int) -> None:
+    """What asks for something else goes on beside a command, on a device that takes them so."""
+    world, client = following("grid@3")
+    dispatched(world, client)
+    kw = [sep.DERControlBase(opModGenLimW=sep.ActivePower(multiplier=3, value=n)) for n in (2, 6)]
+    ours = world.board.publish("feeder", base=kw[0], start=AT + 200, duration=900)
+    client.polls()
+    world.pass_s(known_s)
+    world.board.publish("grid", base=kw[1], start=AT + 200, duration=900, response_required=0)
+    client.polls()
+    assert said(world, ours)[-1] == 14
+    world.board.change_program("feeder", primacy=2)
+    world.pass_s(180)
+    world.link.hand_back(["pv"])
+    client.polls()
+    held_kw = client.holds()["opModGenLimW"].value.value
+    assert held_kw == (6 if known_s > CLOCK_S else 2), "else it may have given way to the command"
 
 
 def test_a_response_that_comes_late_tells_of_a_control_that_is_forgotten() -> None:
@@ -350,12 +371,44 @@ def left_to(world: World, client: Client) -> Client:
     return client
 
 
+@pytest.mark.parametrize(
+    ("earlier", "later"), [({"random_duration": 100}, {}), ({}, {"random_start": -100})]
+)
+def test_of_two_that_meet_by_chance_alone_the_later_one_follows_on_the_earlier_one(
+    earlier: dict[str, int], later: dict[str, int]
+) -> None:
+    """Though that one is newer, and both are asked again as long as any device may follow them."""
+    world, client = following()
+    of(world, "feeder", 2000, AT + 200, 1200, **later)
+    world.pass_s(1)
+    of(world, "feeder", 3000, AT, 200, **earlier)
+    client.polls()
+    dispatched(world, client, 2000)
+    world.pass_s(19)
+    world.link.hand_back(["pv"])
+    assert client.polls() == 3000
+    world.board.listeners.clear()  # nothing runs that would ask anything again
+    assert shares(world, client, AT + 1290) == [3000, 2000]
+
+
 @pytest.mark.parametrize("random_start", [None, 120, -120])
 def test_an_event_for_other_kinds_of_devices_ends_nothing(random_start: int | None) -> None:
     world, _ = following("grid@3")
     client = Client(world, category=1)
     of(world, "grid", 6000, AT + 600, 600, category=4, random_start=random_start)
     left_to(world, client)
+    assert shares(world, client, AT + HOUR_S - 10) == [500]
+
+
+def test_one_of_its_program_for_other_kinds_of_devices_ends_nothing_asked_again_beside_it() -> None:
+    world, _ = following()
+    client = Client(world, category=1)
+    event(world, 500, category=1)
+    world.pass_s(1)
+    event(world, 6000, category=4)
+    assert client.polls() == 500
+    dispatched(world, client, 500)
+    world.link.hand_back(["pv"])
     assert shares(world, client, AT + HOUR_S - 10) == [500]
 
 

@@ -128,6 +128,14 @@ def test_what_other_programs_ask_now_is_seen_a_default_only_while_no_control_hol
     assert list(world.link.look(("pv",))["pv"].others) == [WHOLE]
 
 
+def test_an_event_limits_beside_a_newer_one_for_other_kinds_of_devices(world: World) -> None:
+    world.link.publish({"pv": WHOLE}, {"pv": 300})
+    for base, category in ((HALF, None), (WHOLE, 4)):
+        world.board.publish("feeder", base=base, start=AT, duration=100, category=category)
+    world.pass_s(10)
+    assert asked(world) == [WHOLE, HALF]
+
+
 def test_a_default_holds_beside_a_control_that_asks_for_another_mode(world: World) -> None:
     world.link.publish({"pv": WHOLE}, {"pv": 300})
     world.board.set_default("feeder", HALF)

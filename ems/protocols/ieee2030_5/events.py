@@ -50,6 +50,8 @@ class Event:
     """Whether devices shall spread its end."""
     modes: frozenset[str] = frozenset()
     """What it controls: names of `modes`."""
+    category: int | None = None
+    """DeviceCategoryType of the devices that it is for; None: all."""
 
     @property
     def end(self) -> int:
@@ -69,6 +71,12 @@ class Event:
     def goes_before(self, other: "Event") -> bool:
         """Of two events of one program, whether this is the newer."""
         return (self.created, self.mrid) > (other.created, other.mrid)
+
+    def is_for_all_of(self, other: "Event") -> bool:
+        """Whether all devices that another event is for take this one, too."""
+        if self.category is None or other.category is None:
+            return self.category is None
+        return not other.category & ~self.category
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,13 +102,13 @@ def status_at(event: Event, siblings: Iterable[Event], now: int) -> EventState:
     """The status a server tells of an event, among the other events of its program.
 
     A newer event of the same program that overlaps it supersedes it: as a whole where it sets
-    exactly the same controls, from the newer one's earliest effective start; potentially where it
-    sets some of them, but not all, and the client has to sort it out (EventStatus.currentStatus 4
-    and potentiallySuperseded).
+    exactly the same controls, of all of its devices, from the newer one's earliest effective start;
+    potentially where it sets some of them, but not all, or of some devices, and the client has to
+    sort it out (EventStatus.currentStatus 4 and potentiallySuperseded).
     """
     newer = [s for s in siblings if _touches(s, event)]
     partly = min(
-        (s.created for s in newer if s.modes != event.modes and s.created <= now), default=None
+        (s.created for s in newer if not _takes_all(s, event) and s.created <= now), default=None
     )
     current, since = _current(event, newer, now)
     return EventState(
@@ -120,13 +128,24 @@ def _touches(newer: Event, event: Event) -> bool:
         and newer.goes_before(event)
         and overlap(newer, event)
         and bool(newer.modes & event.modes)
+        and _share_devices(newer, event)
         and not withdrawn
     )
 
 
+def _share_devices(one: Event, other: Event) -> bool:
+    """Whether there may be a device that two events are both for."""
+    return one.category is None or other.category is None or bool(one.category & other.category)
+
+
+def _takes_all(newer: Event, event: Event) -> bool:
+    """Whether a newer event sets the same controls, of all devices that the older one is for."""
+    return newer.modes == event.modes and newer.is_for_all_of(event)
+
+
 def _current(event: Event, newer: Sequence[Event], now: int) -> tuple[Status, int]:
     replaced = min(
-        (max(s.earliest_start, s.created) for s in newer if s.modes == event.modes), default=None
+        (max(s.earliest_start, s.created) for s in newer if _takes_all(s, event)), default=None
     )
     if replaced is not None and replaced >= event.latest_end:
         replaced = None

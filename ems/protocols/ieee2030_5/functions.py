@@ -1,5 +1,7 @@
 """Which modes ask for the same thing of a DER, so that only one of them can be in force."""
 
+from functools import lru_cache
+
 _CHARGING, _DELIVERING = "reactive power while charging", "reactive power while delivering"
 _BOTH = frozenset({_CHARGING, _DELIVERING})
 _ACTIVE = frozenset({"active power"})
@@ -27,6 +29,7 @@ def functions_of(mode: str) -> frozenset[str]:
     return SHARED.get(mode) or frozenset({mode})
 
 
+@lru_cache
 def functions_of_all(modes: frozenset[str]) -> frozenset[str]:
     """What several modes ask for together."""
     return frozenset().union(*map(functions_of, modes))
