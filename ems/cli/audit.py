@@ -21,7 +21,7 @@ class Noted(click.ParamType[tuple[int, str]]):
         """Number and hash."""
         if isinstance(value, tuple):
             return value
-        found = re.fullmatch(r"([1-9]\d*):([0-9a-f]{64})", value)
+        found = re.fullmatch(r"([1-9]\d{0,17}):([0-9a-f]{64})", value)
         if found is None:
             self.fail(f"{value} is not NUMBER:HASH, as `geems audit verify` tells it", param, ctx)
         return int(found[1]), found[2]

@@ -19,6 +19,8 @@ from ems.derms.served import NotFound
 
 AUDIT = "audit"
 """Kind of the entries, and of the document that holds the head of the chain."""
+_HEAD = "head"
+"""Key of that document."""
 FILE = "file"
 """Who made what a file declares."""
 FIRST = "0" * 64
@@ -120,7 +122,8 @@ class Audit:
 
     def entries(self, since: int = 0, newest: int | None = None) -> Iterator[Audited]:
         """Those made from `since` on, oldest first; with `newest` hardly more than the last."""
-        return entries_of(self._keeper, since, newest)
+        for entry in self._keeper.entries(AUDIT, since=since, newest=newest):
+            yield Audited(**json.loads(entry.body))
 
     def last(self, most: int) -> list[Audited]:
         """The newest ones, oldest first."""
@@ -138,7 +141,7 @@ class Audit:
 
     def fault(self) -> str:
         """Where the chain is broken; empty: it is whole."""
-        return broken(self.entries(), self._head)
+        return _broken(self._keeper, lambda _: self._head)
 
     def _together(self) -> AbstractContextManager[None]:
         together = getattr(self._keeper, "together", None)
@@ -156,19 +159,13 @@ class Audit:
             "previous": previous,
         }
         seal = sealed(held)
-        body = json.dumps(held | {"hash": seal}, ensure_ascii=False, separators=(",", ":"))
+        body = _written(held | {"hash": seal})
         head = json.dumps({"number": held["number"], "hash": seal})
         self.durable = self._keeper.keep(
             Entry(kind=AUDIT, owner=who, key=what, body=body, time=now),
-            Change(kind=AUDIT, key="head", owner="", body=head, time=now),
+            Change(kind=AUDIT, key=_HEAD, owner="", body=head, time=now),
         )
         self._head = (number + 1, seal)
-
-
-def entries_of(kept: Kept, since: int = 0, newest: int | None = None) -> Iterator[Audited]:
-    """Those made from `since` on, oldest first; with `newest` hardly more than the last so many."""
-    for entry in kept.entries(AUDIT, since=since, newest=newest):
-        yield Audited(**json.loads(entry.body))
 
 
 def head_of(kept: Kept) -> Head:
@@ -177,14 +174,14 @@ def head_of(kept: Kept) -> Head:
     Raises:
         ValueError: what is kept there is none.
     """
-    head = (0, FIRST)
     for document in kept.documents(AUDIT):
-        held = json.loads(document.body or "")
-        try:
-            head = (int(held["number"]), str(held["hash"]))
-        except (KeyError, TypeError) as fault:
-            raise ValueError(str(fault)) from fault
-    return head
+        if document.key == _HEAD:
+            held = _parsed(document.body or "")
+            match held:
+                case {"number": int(number), "hash": str(seal)} if number > 0:
+                    return number, seal
+            raise ValueError("no end of a chain")
+    return 0, FIRST
 
 
 def checked(kept: Kept, earlier: Sequence[Head] = ()) -> tuple[Head, str]:
@@ -195,36 +192,72 @@ def checked(kept: Kept, earlier: Sequence[Head] = ()) -> tuple[Head, str]:
         earlier: ends that were noted elsewhere: who rewrites all of it, rewrites not these.
     """
     try:
-        head = head_of(kept)
+        return head_of(kept), _broken(kept, head_of, earlier)
     except ValueError:
-        return (0, FIRST), "its head was altered"
-    return head, broken(entries_of(kept), head, *earlier)
+        return (0, FIRST), "its end was altered"
 
 
-def broken(entries: Iterable[Audited], *heads: Head) -> str:
+def _broken(kept: Kept, head: Callable[[Kept], Head], earlier: Sequence[Head] = ()) -> str:
     """Where a chain is broken; empty: it is whole.
 
     Args:
-        entries: all of it. Those behind the heads may have been made since: they are looked at,
-            but need not be there.
-        heads: ends that it had, now or earlier: it must pass through all of them.
+        kept: where it is kept; more may be entered meanwhile.
+        head: tells its end.
+        earlier: ends that it had: it must pass through all of them.
     """
-    number, last = 0, FIRST
     known: dict[int, set[str]] = {}
-    for at, seal in heads:
-        known.setdefault(at, set()).add(seal)
+    for at, seal in (head(kept), *earlier):
+        if at:
+            known.setdefault(at, set()).add(seal)
+    number, last = 0, FIRST
+    for kept_entry in kept.entries(AUDIT):
+        number += 1
+        entry = _sound(kept_entry)
+        if entry is None:
+            return f"entry {number} was altered"
+        if entry.number != number or entry.previous != last:
+            return f"entry {number} is missing or was altered"
+        if known.get(number, {entry.hash}) != {entry.hash}:
+            return f"entry {number} was altered"
+        last = entry.hash
+    if number < max(known, default=0):
+        return f"entries behind {number} are missing"
+    # An entry and the end are kept together: whatever was read is no longer than the end is now.
+    end, seal = head(kept)
+    if number > end:
+        return f"its end is missing, or entries behind {end} were put in"
+    return f"entry {number} was altered" if number == end and last != seal else ""
+
+
+def _sound(kept: Entry) -> Audited | None:
+    """An entry as it was made; None where anything of it was altered, even how it is written."""
     try:
-        for entry in entries:
-            number += 1
-            if entry.number != number or entry.previous != last:
-                return f"entry {number} is missing or was altered"
-            seal = sealed(_plain(entry))
-            if entry.hash != seal or known.get(number, {seal}) != {seal}:
-                return f"entry {number} was altered"
-            last = entry.hash
-    except (ValueError, TypeError):  # its text is no entry
-        return f"entry {number + 1} was altered"
-    return f"entries behind {number} are missing" if number < max(known, default=0) else ""
+        entry = Audited(**_parsed(kept.body))
+        held = _plain(entry)
+        intact = (
+            kept.body == _written(held | {"hash": sealed(held)})
+            and (kept.owner, kept.key, kept.time) == (entry.who, entry.what, entry.time)
+        )  # fmt: skip
+    except (ValueError, TypeError):
+        return None
+    return entry if intact else None
+
+
+def _parsed(text: str) -> Any:
+    """A JSON text.
+
+    Raises:
+        ValueError: it is none, or nothing that was ever written here.
+    """
+    try:
+        return json.loads(text)
+    except (TypeError, RecursionError) as fault:
+        raise ValueError(str(fault)) from fault
+
+
+def _written(held: Mapping[str, Any]) -> str:
+    """An entry's members, as they are kept."""
+    return json.dumps(held, ensure_ascii=False, separators=(",", ":"))
 
 
 def _or_none(shown: Callable[[], Any]) -> Any:

@@ -85,8 +85,22 @@ def test_it_is_read_beside_a_server_that_runs_and_out_of_a_copy(
             "entry 2 is missing or was altered",
         ),
         ("DELETE FROM derms_entries WHERE instr(body, :third)", "entries behind 2 are missing"),
-        ("UPDATE derms_documents SET body = '{}'", "its head was altered"),
-        ("UPDATE derms_documents SET body = 'x'", "its head was altered"),
+        (
+            "UPDATE derms_entries SET body = ' ' || body WHERE instr(body, :second)",
+            "entry 2 was altered",
+        ),
+        ("UPDATE derms_entries SET time = 9 WHERE instr(body, :second)", "entry 2 was altered"),
+        ("UPDATE derms_entries SET owner = 'B' WHERE instr(body, :second)", "entry 2 was altered"),
+        ("UPDATE derms_documents SET body = '{}'", "its end was altered"),
+        ("UPDATE derms_documents SET body = 'x'", "its end was altered"),
+        ("UPDATE derms_documents SET body = json_set(body, '$.number', 0)", "its end was altered"),
+        ("UPDATE derms_documents SET body = json_set(body, '$.number', -1)", "its end was altered"),
+        ("UPDATE derms_documents SET body = json_set(body, '$.hash', '0')", "entry 3 was altered"),
+        (
+            "UPDATE derms_documents SET key = 'foot'",
+            "its end is missing, or entries behind 0 were put in",
+        ),
+        ("DELETE FROM derms_documents", "its end is missing, or entries behind 0 were put in"),
     ],
 )
 def test_whatever_is_done_to_it_shows(
