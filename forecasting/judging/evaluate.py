@@ -138,7 +138,12 @@ def evaluate(
         },
         reliability={name: reliability(f, truth_kw, scored) for name, f in forecasts.items()},
         branches={b: int((ladder.branch[scored] == b).sum()) for b in BRANCHES},
-        warnings=(*judged.warnings, *still(truth_kw, scored), *ladder.notes),
+        # Whoever gives no model knows, and knows why.
+        warnings=(
+            *judged.warnings,
+            *still(truth_kw, scored),
+            *(ladder.notes if model is not None else ()),
+        ),
     )
 
 
