@@ -67,6 +67,7 @@ def forecasts(record: CycleRecord, cycle_id: int) -> list[dict[str, Any]]:
             "upper_kw": pv.upper_kw,
             "method": pv.method,
             "quantiles_kw": _quantiles(record.forecast.levels, pv.quantiles_kw),
+            "notes": _notes(record.forecast.notes_of(der)),
         }
         for der, pv in record.forecast.pv.items()
     ]
@@ -78,6 +79,7 @@ def forecasts(record: CycleRecord, cycle_id: int) -> list[dict[str, Any]]:
         "upper_kw": record.forecast.load_upper_kw,
         "method": record.forecast.load_method,
         "quantiles_kw": _quantiles(record.forecast.levels, record.forecast.load_quantiles_kw),
+        "notes": None,
     }
     return [*plants, load]
 
@@ -87,6 +89,11 @@ def _quantiles(levels: Sequence[float], quantiles_kw: Sequence[float]) -> str | 
     if not quantiles_kw:
         return None
     return json.dumps({f"{q:g}": kw for q, kw in zip(levels, quantiles_kw, strict=True)})
+
+
+def _notes(lines: Sequence[str]) -> str | None:
+    """Column `notes`: JSON; NULL where there are none."""
+    return json.dumps(lines, ensure_ascii=False) if lines else None
 
 
 def minute(mean: MinuteMean) -> dict[str, Any]:

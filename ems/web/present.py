@@ -204,6 +204,7 @@ def _der(record: CycleRecord, site: Site, name: str, moved: LedgerEntry | None) 
         free_kvar=free.q_kvar if free else None,
         available_kw=forecast.expected_kw if forecast else None,
         available_method=forecast.method if forecast else "",
+        available_notes=record.forecast.notes_of(name) if forecast else (),
         available_quantiles_kw=_quantiles(record.forecast, forecast),
         measured_kw=reading.p_kw if reading else None,
         measured_kvar=reading.q_kvar if reading else None,
