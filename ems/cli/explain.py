@@ -105,6 +105,7 @@ def _document(record: "CycleRecord", asked: tuple["Counterfactual", ...]) -> dic
     from ems.record import to_json
 
     ledger = json.loads(to_json(record))["ledger"]
+    notes_of = record.forecast.notes_by_plant()
     found = ledger["counterfactuals"] + [asdict(c) for c in asked]
     return {
         "start": record.start.isoformat(),
@@ -113,7 +114,7 @@ def _document(record: "CycleRecord", asked: tuple["Counterfactual", ...]) -> dic
         **ledger,
         "alarms": list(record.alarms),
         "forecast": {
-            name: {"method": pv.method, "notes": list(record.forecast.notes_of(name))}
+            name: {"method": pv.method, "notes": list(notes_of[name])}
             for name, pv in record.forecast.pv.items()
         },
         "compliance_usd": record.ledger.compliance_usd,

@@ -13,8 +13,9 @@ MOST_NAMES = 3
 def forecast_lines(forecast: Forecast) -> Iterator[str]:
     """`Forecast of pv: smart_persistence (lstm not used: …)`, in the order of the plants."""
     alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    notes_of = forecast.notes_by_plant()
     for name, pv in forecast.pv.items():
-        alike.setdefault((pv.method, forecast.notes_of(name)), []).append(name)
+        alike.setdefault((pv.method, notes_of[name]), []).append(name)
     groups = list(alike.items())
     for (method, notes), names in groups[:MOST_LINES]:
         why = f" ({'; '.join(notes)})" if notes else ""

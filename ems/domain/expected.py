@@ -61,10 +61,14 @@ class Forecast:
     """The sky of plants that others limit, as it would be without: for those that may not keep to
     it."""
 
-    def notes_of(self, name: str) -> tuple[str, ...]:
-        """What `notes` say of one plant, without its name in front."""
-        front = f"{name}: "
-        return tuple(n.removeprefix(front) for n in self.notes if n.startswith(front))
+    def notes_by_plant(self) -> Mapping[str, tuple[str, ...]]:
+        """What `notes` say of each plant, without its name in front; empty where nothing."""
+        found: dict[str, tuple[str, ...]] = dict.fromkeys(self.pv, ())
+        for note in self.notes:
+            name, _, what = note.partition(": ")
+            if name in found:
+                found[name] = (*found[name], what)
+        return found
 
     def within(self, most_kw: Mapping[str, float | None]) -> "Forecast":
         """The same, where plants give no more than others let them, whatever the sky.

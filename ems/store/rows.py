@@ -58,6 +58,7 @@ def _outcome(outcome: Outcome | None) -> dict[str, Any]:
 def forecasts(record: CycleRecord, cycle_id: int) -> list[dict[str, Any]]:
     """Rows of `forecasts`: one per PV plant, and one of the load."""
     common = {"cycle_id": cycle_id, "start": record.forecast.start}
+    notes_of = record.forecast.notes_by_plant()
     plants = [
         {
             **common,
@@ -67,7 +68,7 @@ def forecasts(record: CycleRecord, cycle_id: int) -> list[dict[str, Any]]:
             "upper_kw": pv.upper_kw,
             "method": pv.method,
             "quantiles_kw": _quantiles(record.forecast.levels, pv.quantiles_kw),
-            "notes": _notes(record.forecast.notes_of(der)),
+            "notes": _notes(notes_of[der]),
         }
         for der, pv in record.forecast.pv.items()
     ]

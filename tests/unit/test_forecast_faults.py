@@ -143,7 +143,7 @@ def test_a_changed_model_is_one_fault_for_all_plants_and_a_short_note_of_each(
     assert fault.startswith(f"the forecast goes without its model: {REFUSED}")
     assert len(fault) < 200
     for name in SITE.names:
-        (note,) = found.notes_of(name)
+        (note,) = found.notes_by_plant()[name]
         assert note.startswith(f"lstm not used: {REFUSED}")
         assert note.count("artefact '") == 1
         assert found.pv[name].method == "smart_persistence"
@@ -188,7 +188,7 @@ def test_a_model_that_fails_its_parity_check_is_a_fault_that_names_it(
 def test_a_plant_that_was_silent_for_four_hours_is_said_to_be_and_no_fault() -> None:
     found = forecast(Sunny(timedelta(hours=4)), LadderForecaster(), heard=False)
     assert found.faults == ()
-    assert found.notes_of("a") == (
+    assert found.notes_by_plant()["a"] == (
         "lstm not used: no measurement of the last four hours that can be used",
         "smart_persistence not used: no uncapped measurement of the last hour",
     )
