@@ -139,7 +139,8 @@ def decided(given: Given, network: Network, field: Field, pace: Pace) -> CycleRe
         ledger = _asked(ledger, given)
     alarms = [
         *_by_the_utility(given), *_doubtful(given, network), *complaints(policy.feedback, found),
-        *sent.alarms, *deciding.alarms,
+        *sent.alarms, *deciding.alarms, *forecast.faults,
+        *(given.horizon.faults if given.horizon is not None else ()),
     ]  # fmt: skip
     return record(
         site, snapshot, forecast, sent.free, _noted(sent.secured, given), ledger, sent.outcomes,

@@ -69,14 +69,16 @@ class TariffOutlook:
         one of a place nothing is known of, and the load stays.
         """
         weather, notes = self._weather.now()
-        pv_kw = {}
+        pv_kw, faults = {}, dict[str, None]()
         for pv in site.pvs:
             path = self._path(pv, site, forecast, history, weather)
             pv_kw[pv.name] = tuple(path.forecast.mean_kw.tolist())
             notes += tuple(f"{pv.name}: {note}" for note in path.notes)
+            faults |= dict.fromkeys(self._days.of(pv.name).notes)
         load_kw = self._load_kw(site, snapshot, forecast, history)
         ahead = HorizonForecast(load_kw=load_kw, pv_kw=pv_kw)
-        return replace(horizon_of(forecast, ahead, self._tariff), notes=notes)
+        horizon = horizon_of(forecast, ahead, self._tariff)
+        return replace(horizon, notes=notes, faults=tuple(faults))
 
     def _path(
         self,
@@ -126,7 +128,9 @@ class _Days:
         """Never raises: what is wrong is a note of the path."""
         try:
             chosen = self._champions.of(plant)
-        except (ArtefactFault, ChampionsFault) as fault:
+        except ArtefactFault as fault:
+            return DayAhead.without(fault.in_short)
+        except ChampionsFault as fault:
             return DayAhead.without(str(fault))
         key = chosen.artefact.sha256, chosen.notes
         if key not in self._read:

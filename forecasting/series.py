@@ -153,8 +153,8 @@ def _columns(
         )
     if value is None:
         faults.add(
-            f"no value column; found: {found}; name it {' or '.join(wanted)}"
-            + (", or say which column to use" if column is None else "")
+            f"no value column{'' if column is None else f' {column}'}; found: {found}; name it "
+            f"{' or '.join(wanted)}, or say which column to use"
         )
     return None if time is None or value is None or table.empty else (time, value)
 

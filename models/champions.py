@@ -75,7 +75,7 @@ def champion(kind: str, user_root: Path | None = None, *, plant: str | None = No
         try:
             found = find(promotion.id, user_root)
         except ArtefactFault as fault:
-            notes.append(f"champion '{promotion.id}' of {kind} is refused: {fault}")
+            notes.append(f"champion '{promotion.id}' of {kind} is refused: {fault.in_short}")
             continue
         trouble = _differs(found, promotion)
         if not trouble:
@@ -252,25 +252,34 @@ def _differs(found: Artefact, promotion: Promotion) -> str:
     ):
         if now != then:
             return (
-                f"its {what} has SHA-256 {now}, promoted was {then}; promote it again, or put "
-                f"the promoted one back"
+                f"its {what} has SHA-256 {now[:12]}…, promoted was {then[:12]}…; promote it again, "
+                f"or put the promoted one back"
             )
     return ""
 
 
 def _shipped(kind: str, notes: list[str]) -> Artefact:
     entries = listing()
-    broken = [entry for entry in entries if isinstance(entry, ArtefactFault)]
-    notes.extend(str(fault) for fault in broken)
+    # One of another kind stands in nobody's way here.
+    broken = [e for e in entries if isinstance(e, ArtefactFault) and _may_be(e, kind)]
+    notes.extend(fault.in_short for fault in broken)
     sound = tuple(e for e in entries if isinstance(e, Artefact) and e.kind == kind)
     if not sound:
         raise ArtefactFault(
             kind,
             expected=f"an artefact of kind {kind} that ships",
-            actual="; ".join([*notes, f"none (kinds: {', '.join(KINDS)})"]),
+            actual="; ".join(notes) or "none",
             mend="reinstall the package",
+            in_short="; ".join(notes)
+            or f"no artefact of kind {kind} is there; reinstall the package",
         )
     return newest(sound)
+
+
+def _may_be(fault: ArtefactFault, kind: str) -> bool:
+    """Whether an artefact that cannot be used may be of a kind, so that it is missed there."""
+    told = fault.kind or (fault.artefact_id if fault.artefact_id in KINDS else kind)
+    return told == kind
 
 
 def _writable(user_root: Path | None) -> Path:

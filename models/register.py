@@ -39,12 +39,26 @@ _MOST_NAMED = 20  # a folder full of checkpoints needs no longer list
 class ArtefactFault(Exception):
     """An artefact is missing, incomplete or not what its manifest says."""
 
-    def __init__(self, artefact_id: str, *, expected: str, actual: str, mend: str) -> None:
+    def __init__(
+        self,
+        artefact_id: str,
+        *,
+        expected: str,
+        actual: str,
+        mend: str,
+        in_short: str = "",
+        kind: str = "",
+    ) -> None:
         self.artefact_id = artefact_id
         self.expected = expected
         self.actual = actual
         self.mend = mend
-        super().__init__(f"artefact '{artefact_id}': expected {expected}, found {actual}; {mend}")
+        told = f"artefact '{artefact_id}': expected {expected}, found {actual}; {mend}"
+        self.in_short = in_short or told
+        """The same in one short sentence, without checksums: for notes and alarms."""
+        self.kind = kind
+        """What it would forecast, one of `KINDS`; empty where that is not known."""
+        super().__init__(told)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +78,7 @@ class Artefact:
     @property
     def kind(self) -> str:
         """What it forecasts, one of `KINDS`."""
-        # Manifests written before there were kinds are of the only kind there was.
-        return str(self.manifest.get("kind", KINDS[0]))
+        return _kind(self.manifest)
 
     @property
     def version(self) -> int | str:
@@ -121,9 +134,13 @@ def artefact(artefact_id: str, root: Path | None = None) -> Artefact:
     text = _read(artefact_id, folder / MANIFEST, follow=follow)
     manifest = _manifest(artefact_id, text)
     model = folder / manifest.get("file", MODEL)
-    content = _checked(artefact_id, model, manifest["sha256"], follow=follow)
-    for name, checksum in manifest.get("files", {}).items():
-        _checked(artefact_id, folder / name, checksum, follow=follow)
+    try:
+        content = _checked(artefact_id, model, manifest["sha256"], follow=follow)
+        for name, checksum in manifest.get("files", {}).items():
+            _checked(artefact_id, folder / name, checksum, follow=follow)
+    except ArtefactFault as fault:
+        fault.kind = _kind(manifest)
+        raise
     return Artefact(
         id=artefact_id,
         path=model,
@@ -207,6 +224,11 @@ def _is_shipped(root: Path) -> bool:
     return root.resolve() == shipped_root().resolve()
 
 
+def _kind(manifest: Mapping[str, Any]) -> str:
+    # Manifests written before there were kinds are of the only kind there was.
+    return str(manifest.get("kind", KINDS[0]))
+
+
 def _id(entry: Artefact | ArtefactFault) -> str:
     return entry.id if isinstance(entry, Artefact) else entry.artefact_id
 
@@ -260,6 +282,9 @@ def _checked(artefact_id: str, path: Path, wanted: str, *, follow: bool) -> byte
             expected=f"{path.name} with SHA-256 {wanted}",
             actual=f"SHA-256 {digest}",
             mend=f"the file was changed after training: {_RETRAIN}",
+            in_short=(
+                f"artefact '{artefact_id}': {path.name} was changed after training; {_RETRAIN}"
+            ),
         )
     return content
 

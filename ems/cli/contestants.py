@@ -133,7 +133,7 @@ def _champion(kind: str, notes: list[str]) -> "Artefact | None":
     try:
         chosen = champion(kind, models_folder(None))
     except ArtefactFault as fault:
-        notes.append(f"geems goes without {_CALLED[kind]}: {fault}")
+        notes.append(f"geems goes without {_CALLED[kind]}: {fault.in_short}")
         return None
     notes.extend(chosen.notes)
     return chosen.artefact

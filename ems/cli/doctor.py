@@ -137,11 +137,12 @@ def _forecaster() -> Iterator[Finding]:
     entries = everything(folder)
     if not entries:
         yield Finding(check="LiteRT", ok=False, detail="no trained artefact ships with geems")
-    broken = [str(entry) for entry in entries if isinstance(entry, ArtefactFault)]
+    faults = [entry for entry in entries if isinstance(entry, ArtefactFault)]
+    broken, told = [str(fault) for fault in faults], [fault.in_short for fault in faults]
     sound = [entry for entry in entries if not isinstance(entry, ArtefactFault)]
     for kind in dict.fromkeys(entry.kind for entry in sound):
         try:
-            broken += [n for n in champion(kind, folder).notes if n not in broken]
+            broken += [n for n in champion(kind, folder).notes if n not in (*broken, *told)]
         except ArtefactFault as fault:
             broken.append(str(fault))
     yield from (Finding(check="LiteRT", ok=False, detail=detail) for detail in broken)

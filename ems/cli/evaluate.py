@@ -74,6 +74,8 @@ def evaluate(
     lat: float | None,
     lon: float | None,
     capacity_kw: float | None,
+    column: str | None,
+    zone: str | None,
     tilt: float | None,
     azimuth: float | None,
     kind: "Kind | None",
@@ -89,8 +91,9 @@ def evaluate(
 ) -> None:
     """Judge the forecast of the next 15 minutes on FILE, beside simpler ones.
 
-    FILE holds time_utc (interval start) and value, or what `geems forecast` reads elsewhere. Each
-    forecast uses only what was measured before its interval.
+    FILE holds time_utc (interval start) and value, or has the form of an archive (MIDC, SURFRAD,
+    PVDAQ); a folder holds files of one form. Each forecast uses only what was measured before its
+    interval.
     """
     from forecasting.judging.judged import Asked
 
@@ -99,6 +102,8 @@ def evaluate(
         latitude_deg=lat,
         longitude_deg=lon,
         capacity_kw=capacity_kw,
+        column=column,
+        zone=zone,
         tilt_deg=tilt,
         azimuth_deg=azimuth,
         kind=kind,

@@ -105,6 +105,7 @@ def _document(record: "CycleRecord", asked: tuple["Counterfactual", ...]) -> dic
     from ems.record import to_json
 
     ledger = json.loads(to_json(record))["ledger"]
+    notes_of = record.forecast.notes_by_plant()
     found = ledger["counterfactuals"] + [asdict(c) for c in asked]
     return {
         "start": record.start.isoformat(),
@@ -112,6 +113,10 @@ def _document(record: "CycleRecord", asked: tuple["Counterfactual", ...]) -> dic
         "status": record.status,
         **ledger,
         "alarms": list(record.alarms),
+        "forecast": {
+            name: {"method": pv.method, "notes": list(notes_of[name])}
+            for name, pv in record.forecast.pv.items()
+        },
         "compliance_usd": record.ledger.compliance_usd,
         "counterfactuals": found,
     }
@@ -122,6 +127,7 @@ def _print(record: "CycleRecord", asked: tuple["Counterfactual", ...]) -> None:
     from rich.markup import escape
 
     from ems.cli.explain_table import print_limits, print_moved, print_worth
+    from ems.cli.forecast_lines import forecast_lines
 
     console, ledger = Console(), record.ledger
     when = f"{record.site}, {record.start:%Y-%m-%d %H:%M} UTC: {record.status}"
@@ -132,7 +138,8 @@ def _print(record: "CycleRecord", asked: tuple["Counterfactual", ...]) -> None:
         print_worth(console, ledger)
     if ledger.limits:
         print_limits(console, ledger)
-    for line in (*_sums(ledger), *_alternatives((*ledger.counterfactuals, *asked))):
+    told = (*_sums(ledger), *_alternatives((*ledger.counterfactuals, *asked)))
+    for line in (*told, *forecast_lines(record.forecast)):
         console.print(escape(line), highlight=False)
     again = f"geems replay {record.start:%Y-%m-%dT%H:%M}"
     # Commands are copied: each stays whole on a line of its own.

@@ -222,7 +222,7 @@ def _register(root: Path) -> tuple[list[dict[str, Any]], dict[str, str], list[st
         try:
             present = champion(kind, root)
         except ArtefactFault as fault:
-            notes.append(f"no champion of {kind}: {fault}")
+            notes.append(f"no champion of {kind}: {fault.in_short}")
             continue
         in_use[kind] = present.artefact
         notes += [note for note in present.notes if note not in notes]

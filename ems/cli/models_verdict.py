@@ -95,6 +95,8 @@ def _trial(measured: Path, calibration_days: int, place: Mapping[str, Any]) -> t
         latitude_deg=place["lat"],
         longitude_deg=place["lon"],
         capacity_kw=place["capacity_kw"],
+        column=place["column"],
+        zone=place["zone"],
         tilt_deg=place["tilt"],
         azimuth_deg=place["azimuth"],
         kind=place["kind"],

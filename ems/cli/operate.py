@@ -27,7 +27,8 @@ def run(site: str, *, once: bool, as_json: bool) -> None:  # noqa: ARG001 - `ser
     """Run one cycle and print it with its reasons.
 
     Ends with code 3 when the cycle was degraded: it lacked a measurement, stood on a lower
-    rung, found no safe dispatch, or could not write all setpoints.
+    rung, found no safe dispatch, or could not write all setpoints. A lower rung of the forecast
+    degrades nothing: what is sent is proved all the same.
     """
     import json
 

@@ -9,9 +9,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # Numbers are checked with the file, so that one call tells everything that is wrong.
 _OPTIONS = (
-    click.option("--lat", type=float, help="Latitude, north positive [°]. Needed with a series."),
+    click.option(
+        "--lat", type=float, help="Latitude, north positive [°]; needed where FILE does not tell."
+    ),
     click.option("--lon", type=float, help="Longitude, east positive [°]. Likewise."),
-    click.option("--capacity-kw", type=float, help="Rating of the plant [kW]. Likewise."),
+    click.option("--capacity-kw", type=float, help="Rating of the plant [kW]. Needed with FILE."),
+    click.option("--column", help="Column or sensor to read; default: the known one of the form."),
+    click.option(
+        "--zone",
+        help="Zone of local times (PVDAQ), such as Etc/GMT+7; default: by the longitude.",
+    ),
     click.option(
         "--tilt",
         type=float,

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ems.cli.forecast_lines import forecast_lines
 from ems.domain import (
     Advised,
     CycleRecord,
@@ -95,6 +96,8 @@ def print_cycle(record: CycleRecord) -> None:
     place, volts = record.secured.load_flow.highest()
     console.print(f"highest voltage {volts:.4f} pu at {escape(place)}", highlight=False)
     console.print(escape(record.ledger.sentence), highlight=False)
+    for line in forecast_lines(record.forecast):
+        console.print(escape(line), highlight=False)
     for alarm in record.alarms:
         console.print(f"[red]! {escape(alarm)}[/red]", highlight=False)
 

@@ -176,15 +176,25 @@ class Service:
             self._watch.decided(record, now, written=self._clock.now())
             self._standing.show_commands(self._watch)
         self._tell(lambda to: to.cycle(record))
+        self._log(record)
+        self._standing.finished(record)
+        return record
+
+    def _log(self, record: CycleRecord) -> None:
+        """One line per cycle; a model that stays refused is told of once."""
+        last = self._standing.last
+        known = frozenset(last.model_faults if last is not None else ())
+        for fault in record.model_faults:
+            if fault not in known:
+                log.warning("%s", fault)
+        alarms = [line for line in record.alarms if line not in record.model_faults]
         log.log(
             logging.INFO if record.status == "verified" else logging.WARNING,
             "%s %s: %s",
             f"{record.start:%Y-%m-%d %H:%M}",
             record.status,
-            "; ".join((record.ledger.sentence, *record.alarms)),
+            "; ".join((record.ledger.sentence, *alarms)),
         )
-        self._standing.finished(record)
-        return record
 
     def poll(self) -> None:
         """Read all devices once, refresh what is due; renew the lease. Never raises.

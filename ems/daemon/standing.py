@@ -202,5 +202,8 @@ class Standing:
         silent = [
             named(n, d.note) for n, d in self._devices.items() if not d.reachable and n not in told
         ]
-        lines = (lost, self._cycle_fault, clock, kept, unheard, *self._watch_alarms, *silent)
+        models = self.last.model_faults if self.last is not None else ()
+        lines = (
+            lost, self._cycle_fault, clock, kept, unheard, *self._watch_alarms, *silent, *models,
+        )  # fmt: skip
         return tuple(line for line in lines if line)

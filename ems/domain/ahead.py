@@ -40,6 +40,8 @@ class Horizon:
     terminal: TerminalSoc = "keep"
     notes: tuple[str, ...] = ()
     """What of the outlook was missing or not used, one line each."""
+    faults: tuple[str, ...] = ()
+    """As of `Forecast`: of the models of the day ahead."""
 
     def __post_init__(self) -> None:
         """Refuse series of unequal length, telling all of them."""

@@ -39,7 +39,10 @@ class Forecast:
     load_kvar: float | None = None
     """None: nominal power factors of the feeder's loads [kvar]."""
     notes: tuple[str, ...] = ()
-    """Why a better method was not used, one line each."""
+    """Why a better method was not used, one line each, with the plant's name in front."""
+    faults: tuple[str, ...] = ()
+    """Models that ship or were promoted and are refused or missing, for an operator, one line each.
+    What was forecast without them is as good a base of the proofs."""
     levels: tuple[float, ...] = ()
     """Levels of all quantiles, ascending [1]."""
     load_method: str = "measured"
@@ -57,6 +60,15 @@ class Forecast:
     unlimited: Mapping[str, PvForecast] = field(default_factory=dict)
     """The sky of plants that others limit, as it would be without: for those that may not keep to
     it."""
+
+    def notes_by_plant(self) -> Mapping[str, tuple[str, ...]]:
+        """What `notes` say of each plant, without its name in front; empty where nothing."""
+        found: dict[str, tuple[str, ...]] = dict.fromkeys(self.pv, ())
+        for note in self.notes:
+            name, _, what = note.partition(": ")
+            if name in found:
+                found[name] = (*found[name], what)
+        return found
 
     def within(self, most_kw: Mapping[str, float | None]) -> "Forecast":
         """The same, where plants give no more than others let them, whatever the sky.

@@ -164,10 +164,20 @@ class CycleRecord:
     """What a utility limited the site to; None: nobody did."""
 
     @property
+    def model_faults(self) -> tuple[str, ...]:
+        """Alarms that tell of refused or missing models of the forecast."""
+        ahead = self.horizon.faults if self.horizon is not None else ()
+        return tuple(dict.fromkeys((*self.forecast.faults, *ahead)))
+
+    @property
     def status(self) -> str:
-        """`verified`, `degraded` or `infeasible`; partial writes degrade."""
+        """`verified`, `degraded` or `infeasible`; partial writes degrade.
+
+        A refused model does not: what was decided is proved, whatever was forecast.
+        """
         if isinstance(self.secured, Infeasible):
             return "infeasible"
         written = all(isinstance(o, Sent | Advised) for o in self.outcomes.values())
-        good = isinstance(self.secured, Verified) and written and not self.alarms
+        others = set(self.alarms).difference(self.model_faults)
+        good = isinstance(self.secured, Verified) and written and not others
         return "verified" if good else "degraded"

@@ -83,6 +83,7 @@ class LadderForecaster:
             load_kw=snapshot.load.p_kw,
             load_kvar=kvar if kvar is not None and math.isfinite(kvar) else None,
             notes=notes,
+            faults=self._faults(site),
             levels=LEVELS,
             confidence=self._confidence,
         )
@@ -190,6 +191,11 @@ class LadderForecaster:
                     f"expected, its rating is possible"
                 )
         return found, tuple(notes)
+
+    def _faults(self, site: Site) -> tuple[str, ...]:
+        """Models that are refused or missing, each once however many plants miss it."""
+        chosen = [self._plant(pv, site).chosen for pv in site.pvs]
+        return tuple(dict.fromkeys(line for c in chosen if c is not None for line in c.faults))
 
     def _answers(
         self, site: Site, looks: Mapping[str, Look | Exception]

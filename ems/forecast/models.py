@@ -47,6 +47,12 @@ class Chosen:
     notes: tuple[str, ...] = ()
     """Models that were passed over on the way to the one used."""
 
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Models that are refused or missing, although they ship or were promoted."""
+        without = (f"the forecast goes without its model: {self.why}",) if self.why else ()
+        return (*self.notes, *without)
+
 
 def simple_ladders(method: Method, geometry: PvGeometry) -> list[Ladder]:
     """What needs no model, from each rung at or below a method on, best first; nothing learnt."""
@@ -88,13 +94,16 @@ class Models:
         """The model of a plant, why there is none, and what was passed over."""
         try:
             chosen = champions.of(plant)
-        except (ArtefactFault, ChampionsFault) as fault:
+        except ArtefactFault as fault:
+            return None, fault.in_short, ()
+        except ChampionsFault as fault:
             return None, str(fault), ()
         key = chosen.artefact.sha256
         if key not in self._loaded:
             try:
                 self._loaded[key] = _LOAD[self._method](chosen.artefact)
             except (ArtefactFault, ParityFault, ValueError, RuntimeError, ImportError) as fault:
-                self._loaded[key] = str(fault)
+                told, who = str(fault), f"artefact '{chosen.artefact.id}'"
+                self._loaded[key] = told if told.startswith(who) else f"{who}: {told}"
         found = self._loaded[key]
         return (None, found, chosen.notes) if isinstance(found, str) else (found, "", chosen.notes)

@@ -148,6 +148,7 @@ class Cycles(Database):
                     upper_kw=r.upper_kw,
                     method=r.method,
                     quantiles_kw=json.loads(r.quantiles_kw) if r.quantiles_kw else {},
+                    notes=tuple(json.loads(r.notes)) if r.notes else (),
                 )
                 for r in connection.execute(query)
             ]

@@ -58,6 +58,7 @@ def _outcome(outcome: Outcome | None) -> dict[str, Any]:
 def forecasts(record: CycleRecord, cycle_id: int) -> list[dict[str, Any]]:
     """Rows of `forecasts`: one per PV plant, and one of the load."""
     common = {"cycle_id": cycle_id, "start": record.forecast.start}
+    notes_of = record.forecast.notes_by_plant()
     plants = [
         {
             **common,
@@ -67,6 +68,7 @@ def forecasts(record: CycleRecord, cycle_id: int) -> list[dict[str, Any]]:
             "upper_kw": pv.upper_kw,
             "method": pv.method,
             "quantiles_kw": _quantiles(record.forecast.levels, pv.quantiles_kw),
+            "notes": _notes(notes_of[der]),
         }
         for der, pv in record.forecast.pv.items()
     ]
@@ -78,6 +80,7 @@ def forecasts(record: CycleRecord, cycle_id: int) -> list[dict[str, Any]]:
         "upper_kw": record.forecast.load_upper_kw,
         "method": record.forecast.load_method,
         "quantiles_kw": _quantiles(record.forecast.levels, record.forecast.load_quantiles_kw),
+        "notes": None,
     }
     return [*plants, load]
 
@@ -87,6 +90,11 @@ def _quantiles(levels: Sequence[float], quantiles_kw: Sequence[float]) -> str | 
     if not quantiles_kw:
         return None
     return json.dumps({f"{q:g}": kw for q, kw in zip(levels, quantiles_kw, strict=True)})
+
+
+def _notes(lines: Sequence[str]) -> str | None:
+    """Column `notes`: JSON; NULL where there are none."""
+    return json.dumps(lines, ensure_ascii=False) if lines else None
 
 
 def minute(mean: MinuteMean) -> dict[str, Any]:

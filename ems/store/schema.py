@@ -102,6 +102,8 @@ class ForecastRow(Base):
     upper_kw: Mapped[float | None]
     method: Mapped[str]
     quantiles_kw: Mapped[str | None]
+    notes: Mapped[str | None]
+    """JSON; NULL where there are none."""
 
 
 class MinuteRow(Base):

@@ -76,6 +76,8 @@ class KeptForecast:
     quantiles_kw: Mapping[str, float] = field(default_factory=dict)
     """Quantiles of its mean over the interval, by level (`0.05`); empty where there are none
     [kW]."""
+    notes: tuple[str, ...] = ()
+    """Why not by a better method, and what is odd about the plant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

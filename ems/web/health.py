@@ -77,4 +77,5 @@ class Health:
     links: Mapping[str, str] = field(default_factory=dict)
     """What else this process serves or follows, and how that does: `ieee2030_5`, `utility`."""
     alarms: tuple[str, ...] = ()
-    """What an operator must look at, beside the alarms of the last cycle."""
+    """What an operator must look at now, beside the alarms of the last cycle; refused models of the
+    forecast are among both."""

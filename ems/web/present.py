@@ -57,6 +57,7 @@ def dispatch(record: CycleRecord, site: Site, measured_kw: Means) -> DispatchVie
     free_flow = secured.free_load_flow
     violations = secured.violations if isinstance(secured, Infeasible) else ()
     moved = {entry.der: entry for entry in record.ledger.entries}
+    notes_of = record.forecast.notes_by_plant()
     return DispatchView(
         **_line(record, measured_kw),
         end=record.start + INTERVAL,
@@ -84,7 +85,8 @@ def dispatch(record: CycleRecord, site: Site, measured_kw: Means) -> DispatchVie
         linearisations=secured.linearisations,
         limits=_limits(site),
         ders=tuple(
-            _der(record, site, name, moved.get(name)) for name in secured.dispatch.setpoints
+            _der(record, site, name, moved.get(name), notes_of.get(name, ()))
+            for name in secured.dispatch.setpoints
         ),
         voltages=_voltages(flow, free_flow),
         violations=tuple(str(v) for v in violations),
@@ -187,7 +189,9 @@ def _quantiles(forecast: Forecast, pv: PvForecast | None) -> dict[str, float]:
     return {f"{q:g}": kw for q, kw in zip(forecast.levels, pv.quantiles_kw, strict=True)}
 
 
-def _der(record: CycleRecord, site: Site, name: str, moved: LedgerEntry | None) -> DerView:
+def _der(
+    record: CycleRecord, site: Site, name: str, moved: LedgerEntry | None, notes: tuple[str, ...]
+) -> DerView:
     setpoint = record.secured.dispatch.setpoints[name]
     free = record.free.setpoints.get(name)
     reading = record.snapshot.ders.get(name)
@@ -204,6 +208,7 @@ def _der(record: CycleRecord, site: Site, name: str, moved: LedgerEntry | None) 
         free_kvar=free.q_kvar if free else None,
         available_kw=forecast.expected_kw if forecast else None,
         available_method=forecast.method if forecast else "",
+        available_notes=notes,
         available_quantiles_kw=_quantiles(record.forecast, forecast),
         measured_kw=reading.p_kw if reading else None,
         measured_kvar=reading.q_kvar if reading else None,

@@ -42,6 +42,8 @@ class DerView(View):
     """PV only: power expected to be available, were there no cap [kW]."""
     available_method: str
     """How that was forecast; empty for anything that is not PV."""
+    available_notes: tuple[str, ...]
+    """Why not by a better method, and what is odd about the plant; empty where nothing is."""
     available_quantiles_kw: dict[str, Number]
     """Its quantiles by level (`0.05`); empty where there are none [kW]."""
     measured_kw: Number
@@ -244,6 +246,9 @@ class ForecastView(View):
     upper_kw: Number
     """Upper bound; caps are verified up to here [kW]."""
     method: str
+    notes: tuple[str, ...]
+    """Why not a better method, and what is odd about the plant; of cycles that an older version
+    kept, none."""
     quantiles_kw: dict[str, Number]
     """Quantiles of its mean over the interval, by level (`0.05`); empty: none [kW]."""
 

@@ -2,7 +2,7 @@
 
 - `read_midc(path, faults, *, column) -> Rows | None`: irradiance
 - `read_surfrad(path, faults, *, column) -> Rows | None`: irradiance
-- `read_pvdaq(path, faults, *, column, zone) -> Rows | None`: power
+- `read_pvdaq(path, faults, *, column, zone, longitude_deg) -> Rows | None`: power
 
 Each gives rows labelled by the START of their interval, UTC. The data loggers of MIDC and SURFRAD
 stamp the end of the minute a row is the mean of, so their rows are moved back by one step.
@@ -16,13 +16,14 @@ from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfoNotFoundError
 
 import numpy as np
 import pandas as pd
 from pvlib import iotools
 from pvlib.iotools.midc import MIDC_VARIABLE_MAP
 
+from forecasting.data.zones import UnknownZone, zone_of
 from forecasting.series import PowerSeries
 from forecasting.tables import Faults, open_text, read_table
 
@@ -36,6 +37,8 @@ _MIDC_GHI = tuple(
 
 # What the readers of pvlib and pandas raise on a file that is not of the format.
 _BROKEN = (ValueError, TypeError, LookupError, OverflowError, AttributeError, ZoneInfoNotFoundError)
+
+_WHICH = "say which one to use (--column)"
 
 _PVDAQ_TIMES = ("measured_on", "Date-Time", "utc_measured_on")
 _PVDAQ_POWER = re.compile(r"(^|_)ac_power(_|$)", re.IGNORECASE)
@@ -83,7 +86,7 @@ def read_midc(path: Path, faults: Faults, *, column: str | None = None) -> Rows 
         if column or len(choice) != 1:
             faults.add(
                 f"no column {column or 'of global horizontal irradiance that is known'}; found: "
-                f"{', '.join(choice or data.columns)[:300]}; say which one to use"
+                f"{', '.join(choice or data.columns)[:300]}; {_WHICH}"
             )
             return None
         found = choice[0]
@@ -109,7 +112,7 @@ def read_surfrad(path: Path, faults: Faults, *, column: str | None = None) -> Ro
         return None
     name = column or "ghi"
     if name not in data.columns:
-        faults.add(f"no column {name}; found: {', '.join(data.columns)[:300]}; say which one")
+        faults.add(f"no column {name}; found: {', '.join(data.columns)[:300]}; {_WHICH}")
         return None
     values = _numbers(data[name], faults)
     if f"{name}_flag" in data.columns:
@@ -123,12 +126,18 @@ def read_surfrad(path: Path, faults: Faults, *, column: str | None = None) -> Ro
         is_power=False,
         name=str(place["name"])[:80],
         latitude_deg=latitude,
-        longitude_deg=longitude,
+        # All stations lie in the west, and most files write no sign.
+        longitude_deg=-abs(longitude),
     )
 
 
 def read_pvdaq(
-    path: Path, faults: Faults, *, column: str | None = None, zone: str | None = None
+    path: Path,
+    faults: Faults,
+    *,
+    column: str | None = None,
+    zone: str | None = None,
+    longitude_deg: float | None = None,
 ) -> Rows | None:
     """A PVDAQ file, CSV or Parquet, with its metadata (`…metadata.json` beside it) if there.
 
@@ -138,7 +147,9 @@ def read_pvdaq(
         faults: Where to add what is wrong.
         column: Sensor to read, with or without its number; the one AC power when not given.
         zone: Time zone of `measured_on`, such as Etc/GMT+7; when not given, standard time of the
-            longitude in the metadata.
+            longitude.
+        longitude_deg: Where the plant stands, east positive; that of the metadata when not
+            given [°].
 
     Returns:
         Rows, labelled as they are; PVDAQ does not say which end of the interval a time is.
@@ -160,16 +171,19 @@ def read_pvdaq(
     if clock not in table.columns:
         faults.add(f"no time column; found: {', '.join(map(str, table.columns))[:300]}")
         return None
+    longitude = place.get("longitude_deg") if longitude_deg is None else longitude_deg
     if clock == "utc_measured_on":
+        if zone is not None:
+            notes.append(f"{path.name}: read by its column utc_measured_on, not by the time zone")
         zone = "UTC"
-    elif zone is None and (longitude := place.get("longitude_deg")) is not None:
+    elif zone is None and longitude is not None:
         # Etc/GMT counts west positive.
         zone = f"Etc/GMT{-round(longitude / 15):+d}"
         notes.append(f"{path.name}: times taken as local standard time, {zone}, of its longitude")
     if zone is None:
         faults.add(
-            "times are local and nothing says where; give the time zone, such as Etc/GMT+7, or "
-            "put the system's metadata.json beside the file"
+            "times are local and nothing says where; give the time zone, such as --zone "
+            "Etc/GMT+7, or the longitude (--lon), or put the system's metadata.json beside the file"
         )
         return None
     times = _local_times(table[clock], zone, faults)
@@ -224,7 +238,7 @@ def _sensor(table: pd.DataFrame, column: str | None, faults: Faults) -> str | No
     what = f"column {column}" if column else "column of AC power"
     faults.add(
         f"{'no' if not found else 'more than one'} {what}; found: "
-        f"{', '.join(found or names)[:300]}; say which one to use"
+        f"{', '.join(found or names)[:300]}; {_WHICH}"
     )
     return None
 
@@ -234,12 +248,12 @@ def _one_sensor(table: pd.DataFrame, column: str | None, faults: Faults) -> pd.D
     sensors = table["metric_id"].astype(str).str.strip()
     if column is None and len(sensors.unique()) != 1:
         ids = ", ".join(sorted(sensors.unique()))[:200]
-        faults.add(f"more than one sensor; found: {ids}; say which one to use")
+        faults.add(f"more than one sensor; found: {ids}; {_WHICH}")
         return None
     chosen = table if column is None else table[sensors == column.rpartition("__")[2]]
     if chosen.empty:
         ids = ", ".join(sorted(sensors.unique()))[:200]
-        faults.add(f"no sensor {column}; found: {ids}; say which one to use")
+        faults.add(f"no sensor {column}; found: {ids}; {_WHICH}")
         return None
     return chosen
 
@@ -258,9 +272,9 @@ def _local_times(
         return naive.dt.tz_convert("UTC")
     faults.rows(naive.isna(), cells, "not a time", mend)
     try:
-        clock = ZoneInfo(zone)
-    except (LookupError, OSError, ValueError):  # unknown; a folder of zones; no name at all
-        faults.add(f"no time zone '{zone}'; write it as Etc/GMT+7 or America/Denver")
+        clock = zone_of(zone)
+    except UnknownZone as fault:
+        faults.add(str(fault))
         return None
     try:
         local = naive.dt.tz_localize(clock, ambiguous="infer", nonexistent="raise")
@@ -280,7 +294,8 @@ def _metadata(path: Path) -> dict[str, Any]:
     """
     system = re.search(r"system_+(\d+)|^(\d+)_", path.name)
     ours = next((g for g in system.groups() if g), "") if system else ""
-    files = [f for f in sorted(path.parent.glob("*metadata*.json")) if ours in f.name]
+    own = re.compile(rf"(?<!\d){ours}(?!\d)" if ours else "")  # not 50 for 5
+    files = [f for f in sorted(path.parent.glob("*metadata*.json")) if own.search(f.name)]
     try:
         content = json.loads(files[0].read_text(encoding="utf-8")) if files else {}
     except (OSError, ValueError):

@@ -1,6 +1,7 @@
 """One front door to measured series, whatever file they are in.
 
-- `load(path, *, kind=None, column=None, minutes=None, zone=None, form=None) -> Measured`
+- `load(path, *, kind, column, minutes, zone, longitude_deg, form) -> Measured`
+- `tells_place(path) -> bool`: whether files of its form may say where they were measured
 - `as_power(measured, geometry) -> PowerSeries`: kW at the rows' own resolution
 - `as_record(measured, geometry) -> PlantRecord`: irradiance turned into power where it is that
 - `unit_doubt(power_kw, rated_kw) -> str | None`: whether power looks like watts
@@ -9,6 +10,7 @@
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -63,6 +65,7 @@ def load(
     column: str | None = None,
     minutes: int | None = None,
     zone: str | None = None,
+    longitude_deg: float | None = None,
     form: Form | None = None,
 ) -> Measured:
     """Read a measured series.
@@ -73,6 +76,8 @@ def load(
         column: Column to read; the known one of the form when not given.
         minutes: Distance of the rows, 1, 5 or 15; detected when not given [min].
         zone: Time zone of a local clock (PVDAQ), such as Etc/GMT+7.
+        longitude_deg: Where it was measured, whose standard time such a clock shows when nothing
+            else is known; the file's when not given [°].
         form: Form of the file; detected when not given.
 
     Raises:
@@ -85,7 +90,7 @@ def load(
     form = form or _form(files[0])
     if form == "plain":
         return _plain(files, path, kind=kind, column=column, minutes=minutes)
-    parts, faults = _archive(files, form, column=column, zone=zone)
+    parts, faults = _archive(files, form, column=column, zone=zone, longitude_deg=longitude_deg)
     told = Faults(file=path.name)
     is_power = bool(parts) and parts[0].is_power
     if kind is not None and parts and (kind == "power") != is_power:
@@ -113,8 +118,16 @@ def load(
         longitude_deg=first.longitude_deg,
         tilt_deg=first.tilt_deg,
         azimuth_deg=first.azimuth_deg,
-        notes=tuple(dict.fromkeys(n for p in parts for n in p.notes)),
+        notes=tuple(_folded(n for p in parts for n in p.notes)),
     )
+
+
+def tells_place(path: Path) -> bool:
+    """Whether files of the form of this one may say where they were measured; never raises."""
+    try:
+        return _form(_files(path)[0]) in {"surfrad", "pvdaq"}
+    except (SeriesFault, OSError):
+        return False
 
 
 def as_power(measured: Measured, geometry: PvGeometry) -> PowerSeries:
@@ -175,7 +188,12 @@ def _form(path: Path) -> Form:
 
 
 def _archive(
-    files: list[Path], form: Form, *, column: str | None, zone: str | None
+    files: list[Path],
+    form: Form,
+    *,
+    column: str | None,
+    zone: str | None,
+    longitude_deg: float | None,
 ) -> tuple[list[Rows], list[str]]:
     """Rows of each file, and the faults of all."""
     parts: list[Rows] = []
@@ -187,13 +205,26 @@ def _archive(
         elif form == "surfrad":
             rows = read_surfrad(file, faults, column=column)
         else:
-            rows = read_pvdaq(file, faults, column=column, zone=zone)
+            rows = read_pvdaq(file, faults, column=column, zone=zone, longitude_deg=longitude_deg)
         if rows is not None:
             parts.append(rows)
         found.extend(faults.found)
     if len({p.is_power for p in parts}) > 1 or (not parts and not found):
         found.append(f"{files[0].parent.name}: holds nothing that can be read as one {form} series")
-    return parts, found
+    return parts, _folded(found)
+
+
+def _folded(lines: Iterable[str]) -> list[str]:
+    """Lines `FILE: PROBLEM`; what is so in many files is told of the first, with their number."""
+    files: dict[str, list[str]] = {}
+    for line in lines:
+        file, _, problem = line.partition(": ")
+        files.setdefault(problem, []).append(file)
+    told = []
+    for problem, names in files.items():
+        more = f" (so in {len(names)} files)" if len(names) > 1 else ""
+        told.append(f"{names[0]}: {problem}{more}")
+    return told
 
 
 def _plain(

@@ -76,7 +76,9 @@ class DayAhead:
         """The blend of an artefact; one that cannot be believed is a note, not an exception."""
         try:
             return cls(Blend.from_artefact(find(artefact_id, user_root)))
-        except (ArtefactFault, ValueError) as fault:
+        except ArtefactFault as fault:
+            return cls.without(fault.in_short)
+        except ValueError as fault:
             return cls.without(str(fault))
 
     @classmethod
@@ -92,6 +94,11 @@ class DayAhead:
         """The usual sky, for want of a blend."""
         told = f"day ahead from the usual sky, without a trained blend: {why}"
         return cls(None, (*notes, told))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Models that were passed over, and why there is none; they stand in every path."""
+        return self._notes
 
     @property
     def branch(self) -> Branch:

@@ -139,7 +139,13 @@ def evaluate(
         scores=scores,
         reliability={name: reliability(f, truth_kw, scored) for name, f in forecasts.items()},
         branches={b: int((ladder.branch[scored] == b).sum()) for b in BRANCHES},
-        warnings=(*judged.warnings, *still(truth_kw, scored), *ladder.notes, *_beaten(scores)),
+        # Whoever gives no model knows, and knows why.
+        warnings=(
+            *judged.warnings,
+            *still(truth_kw, scored),
+            *(ladder.notes if model is not None else ()),
+            *_beaten(scores),
+        ),
     )
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from forecasting.clearsky import PvGeometry
-from forecasting.data.formats import Kind, Measured, as_power, load
+from forecasting.data.formats import Kind, Measured, as_power, load, tells_place
 from forecasting.data.irradiance import nominal_geometry
 from forecasting.data.orientation import fit_plant
+from forecasting.data.zones import UnknownZone, zone_of
 from forecasting.judging.doubts import ghi_doubts, power_doubts, screening_doubts, sunless
 from forecasting.record import PlantRecord, plant_record
 from forecasting.series import PowerSeries, SeriesFault
@@ -25,6 +26,9 @@ DAY = 96
 # As in `series`: with fewer rows, one passing cloud could stand for the whole part.
 _NEEDED_SHARE = 2 / 3
 
+# Places are often rounded to a tenth; a degree of longitude is four minutes of the sun.
+_SAME_PLACE_DEG = 1.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
@@ -32,9 +36,9 @@ class Asked:
 
     path: Path
     latitude_deg: float | None
-    """North positive [°]."""
+    """North positive; None: as the file says [°]."""
     longitude_deg: float | None
-    """East positive [°]."""
+    """East positive; None likewise [°]."""
     capacity_kw: float | None
     """Rating of the plant; where irradiance was measured, of the one it is turned into [kW]."""
     tilt_deg: float | None = None
@@ -43,6 +47,10 @@ class Asked:
     """Clockwise from north; None as `tilt_deg` [°]."""
     kind: Kind | None = None
     """None: by the file's column."""
+    column: str | None = None
+    """Column or sensor to read; None: the known one."""
+    zone: str | None = None
+    """Time zone of a file whose times are local; None: by the longitude."""
     minutes: int | None = None
     """Resolution to judge at: 1, 5 or 15; None: the file's [min]."""
     calibration_days: int = 60
@@ -72,14 +80,25 @@ def judged(asked: Asked) -> Judged:
     """
     faults = _number_faults(asked)
     measured: Measured | None = None
+    zone_fault = _zone_fault(asked.zone)
     try:
-        measured = load(asked.path, kind=asked.kind)
+        measured = load(
+            asked.path,
+            kind=asked.kind,
+            column=asked.column,
+            # What else is wrong is told whatever the zone.
+            zone="UTC" if zone_fault else asked.zone,
+            longitude_deg=_within(asked.longitude_deg, 180.0),
+        )
     except SeriesFault as fault:
         faults.extend(fault.faults)
+    faults.extend(zone_fault)
+    faults.extend(_place_faults(asked, measured))
     if measured is not None:
         faults.extend(_resolution_faults(asked, measured))
     if measured is None or faults:
         raise SeriesFault(tuple(faults))
+    asked = _placed(asked, measured)
     nominal = _nominal(asked)
     minutes = asked.minutes or measured.minutes
     power = as_power(measured, nominal)
@@ -101,7 +120,7 @@ def judged(asked: Asked) -> Judged:
         minutes=minutes,
         record=record,
         geometry=geometry,
-        warnings=(*measured.notes, *doubts),
+        warnings=(*measured.notes, *_elsewhere(asked, measured), *doubts),
     )
 
 
@@ -109,17 +128,14 @@ def _number_faults(asked: Asked) -> list[str]:
     """What is wrong with the numbers, each by the option that gives it."""
     faults: list[str] = []
 
-    def check(option: str, value: float | None, low: float, high: float, *, needed: bool) -> None:
-        if value is None:
-            if needed:
-                faults.append(f"{option}: missing; give a number from {low:g} to {high:g}")
-        elif not (math.isfinite(value) and low <= value <= high):
+    def check(option: str, value: float | None, low: float, high: float) -> None:
+        if value is not None and not (math.isfinite(value) and low <= value <= high):
             faults.append(f"{option}: {value:g} is not from {low:g} to {high:g}")
 
-    check("--lat", asked.latitude_deg, -90.0, 90.0, needed=True)
-    check("--lon", asked.longitude_deg, -180.0, 180.0, needed=True)
-    check("--tilt", asked.tilt_deg, 0.0, 90.0, needed=False)
-    check("--azimuth", asked.azimuth_deg, 0.0, 360.0, needed=False)
+    check("--lat", asked.latitude_deg, -90.0, 90.0)
+    check("--lon", asked.longitude_deg, -180.0, 180.0)
+    check("--tilt", asked.tilt_deg, 0.0, 90.0)
+    check("--azimuth", asked.azimuth_deg, 0.0, 360.0)
     capacity = asked.capacity_kw
     if capacity is None:
         faults.append("--capacity-kw: missing; give the rating of the plant in kW")
@@ -128,6 +144,68 @@ def _number_faults(asked: Asked) -> list[str]:
     if asked.calibration_days < 1:
         faults.append(f"--calibration-days: {asked.calibration_days} is not 1 or more")
     return faults
+
+
+def _zone_fault(zone: str | None) -> list[str]:
+    if zone is None:
+        return []
+    try:
+        zone_of(zone)
+    except UnknownZone as fault:
+        return [f"--zone: {fault}"]
+    return []
+
+
+def _within(value: float | None, limit: float) -> float | None:
+    """The same where it can be; what cannot is told by `_number_faults`."""
+    return value if value is not None and abs(value) <= limit else None
+
+
+def _place_faults(asked: Asked, measured: Measured | None) -> list[str]:
+    """What of the place is neither given nor told by the file; a zone that is of no use."""
+    faults = []
+    # A file that could not be read may yet tell it.
+    if measured is not None or not tells_place(asked.path):
+        lat, lon = (None, None) if measured is None else _place(measured)
+        for option, given, told, limit in (
+            ("--lat", asked.latitude_deg, lat, 90),
+            ("--lon", asked.longitude_deg, lon, 180),
+        ):
+            if given is None and told is None:
+                faults.append(
+                    f"{option}: missing, and the file does not tell it; give a number from "
+                    f"-{limit} to {limit}"
+                )
+    if asked.zone is not None and measured is not None and measured.form != "pvdaq":
+        faults.append(
+            f"--zone: {asked.zone} is of no use: only PVDAQ files hold times of a zone that they "
+            f"do not tell; leave it out"
+        )
+    return faults
+
+
+def _place(measured: Measured) -> tuple[float | None, float | None]:
+    """Latitude and longitude that a file tells [°]."""
+    return measured.latitude_deg, measured.longitude_deg
+
+
+def _placed(asked: Asked, measured: Measured) -> Asked:
+    """What was asked, at the place of the file where none was given."""
+    lat, lon = _place(measured)
+    return replace(
+        asked,
+        latitude_deg=lat if asked.latitude_deg is None else asked.latitude_deg,
+        longitude_deg=lon if asked.longitude_deg is None else asked.longitude_deg,
+    )
+
+
+def _elsewhere(asked: Asked, measured: Measured) -> list[str]:
+    """A warning where a place was given that is not the file's."""
+    lat, lon = _place(measured)
+    given = (asked.latitude_deg, lat), (asked.longitude_deg, lon)
+    if any(a is not None and b is not None and abs(a - b) > _SAME_PLACE_DEG for a, b in given):
+        return [f"{measured.name} says it stands at {lat:g}, {lon:g}: the place given counts"]
+    return []
 
 
 def _resolution_faults(asked: Asked, measured: Measured) -> list[str]:

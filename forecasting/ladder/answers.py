@@ -1,12 +1,16 @@
 """What a model answers, and whether that can be used."""
 
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from forecasting.clearsky import Floats, PvGeometry
 from forecasting.record import LEVELS, PlantRecord, QuantileForecast
+
+LOOKS_BACK: Final = 16
+"""Intervals before the one forecast in which something must have been measured, capped or not, for
+a model to tell anything: four hours."""
 
 # Single precision may put a quantile this much out of order or range, as a share of the rating.
 _SLACK = 1e-4
@@ -68,8 +72,35 @@ def usable(both: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     return np.clip(np.where(sound[:, None], both, np.nan), 0.0, 1.0), sound
 
 
-def unusable(failed: int, n: int) -> str:
-    """Says so; empty where nothing failed."""
+def unusable(sound: NDArray[np.bool_], record: PlantRecord) -> str:
+    """Says in how many intervals of a record a model failed; empty where it did in none.
+
+    An interval before which nothing was measured is no failure: there is nothing to go by.
+
+    Args:
+        sound: Where its answers can be used, shape (interval,).
+        record: That was forecast.
+    """
+    count = np.concatenate([[0], np.cumsum(_told(record))])
+    at = np.arange(len(record))
+    asked = count[at] > count[np.maximum(at - LOOKS_BACK, 0)]
+    failed = int((asked & ~sound).sum())
     if not failed:
         return ""
-    return f"the model gave no usable answer in {failed} of {n} intervals; the next rung did"
+    return (
+        f"the model gave no usable answer in {failed} of {int(asked.sum())} intervals; the next "
+        f"rung did"
+    )
+
+
+def unusable_next(record: PlantRecord) -> str:
+    """Why a model gives no usable answer for the interval after a record's last."""
+    if not _told(record.part(max(len(record) - LOOKS_BACK, 0), len(record))).any():
+        return "no measurement of the last four hours that can be used"
+    return "the model gave no usable answer"
+
+
+def _told(record: PlantRecord) -> NDArray[np.bool_]:
+    """Intervals in which something was measured that a model can use, shape (interval,)."""
+    capped = ~np.isposinf(record.cap_kw)
+    return np.isfinite(record.available_kw) | (capped & np.isfinite(record.floor_kw))

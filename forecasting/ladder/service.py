@@ -9,7 +9,7 @@ import pandas as pd
 from forecasting.baselines import climatology_share, fading_persistence_share
 from forecasting.calibration.correction import correction_inputs
 from forecasting.clearsky import Floats, PvGeometry
-from forecasting.ladder.answers import Model, asked, unusable, usable
+from forecasting.ladder.answers import Model, asked, unusable_next, usable
 from forecasting.ladder.state import Answers, LadderForecast, LadderState, climb_down, learn
 from forecasting.ladder.whole import answers_of, learn_from_all
 from forecasting.record import LEVELS, PlantRecord, QuantileForecast
@@ -148,12 +148,14 @@ def _asked_all(
         Mean and quantiles, shape (plant, 1 + level), shares of the rating; NaN where unusable.
     """
     given = np.empty((len(plants), 1 + len(LEVELS)))
-    notes = []
+    notes: list[str] = []
     for i, (ladder, plant) in enumerate(zip(ladders, plants, strict=True)):
         given[i], note = asked(ladder.model, "next", plant.record, plant.geometry, 1)
         notes.append(note)
     both, sound = usable(given)
-    return both, [n or unusable(int(not s), 1) for n, s in zip(notes, sound.tolist(), strict=True)]
+    for i in np.flatnonzero(~sound).tolist():
+        notes[i] = notes[i] or unusable_next(plants[i].record)
+    return both, notes
 
 
 def _means(ladders: Sequence[PlantLadder], coming: Sequence[int], mean: Floats) -> Floats:

@@ -66,7 +66,7 @@ def answers_of(
     """
     given, note = asked(model, "series", record, geometry, len(record))
     both, sound = usable(given)
-    return both[:, 0], both[:, 1:], note or unusable(int((~sound).sum()), len(record))
+    return both[:, 0], both[:, 1:], note or unusable(sound, record)
 
 
 def learn_from_all(

@@ -105,7 +105,7 @@ def test_the_branches_of_the_ladder_are_counted() -> None:
         "smart_persistence": int(found().scored.sum()),
         "clear_sky": 0,
     }
-    assert found().warnings == ("there is no model",)
+    assert found().warnings == (), "whoever gives no model knows"
 
 
 def test_a_span_without_a_measurement_is_said_so() -> None:

@@ -314,6 +314,7 @@ def test_a_copy_of_an_older_version_comes_back_and_is_brought_up_to_date(
     with closing(sqlite3.connect(copy)) as older:  # as before the IEEE 2030.5 server kept state
         older.execute("DROP TABLE derms_entries")
         older.execute("DROP TABLE derms_documents")
+        older.execute("ALTER TABLE forecasts DROP COLUMN notes")
         older.execute("UPDATE alembic_version SET version_num = '0003'")
         older.commit()
     assert examine(copy).entries == 0
