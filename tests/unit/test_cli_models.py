@@ -154,6 +154,19 @@ def test_list_notes_a_history_that_cannot_be_read(geems: Geems, folder: Path) ->
     assert "put a sound copy back" in result.stdout
 
 
+def test_ids_are_whole_at_eighty_columns_whatever_stands_beside_them(
+    geems: Geems, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "roofs_of_2026_june_a"
+    write_artefact(folder / "models", name)
+    monkeypatch.setitem(ERRORS, name, 0.08)
+    assert promote(geems, name, "--plant", "the_western_field").exit_code == Exit.OK
+    lines = geems("list").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    for known in ("pv_day_ahead", "paper_lstm", name):
+        assert sum(line.split()[:1] == [known] for line in lines) == 2
+
+
 def test_show_gives_card_promotions_and_verdicts(geems: Geems) -> None:
     promote(geems, "summer")
     geems("rollback", "--why", "snow")
@@ -227,7 +240,7 @@ def test_a_plant_may_have_its_own(geems: Geems, folder: Path) -> None:
     assert promote(geems, "summer", "--plant", "pv2").exit_code == Exit.OK
     assert in_use(folder) == "paper_lstm"
     assert champion("paper_lstm", folder / "models", plant="pv2").artefact.id == "summer"
-    assert "ok, own, champion of pv2" in geems("list").stdout
+    assert "ok, own, champion of pv2" in " ".join(geems("list").stdout.split())
     assert geems("rollback").exit_code == Exit.BAD_INPUT
     assert geems("rollback", "--plant", "pv2").exit_code == Exit.OK
 
