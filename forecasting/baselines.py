@@ -51,6 +51,7 @@ __all__ = [
     "smart_persistence",
     "smart_persistence_share",
     "yesterday",
+    "yesterday_share",
 ]
 
 Method = Callable[[PlantRecord, PvGeometry], QuantileForecast]
@@ -161,14 +162,21 @@ def fading_persistence(record: PlantRecord, geometry: PvGeometry) -> QuantileFor
     return with_residual_quantiles(fading_persistence_share(sky), record, sky, geometry.rated_kw)
 
 
-def yesterday(record: PlantRecord, geometry: PvGeometry) -> QuantileForecast:
-    """The power of the same UTC time of the last day that measured it, five days back at most."""
-    sky = sky_seen(record, geometry)
+def yesterday_share(sky: SkySeen) -> Floats:
+    """The power of the same UTC time of the last day that measured it, five days back at most [1].
+
+    Shape (interval,).
+    """
     lags = lag_shares(sky)
     days = np.isfinite(lags)
     newest = lags.shape[1] - 1 - np.argmax(days[:, ::-1], axis=1)
-    mean = _or_usual(lags[np.arange(len(sky)), newest], sky)
-    return with_residual_quantiles(mean, record, sky, geometry.rated_kw)
+    return _or_usual(lags[np.arange(len(sky)), newest], sky)
+
+
+def yesterday(record: PlantRecord, geometry: PvGeometry) -> QuantileForecast:
+    """The power of the same UTC time of the last day that measured it, five days back at most."""
+    sky = sky_seen(record, geometry)
+    return with_residual_quantiles(yesterday_share(sky), record, sky, geometry.rated_kw)
 
 
 def five_day_mean(record: PlantRecord, geometry: PvGeometry) -> QuantileForecast:

@@ -70,12 +70,23 @@ def keep_verdict(verdict: Mapping[str, Any], user_root: Path | None) -> None:
 
 
 def last_verdict(
-    challenger: Artefact, champion: Artefact, user_root: Path | None
+    challenger: Artefact, champion: Artefact, user_root: Path | None, *, plant: str | None = None
 ) -> Mapping[str, Any] | None:
-    """The newest verdict on exactly these two, by the SHA-256 of their models."""
+    """The newest verdict on exactly these two, by the SHA-256 of their models.
+
+    One with `misfits`, on a series that does not fit, counts for the plant it names alone.
+
+    Args:
+        challenger: The artefact that shall be promoted.
+        champion: The one in use.
+        user_root: The user's folder.
+        plant: For which it shall count; None: for all.
+    """
     sides = {"challenger": challenger.sha256, "champion": champion.sha256}
     found: Mapping[str, Any] | None = None
     for verdict in verdicts(user_root):
+        if verdict.get("misfits") and (plant is None or verdict.get("plant") != plant):
+            continue
         if all(verdict[side]["sha256"] == sha256 for side, sha256 in sides.items()):
             found = verdict
     return found

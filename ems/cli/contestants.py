@@ -62,7 +62,15 @@ def contestants(given: str | None, horizon: str, faults: list[Fault]) -> Contest
 def _asked(given: str, horizon: str, faults: list[Fault]) -> "Artefact | None":
     from ems.cli.models import models_folder
     from models import ArtefactFault, artefact, find
+    from models.manifest import RUNS_CODE
 
+    suffix = Path(given).suffix.lower()
+    if suffix in RUNS_CODE:
+        problem = (
+            f"{suffix} files can run code and are never loaded; give an artefact's id or folder"
+        )
+        faults.append(Fault(place="--model", problem=problem))
+        return None
     try:
         if Path(given).is_dir():
             folder = Path(given).resolve()

@@ -1,7 +1,7 @@
 """`geems forecast evaluate`: how good the forecasts are on a measured file."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ems.cli.outcome import json_option, print_json
+from ems.cli.outcome import Exit, json_option, print_json
 from ems.cli.series_options import series_options
 from ems.errors import BadInput, Fault
 
@@ -113,10 +113,6 @@ def evaluate(
     )
     found, judging, warnings = _evaluation(asked, model, horizon, test_span, plot)
     ahead = None if judging.day_ahead is None else _day_ahead(found, judging.day_ahead)
-    if plot is not None:
-        from forecasting.judging.plots import draw
-
-        draw(found, plot, ahead)
     if as_json:
         more = {} if ahead is None else {"day_ahead": asdict(ahead)}
         behind = {a.kind: {"id": a.id, "sha256": a.sha256} for a in judging.artefacts}
@@ -127,6 +123,24 @@ def evaluate(
             click.echo(_day_ahead_lines(ahead))
     for warning in warnings:
         click.echo(f"! {warning}", err=True)
+    if plot is not None:
+        _draw(found, plot, ahead)
+
+
+def _draw(found: "Evaluation", plot: Path, ahead: "DayAheadScore | None") -> None:
+    """Draw what was printed already: a full disk costs the picture and nothing else."""
+    from forecasting.judging.plots import draw
+
+    is_new = not plot.exists()
+    try:
+        draw(found, plot, ahead)
+    except OSError as fault:
+        if is_new:
+            with suppress(OSError):
+                plot.unlink(missing_ok=True)
+        problem = f"{plot} cannot be written: {fault.strerror or fault}"
+        click.echo(str(Fault(place="--plot", problem=problem)), err=True)
+        raise click.exceptions.Exit(Exit.FAULT) from fault
 
 
 def _evaluation(
@@ -145,8 +159,8 @@ def _evaluation(
     from models import champion
 
     faults: list[Fault] = []
-    if plot is not None and not plot.resolve().parent.is_dir():
-        faults.append(Fault(place="--plot", problem=f"there is no folder {plot.parent}; make it"))
+    if plot is not None:
+        faults.extend(_not_drawn(plot))
     judging = contestants(model, horizon, faults)
     case: Judged | None = None
     try:
@@ -172,6 +186,15 @@ def _evaluation(
     seen = [line for a in judging.artefacts for line in _seen(a, asked, found)]
     known = replace(judging, artefacts=(*judging.artefacts, published))
     return found, known, [*judging.notes, *seen, *found.warnings]
+
+
+def _not_drawn(plot: Path) -> "Iterator[Fault]":
+    """Why no picture can be drawn there."""
+    if plot.suffix.lower() != ".png":
+        problem = f"'{plot.name}' is no name of a PNG, which is all that is drawn; end it in .png"
+        yield Fault(place="--plot", problem=problem)
+    if not plot.resolve().parent.is_dir():
+        yield Fault(place="--plot", problem=f"there is no folder {plot.parent}; make it")
 
 
 def _day_ahead(found: "Evaluation", forecaster: "DayAhead") -> "DayAheadScore":

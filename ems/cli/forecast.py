@@ -1,6 +1,8 @@
 """`geems forecast`: the offline work on forecasts."""
 
+import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,22 +90,24 @@ def train(
         raise click.UsageError("--leave-one-out is not for the published model")
     if model == "day-ahead" and (seed is not None or epochs is not None):
         raise click.UsageError("the day ahead is fitted at once: no --seed, no --epochs")
-    loaded = _sources(sources, data or sources.parent, [*_not_new(out)])
     seed = 1 if seed is None else seed
-    if model == "paper":
-        report: DataclassInstance = _train_paper(loaded, out, seed, epochs, version)
-    elif model == "day-ahead":
-        report = _train_day_ahead(loaded, out, version, leave_one_out=leave_one_out)
-    else:
-        report = _train_pooled(
-            loaded,
-            sources,
-            out,
-            seed,
-            epochs,
-            version,
-            leave_one_out=leave_one_out,
-        )
+    with ExitStack() as until_the_end:
+        faults = [*_not_new(out)] or [*_not_free(out, until_the_end)]
+        loaded = _sources(sources, data or sources.parent, faults)
+        if model == "paper":
+            report: DataclassInstance = _train_paper(loaded, out, seed, epochs, version)
+        elif model == "day-ahead":
+            report = _train_day_ahead(loaded, out, version, leave_one_out=leave_one_out)
+        else:
+            report = _train_pooled(
+                loaded,
+                sources,
+                out,
+                seed,
+                epochs,
+                version,
+                leave_one_out=leave_one_out,
+            )
     if as_json:
         print_json(asdict(report))
     else:
@@ -117,9 +121,19 @@ def _not_new(out: Path) -> "Iterator[Fault]":
     if not is_artefact_id(out.name):
         problem = f'"{out.name}" cannot be an id; write lower-case letters, digits and "_"'
         yield Fault(place="--out", problem=problem)
-    if (out / MANIFEST).exists():
+    if os.path.lexists(out / MANIFEST):
         problem = f"{out} holds an artefact, which may serve; name another folder, or remove it"
         yield Fault(place="--out", problem=problem)
+
+
+def _not_free(out: Path, until_the_end: ExitStack) -> "Iterator[Fault]":
+    """Why nothing can be written there now; else it is held against other trainings."""
+    from models.writing import FolderFault, held
+
+    try:
+        until_the_end.enter_context(held(out))
+    except FolderFault as fault:
+        yield Fault(place="--out", problem=str(fault))
 
 
 def _train_paper(

@@ -126,7 +126,8 @@ def promote(
     """Make a model the one in use, if it wins against the present one.
 
     With --on both are judged on a series that neither has trained on. Without, the last verdict on
-    these two counts, if there is one. Exit code 3 when it does not win.
+    these two counts, if there is one. Exit code 3 when it does not win. A series that does not fit
+    its plant judges for that alone (--plant).
     """
     from ems.cli.models_table import print_verdict
     from ems.cli.models_verdict import verdict_on
@@ -139,7 +140,13 @@ def promote(
     for note in present.notes:
         click.echo(f"! {note}", err=True)
     verdict = verdict_on(
-        challenger, present.artefact, root, measured, calibration_days=calibration_days, **place
+        challenger,
+        present.artefact,
+        root,
+        measured,
+        plant=plant,
+        calibration_days=calibration_days,
+        **place,
     )
     if verdict["won"]:
         make_champion(

@@ -1,6 +1,7 @@
 """Models and verdicts as tables for people."""
 
 from collections.abc import Iterator, Mapping
+from textwrap import wrap
 from typing import Any
 
 from rich.console import Console
@@ -10,6 +11,8 @@ from rich.table import Table
 from ems.cli.tables import _cell, _table
 
 _SHORT = 8  # digits of a SHA-256 that tell models apart at a glance
+
+_BESIDE_ID = 60  # characters that the other columns need
 
 FIGURES = {
     "nrmse_pct": ("nRMSE", 1),
@@ -24,9 +27,9 @@ def print_models(document: Mapping[str, Any]) -> None:
     """All models, how good they are, and what is wrong."""
     console = Console()
     sound = [entry for entry in document["artefacts"] if entry["verified"]]
-    console.print(_overview(document["artefacts"]))
+    console.print(_overview(document["artefacts"]), "")
     if any(entry["metrics"] for entry in sound):
-        console.print(_figures(sound))
+        console.print(_figures(sound), "")
     for entry in document["artefacts"]:
         if not entry["verified"]:
             _say(console, f"[red]! {escape(entry['fault'])}[/red]")
@@ -43,9 +46,9 @@ def print_models(document: Mapping[str, Any]) -> None:
 def print_model(document: Mapping[str, Any]) -> None:
     """One model, its card, and what became of it."""
     console = Console()
-    console.print(_overview([document]))
+    console.print(_overview([document]), "")
     if document["metrics"]:
-        console.print(_figures([document]))
+        console.print(_figures([document]), "")
     _say(console, f"SHA-256 {document['sha256']}")
     for site, span in document["training_window"].items():
         _say(console, escape(f"trained on {site}, {span['first']} to {span['last']}"))
@@ -92,17 +95,17 @@ def print_verdict(verdict: Mapping[str, Any]) -> None:
 
 
 def _overview(entries: list[Mapping[str, Any]] | list[dict[str, Any]]) -> Table:
-    table = _table("Models")
-    table.add_column("id", overflow="fold")
-    for title in ("kind", "version", "SHA-256", "trained to", "checked"):
+    table = _by_id("Models")
+    for title in ("kind", "version", "SHA-256", "trained to"):
         table.add_column(title, no_wrap=True)
+    table.add_column("checked")
     for entry in entries:
         if not entry["verified"]:
-            table.add_row(escape(entry["id"]), *["–"] * 4, "[red]REFUSED[/red]")
+            table.add_row(_whole(entry["id"]), *["–"] * 4, "[red]REFUSED[/red]")
             continue
         last = [span["last"] for span in entry["training_window"].values()]
         table.add_row(
-            escape(entry["id"]),
+            _whole(entry["id"]),
             entry["kind"],
             str(entry["version"]),
             entry["sha256"][:_SHORT],
@@ -110,6 +113,20 @@ def _overview(entries: list[Mapping[str, Any]] | list[dict[str, Any]]) -> Table:
             f"[green]ok[/green]{escape(_in_use(entry))}",
         )
     return table
+
+
+def _by_id(title: str) -> Table:
+    """A table whose first column is of ids: other columns give way to it."""
+    table = _table(title)
+    table.show_edge, table.padding = False, (0, 1, 0, 0)
+    table.add_column("id", no_wrap=True)
+    return table
+
+
+def _whole(artefact_id: str) -> str:
+    """An id that people copy, broken only where nothing else would have room."""
+    most = max(Console().width - _BESIDE_ID, 8)
+    return "\n".join(escape(part) for part in wrap(artefact_id, most))
 
 
 def _in_use(entry: Mapping[str, Any]) -> str:
@@ -121,13 +138,13 @@ def _in_use(entry: Mapping[str, Any]) -> str:
 
 
 def _figures(entries: list[Mapping[str, Any]] | list[dict[str, Any]]) -> Table:
-    table = _table("How good, on data that training never saw, percent")
-    for title in ("id", "site", "data"):
+    table = _by_id("How good, on data that training never saw, percent")
+    for title in ("site", "data"):
         table.add_column(title)
     for title, _ in FIGURES.values():
         table.add_column(title, justify="right")
     for entry in entries:
-        name = escape(entry["id"])
+        name = _whole(entry["id"])
         for site, data, figures in _rows(entry["metrics"]):
             cells = (_cell(figures.get(key), decimals) for key, (_, decimals) in FIGURES.items())
             table.add_row(name, escape(site), escape(data), *cells)

@@ -1,7 +1,7 @@
 """The verdict that a promotion rests on: judged now, or kept from a training."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,22 +23,27 @@ def verdict_on(
     root: Path,
     measured: Path | None,
     *,
+    plant: str | None,
     calibration_days: int,
     **place: Any,
 ) -> Mapping[str, Any]:
     """Judge two artefacts on a measured series, and keep the verdict; or take the one kept.
+
+    A series that does not fit what was said of its plant, or on which the champion itself fails,
+    judges no model of all plants.
 
     Args:
         challenger: The artefact that shall be promoted.
         champion: The one in use.
         root: The user's folder.
         measured: Series to judge on; None: the newest verdict kept on these two.
+        plant: The only plant the challenger shall be champion of; None: of all.
         calibration_days: First days of the series, forecast but not judged.
         place: The other options of `geems models promote`.
 
     Raises:
-        BadInput: the challenger is the champion, series or options cannot be used, or there is
-            no verdict.
+        BadInput: the challenger is the champion, series or options cannot be used, the series
+            cannot judge for all plants, or there is no verdict.
         ChallengeFault: the two cannot be compared.
     """
     if challenger.sha256 == champion.sha256:
@@ -51,8 +56,10 @@ def verdict_on(
         raise BadInput.at("ID", problem)
     if measured is None:
         _refuse_options(place)
-        return _kept(challenger, champion, root)
+        return _kept(challenger, champion, root, plant)
     trial, case = _trial(measured, calibration_days, place)
+    if plant is None and case.misfits:
+        raise _misfit(trial.name, case.misfits)
     for warning in case.warnings:
         click.echo(f"! {warning}", err=True)
     try:
@@ -61,9 +68,23 @@ def verdict_on(
         )
     except SeriesFault as fault:
         raise _told(fault) from fault
+    if plant is None and verdict.misfits:
+        raise _misfit(trial.name, verdict.misfits)
+    for told in verdict.misfits:
+        click.echo(f"! {trial.name}: {told}", err=True)
     document = verdict.to_json(datetime.now(UTC).isoformat(timespec="seconds"))
+    document |= {"plant": plant, "misfits": [*case.misfits, *verdict.misfits]}
     keep_verdict(document, root)
     return document
+
+
+def _misfit(name: str, told: Sequence[str]) -> BadInput:
+    """Why a series judges no model of all plants."""
+    problem = (
+        f"this series does not fit: {'; '.join(told)}; mend what was said of it, give another, or "
+        f"promote for this plant alone (--plant NAME)"
+    )
+    return BadInput.at(name, problem)
 
 
 def _refuse_options(place: Mapping[str, Any]) -> None:
@@ -72,13 +93,17 @@ def _refuse_options(place: Mapping[str, Any]) -> None:
         raise BadInput.at(", ".join(given), "means nothing without --on FILE; give the series too")
 
 
-def _kept(challenger: Artefact, champion: Artefact, root: Path) -> Mapping[str, Any]:
-    kept = last_verdict(challenger, champion, root)
+def _kept(
+    challenger: Artefact, champion: Artefact, root: Path, plant: str | None
+) -> Mapping[str, Any]:
+    kept = last_verdict(challenger, champion, root, plant=plant)
     if kept is None:
+        whom = "all plants" if plant is None else f"plant {plant}"
         raise BadInput.at(
             "--on",
-            f"'{challenger.id}' was never judged against '{champion.id}'; give a series that "
-            f"neither has trained on, with --lat, --lon and --capacity-kw",
+            f"'{challenger.id}' was never judged against '{champion.id}' on what counts for "
+            f"{whom}; give a series that neither has trained on, with --lat, --lon and "
+            f"--capacity-kw",
         )
     return kept
 

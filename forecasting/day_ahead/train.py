@@ -23,7 +23,8 @@ from forecasting.day_ahead.fit import Lesson, fit
 from forecasting.day_ahead.horizon import DayAhead
 from forecasting.day_ahead.scores import TEST_SHARE, DayAheadScore, judge_day_ahead
 from forecasting.series import SeriesFault
-from models.register import CARD, MANIFEST, is_artefact_id
+from models.register import CARD, is_artefact_id
+from models.writing import write_artefact
 
 KIND = "pv_day_ahead"
 
@@ -68,6 +69,7 @@ def train_day_ahead(
     Raises:
         SeriesFault: a file is wrong, or a series too short; carries all faults.
         ValueError: the name of `out_dir` is no id.
+        FolderFault: it cannot be written, or an artefact has appeared there.
     """
     if not is_artefact_id(out_dir.name):
         raise ValueError(f"'{out_dir.name}' is no id: small letters, digits and underscores")
@@ -158,11 +160,8 @@ def _written(
         "metrics_left_out": {s.source: _metrics(s.left_out) for s in scores if s.left_out},
         "versions": {"numpy": np.__version__, "scipy": scipy.__version__},
     }
-    out_dir.mkdir(parents=True, exist_ok=True)
-    (out_dir / COEFFICIENTS).write_bytes(content)
-    (out_dir / CARD).write_bytes(card)
     text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
-    (out_dir / MANIFEST).write_text(text, encoding="utf-8")
+    write_artefact(out_dir, {COEFFICIENTS: content, CARD: card}, text.encode())
     return sha256
 
 

@@ -4,6 +4,8 @@ Both forecast the same intervals of the same records, after the last day either 
 place. The challenger wins when RMSE and pinball loss both fall, and would have fallen with other
 days drawn from the same weather: the 2.5 % quantile of each reduction must exceed zero (`paired`).
 Its bands must hold what they say, or at least be no further off than the champion's.
+
+A series on which the champion itself fails says more of the series than of either: `misfits`.
 """
 
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from forecasting.baselines import Method
+from forecasting.baselines import Method, persistence_share, yesterday_share
 from forecasting.clearsky import Floats, PvGeometry
 from forecasting.judging.paired import DayLosses, day_losses, gain, mean_pinball, rmse
 from forecasting.judging.seen import TrainingSpan, first_unseen
@@ -21,6 +23,7 @@ from forecasting.judging.verdict import Figures, TrialResult, Verdict, reasons_a
 from forecasting.record import PlantRecord, QuantileForecast, is_daylight
 from forecasting.scores import BANDS
 from forecasting.series import SeriesFault
+from forecasting.sky import sky_seen
 
 LEAST_DAYS = 30
 """Days a record must leave to judge on: resampling fewer makes the doubt look too small."""
@@ -28,6 +31,9 @@ LEAST_DAYS = 30
 ANSWERED_SHARE = 0.995
 """Share of the champion's intervals a challenger must answer: else it could leave out the hard
 ones [1]."""
+
+_SEES_LAST_HOUR = ("pv_pooled",)
+# A day ahead and the published model see the days before alone.
 
 _SOLAR_DEG_PER_H = 15.0
 
@@ -189,6 +195,7 @@ def _judge(
         )
         for i in range(2)
     ]
+    plain, kept_share = _plain(champion.kind, record, trial.geometry)
     starts = record.starts[scored]
     result = TrialResult(
         name=trial.name,
@@ -200,8 +207,22 @@ def _judge(
         left_out=int((_usable(trial, record.starts[0]) & (record.starts < begin)).sum()),
         champion=figures[0],
         challenger=figures[1],
+        plain=plain,
+        plain_nrmse_pct=100.0 * float(np.sqrt(np.mean((kept_share[scored] - truth) ** 2))),
     )
     return result, days, [unanswered] if share < ANSWERED_SHARE else []
+
+
+def _plain(kind: str, record: PlantRecord, geometry: PvGeometry) -> tuple[str, Floats]:
+    """Plain persistence that sees no more than models of a kind do.
+
+    Returns:
+        What it keeps, and the forecast of each interval, shape (interval,) [shares of the rating].
+    """
+    sky = sky_seen(record, geometry)
+    if kind in _SEES_LAST_HOUR:
+        return "the last power", persistence_share(sky)
+    return "yesterday's power", yesterday_share(sky)
 
 
 def _answers(forecast: QuantileForecast) -> NDArray[np.bool_]:

@@ -3,11 +3,14 @@
 Nothing is refused and nothing is left out for it: all is scored, and the reader is warned.
 
 - `sunless(rows) -> str`: nothing but zeros, or one value
-- `power_doubts(record, rows, nominal, fit, ...)`: units, rating, times, hemisphere, orientation
+- `power_doubts(record, rows, nominal, fit, ...) -> Doubts`: units, rating, times, hemisphere,
+  orientation
 - `still(power_kw, scored)`: one value in all that is scored
 - `ghi_doubts(rows)`: irradiance that no sky gives
 - `screening_doubts(record, geometry)`: outages, snow, meters that stand still, caps
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +54,17 @@ _DARK_DEG, _OFFSET_OF_RATED, _NOW_AND_THEN = -6.0, 0.005, 0.02
 # quarter of an hour a day, as at 10° of latitude in midsummer.
 _PRODUCING_SHARE, _PRODUCING_DEG = 0.01, 3.0
 _HALF, _CLEARLY = 0.5, 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubts:
+    """What a file says against itself, and against what was said of its plant."""
+
+    misfits: tuple[str, ...] = ()
+    """Against unit, rating, place, times or orientation: scores tell of the mistake, not of the
+    model."""
+    others: tuple[str, ...] = ()
+    """Of the meter, and what is not known surely."""
 
 
 def sunless(rows: PowerSeries) -> str:
@@ -101,7 +115,7 @@ def power_doubts(
     fit: PlantFit,
     *,
     is_orientation_given: bool,
-) -> list[str]:
+) -> Doubts:
     """What power says against unit, rating, place, times and a given orientation.
 
     Args:
@@ -113,18 +127,20 @@ def power_doubts(
     """
     unit = unit_doubt(rows, nominal.rated_kw)
     if unit:  # which the rating and the fit only say again
-        return [unit]
-    found = _above_rating(record.available_kw, nominal.rated_kw)
+        return Doubts(misfits=(unit,))
+    misfits = _above_rating(record.available_kw, nominal.rated_kw)
+    others = [] if misfits else _spikes(record.available_kw, nominal.rated_kw)
     if is_orientation_given and not fit.agrees_with_guess:
-        found.append(f"{fit.note}; kept as given")
+        misfits.append(f"{fit.note}; kept as given")
     elif fit.lasting:
-        found.append(fit.lasting)
+        misfits.append(fit.lasting)
     elif not fit.enough:
-        found.append(fit.note if is_orientation_given else f"{fit.note}: {_told(fit.geometry)}")
+        others.append(fit.note if is_orientation_given else f"{fit.note}: {_told(fit.geometry)}")
     # Wrong times tell nothing of how long a day is, nor of the night.
-    if fit.shift_min:
-        return found
-    return [*found, *_offset(record, nominal), *_other_hemisphere(record, nominal)]
+    if not fit.shift_min:
+        misfits += _other_hemisphere(record, nominal)
+        others += _offset(record, nominal)
+    return Doubts(misfits=tuple(misfits), others=tuple(others))
 
 
 def screening_doubts(record: PlantRecord, geometry: PvGeometry) -> list[str]:
@@ -158,7 +174,7 @@ def _high(known: Floats) -> float:
 def _above_rating(power_kw: Floats, rated_kw: float) -> list[str]:
     lit = power_kw[power_kw > 0.0]  # NaN compares false
     if _high(lit) <= _ABOVE_RATING * rated_kw:
-        return _spikes(power_kw, rated_kw)
+        return []
     share = float(np.mean(lit > rated_kw))
     told = (
         f"{100 * share:.1f} % of power lies above the rating of {rated_kw:g} kW: check "

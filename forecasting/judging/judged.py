@@ -16,7 +16,13 @@ from forecasting.data.formats import Kind, Measured, as_power, load, tells_place
 from forecasting.data.irradiance import nominal_geometry
 from forecasting.data.orientation import fit_plant
 from forecasting.data.zones import UnknownZone, zone_of
-from forecasting.judging.doubts import ghi_doubts, power_doubts, screening_doubts, sunless
+from forecasting.judging.doubts import (
+    Doubts,
+    ghi_doubts,
+    power_doubts,
+    screening_doubts,
+    sunless,
+)
 from forecasting.record import PlantRecord, plant_record
 from forecasting.series import PowerSeries, SeriesFault
 
@@ -70,6 +76,8 @@ class Judged:
     geometry: PvGeometry
     warnings: tuple[str, ...]
     """What a reader of the scores should know of the data."""
+    misfits: tuple[str, ...] = ()
+    """Those of `warnings` against unit, rating, place, times or orientation."""
 
 
 def judged(asked: Asked) -> Judged:
@@ -120,7 +128,13 @@ def judged(asked: Asked) -> Judged:
         minutes=minutes,
         record=record,
         geometry=geometry,
-        warnings=(*measured.notes, *_elsewhere(asked, measured), *doubts),
+        warnings=(
+            *measured.notes,
+            *_elsewhere(asked, measured),
+            *doubts.misfits,
+            *doubts.others,
+        ),
+        misfits=doubts.misfits,
     )
 
 
@@ -247,18 +261,19 @@ def _coarser(power: PowerSeries, minutes: int, wanted: int) -> PowerSeries:
 
 def _doubted(
     record: PlantRecord, measured: Measured, nominal: PvGeometry, asked: Asked
-) -> tuple[PvGeometry, list[str]]:
+) -> tuple[PvGeometry, Doubts]:
     """The plant to judge with, and what its record says against what was given.
 
     Power is fitted to the calibration days alone; an orientation that was given stays.
     """
     dark = sunless(measured.rows)
     if dark:
-        return nominal, [dark]
+        return nominal, Doubts(misfits=(dark,))
     if measured.kind == "ghi":
-        return nominal, [*ghi_doubts(measured.rows), *screening_doubts(record, nominal)]
+        unusual, unlike = ghi_doubts(measured.rows), screening_doubts(record, nominal)
+        return nominal, Doubts(misfits=tuple(unusual), others=tuple(unlike))
     fit = fit_plant(record.part(0, asked.calibration_days * DAY), nominal)
     given = asked.tilt_deg is not None
     geometry = replace(nominal, scale=fit.geometry.scale) if given else fit.geometry
     found = power_doubts(record, measured.rows, nominal, fit, is_orientation_given=given)
-    return geometry, [*found, *screening_doubts(record, geometry)]
+    return geometry, replace(found, others=(*found.others, *screening_doubts(record, geometry)))

@@ -6,6 +6,7 @@ and the running service never calls them. Install it with the extra `train`.
 
 import contextlib
 import io
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -163,6 +164,8 @@ def load_keras() -> tuple[Any, dict[str, str]]:
         raise TrainingFault(
             f"training needs TensorFlow ({fault}); install it: pip install 'geems[train]'"
         ) from fault
+    # Training after training in one process is traced anew each time, as it should be.
+    tf.get_logger().setLevel(logging.ERROR)
     tf.config.experimental.enable_op_determinism()
     return keras, {"tensorflow": str(tf.__version__), "keras": str(keras.__version__)}
 

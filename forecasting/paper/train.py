@@ -21,7 +21,8 @@ from forecasting.runtime import INPUT_SHAPE, LiteModel, power_from_share_kw
 from forecasting.series import SeriesFault
 from forecasting.sky import sky_seen
 from forecasting.worker import Task, fit_and_export
-from models.register import CARD, MANIFEST, MODEL, is_artefact_id
+from models.register import CARD, MODEL, is_artefact_id
+from models.writing import write_artefact
 
 KIND = "paper_lstm"
 
@@ -108,6 +109,7 @@ def train(
         TrainingFault: no source, a folder name that is no artefact id, or TensorFlow is not
             installed.
         ParityFault: the converted model answers otherwise than the trained one.
+        FolderFault: `out_dir` cannot be written, or an artefact has appeared there.
     """
     began = time.perf_counter()
     if not is_artefact_id(out_dir.name):
@@ -207,13 +209,10 @@ def _write(
     exported: Exported,
 ) -> None:
     manifest = _manifest(report, splits, version, fitted, exported)
-    report.out_dir.mkdir(parents=True, exist_ok=True)
-    (report.out_dir / MODEL).write_bytes(exported.content)
-    card = render_card(manifest)
-    (report.out_dir / CARD).write_text(card, encoding="utf-8")
-    manifest["files"] = {CARD: hashlib.sha256(card.encode()).hexdigest()}
+    card = render_card(manifest).encode()
+    manifest["files"] = {CARD: hashlib.sha256(card).hexdigest()}
     text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
-    (report.out_dir / MANIFEST).write_text(text, encoding="utf-8")
+    write_artefact(report.out_dir, {MODEL: exported.content, CARD: card}, text.encode())
 
 
 def _manifest(

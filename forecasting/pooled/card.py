@@ -1,6 +1,6 @@
 """The card of a pooled artefact: what a person should know before trusting it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -49,12 +49,7 @@ available:
 
 The first {trained:.0f} % of each series trained the weights, the next ones up to {stopped:.0f} %
 stopped the training (seed {seed}, epochs {epochs}, {versions}).
-The data are not part of the artefact. Each series of irradiance was seen by {ghi_plants} plants:
-the nominal one (tilt = latitude but at most 35°, facing the equator) and others of random
-orientation, inverter and losses; each series of power with {power_plants} configurations; with
-gaps and synthetic caps.
-Chain: GHI to direct and diffuse (Erbs), plane of the array (Hay and Davies), power in proportion
-to irradiance. Other columns of the files, such as modelled clear skies, were not used.
+The data are not part of the artefact. {seen}
 
 ## What it is not for
 
@@ -63,6 +58,17 @@ to irradiance. Other columns of the files, such as modelled clear skies, were no
 - The quantiles are to be calibrated on line; they are not by themselves.
 - Without a measurement in the last four hours it gives no answer.
 """
+
+_SEEN = """Each series of irradiance was seen by {ghi_plants} plants:
+the nominal one (tilt = latitude but at most 35°, facing the equator) and others of random
+orientation, inverter and losses; each series of power with {power_plants} configurations; with
+gaps and synthetic caps.
+Chain: GHI to direct and diffuse (Erbs), plane of the array (Hay and Davies), power in proportion
+to irradiance. Other columns of the files, such as modelled clear skies, were not used."""
+
+_POWER_SEEN = """Each series was seen with {power_plants}
+configurations of the plant, with gaps and synthetic caps. Other columns of the files were not
+used."""
 
 _TITLES = ("source", "resolution", "intervals", "skill", "nRMSE", "smart persistence", "pinball")
 
@@ -74,7 +80,8 @@ _TABLE = """| {titles} | 80 % band |
 def render_card(manifest: Mapping[str, Any]) -> str:
     """Markdown card of a manifest."""
     training = manifest["training"]
-    latitudes = [s["geometry"]["latitude_deg"] for s in training["sources"]]
+    has_irradiance = any(s["quantity"] == "ghi_wm2" for s in training["sources"])
+    plants = {k: training[k] for k in ("ghi_plants", "power_plants")}
     return _HEAD.format(
         id=manifest["id"],
         levels=", ".join(c.removeprefix("q") for c in manifest["output"]["columns"][1:]),
@@ -89,10 +96,17 @@ def render_card(manifest: Mapping[str, Any]) -> str:
         stopped=100 * training["shares"][1],
         epochs=", ".join(map(str, training["epochs_run"])),
         versions=", ".join(f"{k} {v}" for k, v in manifest["versions"].items()),
-        places=f"{len(latitudes)} site{'s' * (len(latitudes) > 1)} between "
-        f"{min(latitudes):.1f}° and {max(latitudes):.1f}° of latitude",
-        **{k: training[k] for k in ("parameters", "members", "seed", "ghi_plants", "power_plants")},
+        places=_places([s["geometry"]["latitude_deg"] for s in training["sources"]]),
+        seen=(_SEEN if has_irradiance else _POWER_SEEN).format(**plants),
+        **{k: training[k] for k in ("parameters", "members", "seed")},
     )
+
+
+def _places(latitudes_deg: Sequence[float]) -> str:
+    sites = f"{len(latitudes_deg)} site{'s' * (len(latitudes_deg) > 1)}"
+    south, north = f"{min(latitudes_deg):.1f}°", f"{max(latitudes_deg):.1f}°"
+    where = f"at {south}" if south == north else f"between {south} and {north}"
+    return f"{sites} {where} of latitude"
 
 
 def _scores(metrics: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:

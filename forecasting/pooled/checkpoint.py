@@ -3,6 +3,7 @@
 Plain arrays in `.npz` files without pickles: they hold numbers and cannot run code.
 """
 
+import contextlib
 import hashlib
 import json
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+
+from forecasting.paper.lstm import TrainingFault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,16 +49,29 @@ class Checkpoints:
         self._key = hashlib.sha256(text.encode()).hexdigest()
 
     def keep(self, name: str, state: State) -> None:
-        """Write a state; a break-off leaves the one before or this one, never half of it."""
+        """Write a state; a break-off leaves the one before or this one, never half of it.
+
+        Raises:
+            TrainingFault: it cannot be written.
+        """
         if self._folder is None:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._write(self._folder, name, state)
+        except OSError as fault:
+            raise TrainingFault(
+                f"{self._folder} cannot be written, where the training is kept: "
+                f"{fault.strerror or fault}; mend that: the same command goes on"
+            ) from fault
+
+    def _write(self, folder: Path, name: str, state: State) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         arrays = {
             f"{group}_{i:03d}": np.asarray(value)
             for group in ("variables", "optimizer", "best")
             for i, value in enumerate(getattr(state, group))
         }
-        path = self._folder / f"{name}.npz"
+        path = folder / f"{name}.npz"
         draft = path.with_suffix(".part")
         with draft.open("wb") as file:
             np.savez(
@@ -86,11 +102,12 @@ class Checkpoints:
         return State(epoch=len(losses), losses=tuple(losses), errors=tuple(errors), **groups)
 
     def drop(self) -> None:
-        """Delete what was kept."""
+        """Delete what was kept, as far as that can be done: the artefact is there."""
         if self._folder is None or not self._folder.is_dir():
             return
-        for pattern in ("*.npz", "*.part"):
-            for path in self._folder.glob(pattern):
-                path.unlink()
-        if not any(self._folder.iterdir()):
-            self._folder.rmdir()
+        with contextlib.suppress(OSError):
+            for pattern in ("*.npz", "*.part"):
+                for path in self._folder.glob(pattern):
+                    path.unlink()
+            if not any(self._folder.iterdir()):
+                self._folder.rmdir()

@@ -9,7 +9,6 @@ and the model is scored on the one it has never seen.
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -32,7 +31,8 @@ from forecasting.record import LEVELS
 from forecasting.series import SeriesFault
 from forecasting.worker import in_child
 from models import Artefact
-from models.register import CARD, MANIFEST, MODEL, is_artefact_id
+from models.register import CARD, MODEL, is_artefact_id
+from models.writing import write_artefact
 
 KIND = "pv_pooled"
 SOURCES = "sources.toml"
@@ -78,7 +78,7 @@ def train(
         plan: How much is trained.
         version: Of the artefact.
         leave_one_out: Also train once without each source.
-        sources_file: Copied beside the model.
+        sources_file: Copied beside the model, as it is now.
         checkpoint: Folder that keeps the training after each epoch; deleted when all is done. The
             same call goes on from there, to the same weights.
         progress: Called after each epoch, with the name of the source left out, or "".
@@ -88,9 +88,11 @@ def train(
         TrainingFault: no source, too few to leave one out, a folder name that is no artefact id,
             or TensorFlow is not installed.
         ParityFault: a converted model answers otherwise than the trained one.
+        FolderFault: `out_dir` cannot be written, or an artefact has appeared there.
     """
     began = time.perf_counter()
     _check(sources, out_dir, leave_one_out=leave_one_out)
+    as_named = None if sources_file is None else sources_file.read_bytes()
     measured = read_source_rows(tuple(sources))
     _check_length(measured)
     left_out: tuple[int | None, ...] = (None, *(range(len(sources)) if leave_one_out else ()))
@@ -108,7 +110,9 @@ def train(
 
     trained = in_child(work, task, told)
     manifest = _manifest(out_dir.name, version, task, measured, trained)
-    _write(out_dir, trained[0], manifest, sources_file)
+    if sources_file is not None and sources_file.resolve() == (out_dir / SOURCES).resolve():
+        as_named = sources_file.read_bytes()  # its own file, which may be edited, stays as it is
+    _write(out_dir, trained[0], manifest, as_named)
     report = PooledReport(
         artefact_id=out_dir.name,
         out_dir=out_dir,
@@ -243,18 +247,13 @@ def _source(source: TrainingSource, minutes: int) -> dict[str, Any]:
 
 
 def _write(
-    out_dir: Path, trained: Trained, manifest: dict[str, Any], sources_file: Path | None
+    out_dir: Path, trained: Trained, manifest: dict[str, Any], sources: bytes | None
 ) -> None:
-    out_dir.mkdir(parents=True, exist_ok=True)
-    (out_dir / MODEL).write_bytes(trained.exported.content)
-    (out_dir / CARD).write_text(render_card(manifest), encoding="utf-8")
-    beside = [CARD]
-    if sources_file is not None:
-        if sources_file.resolve() != (out_dir / SOURCES).resolve():
-            shutil.copyfile(sources_file, out_dir / SOURCES)
-        beside.append(SOURCES)
-    files = {n: hashlib.sha256((out_dir / n).read_bytes()).hexdigest() for n in beside}
+    beside = {CARD: render_card(manifest).encode()}
+    if sources is not None:
+        beside[SOURCES] = sources
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in beside.items()}
     whole = {k: v for k, v in manifest.items() if k != "parity"}
     whole |= {"files": files, "parity": manifest["parity"]}
     text = json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
-    (out_dir / MANIFEST).write_text(text, encoding="utf-8")
+    write_artefact(out_dir, {MODEL: trained.exported.content, **beside}, text.encode())

@@ -18,6 +18,7 @@ from ems.errors import BadInput, Fault, LeaseHeld, PortInUse
 from ems.settings import TEMPLATE
 from feeders.errors import FeederFault
 from forecasting.series import SeriesFault
+from models.writing import held
 
 Geems = Callable[..., "click.testing.Result"]
 
@@ -253,6 +254,24 @@ def test_a_trained_model_is_never_written_over_and_its_folder_is_named_as_an_id(
     ]
     assert len(faults) > len(told)  # what is wrong in the file is told with it
     assert (held / "manifest.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("out", ["file/x", "held"])
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_read(
+    geems: Geems, tmp_path: Path, out: str
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    # The series is not there, which whoever reads it tells.
+    (tmp_path / "sources.toml").write_text(
+        '[[source]]\nname = "roof"\nfile = "roof.csv"\nquantity = "ghi_wm2"\n'
+        'latitude_deg = 39.7\nlongitude_deg = -105.2\nlicence = "CC0"\n'
+    )
+    with held(tmp_path / "held"):
+        result = geems("forecast", "train", "sources.toml", "--out", out, "--json")
+    assert result.exit_code == Exit.BAD_INPUT
+    (fault,) = json.loads(result.stdout)["faults"]
+    assert fault["place"] == "--out"
+    assert "defect" not in result.stderr
 
 
 # --- the database --------------------------------------------------------------------

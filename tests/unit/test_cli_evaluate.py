@@ -1,5 +1,6 @@
 """`geems forecast evaluate`: its document, its table, its picture, and what it refuses."""
 
+import errno
 import hashlib
 import json
 import shutil
@@ -76,6 +77,40 @@ def test_the_table_marks_the_best_and_fits_eighty_columns(evaluate: Evaluate) ->
 def test_a_picture_is_drawn_where_one_is_asked_for(evaluate: Evaluate, tmp_path: Path) -> None:
     assert evaluate("roof.csv", *PLACE, *SHORT, "--plot", "roof.png").exit_code == Exit.OK
     assert (tmp_path / "roof.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+def test_a_picture_that_cannot_be_written_costs_nothing_else(
+    evaluate: Evaluate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_json: tuple[str, ...]
+) -> None:
+    def full(_evaluation: object, path: Path, _ahead: None) -> None:
+        path.write_bytes(b"")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("forecasting.judging.plots.draw", full)
+    result = evaluate("roof.csv", *PLACE, *SHORT, "--plot", "roof.png", *as_json)
+    assert result.exit_code == Exit.FAULT
+    if as_json:
+        assert set(json.loads(result.stdout)["models"]) == set(NAMES)
+    else:
+        assert "smart_persistence" in result.stdout
+    assert result.stderr.endswith("--plot: roof.png cannot be written: No space left on device\n")
+    assert not (tmp_path / "roof.png").exists()
+
+
+@pytest.mark.parametrize("name", ["roof.jpg", "roof"])
+def test_a_picture_that_would_be_no_png_is_refused(evaluate: Evaluate, name: str) -> None:
+    result = evaluate("roof.csv", *PLACE, *SHORT, "--plot", name)
+    assert result.exit_code == Exit.BAD_INPUT
+    assert f"--plot: '{name}' is no name of a PNG" in result.stderr
+
+
+def test_a_keras_file_is_said_to_be_never_loaded(evaluate: Evaluate, tmp_path: Path) -> None:
+    (tmp_path / "model.keras").write_bytes(b"PK")
+    for name in ("model.keras", "nowhere/MODEL.H5"):
+        result = evaluate("roof.csv", *PLACE, *SHORT, "--model", name)
+        assert result.exit_code == Exit.BAD_INPUT
+        assert "can run code and are never loaded" in result.stderr
 
 
 def test_everything_wrong_is_told_at_once(evaluate: Evaluate, tmp_path: Path) -> None:

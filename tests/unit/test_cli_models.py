@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
@@ -23,11 +22,15 @@ from models.champions import CHAMPIONS, history
 from models.manifest import KINDS
 from models.verdicts import VERDICTS, keep_verdict, verdicts
 from tests.artefacts import write_artefact
+from tests.cloudy import power_kw, write_csv
 
 Geems = Callable[..., Result]
 
 ERRORS = {"paper_lstm": 0.10, "summer": 0.08, "winter": 0.12}
 """Standard deviation of what the made-up models are off by [shares of the rating]."""
+
+WIDTHS: dict[str, float] = {}
+"""How many times as wide as right their bands are, where not once [1]."""
 
 NORMAL = np.array([-1.644854, -1.281552, -0.674490, 0.0, 0.674490, 1.281552, 1.644854])
 ROOF = ("--lat", "48.1", "--lon", "11.6", "--capacity-kw", "20", "--tilt", "30", "--azimuth", "180")
@@ -40,7 +43,8 @@ def made_up(artefact: Artefact) -> Contender:
         sigma_kw = ERRORS[artefact.id] * geometry.rated_kw
         noise = np.random.default_rng(len(artefact.id)).normal(size=len(record))
         mean = record.available_kw + sigma_kw * noise
-        quantiles = mean[:, None] + sigma_kw * NORMAL
+        width_kw = WIDTHS.get(artefact.id, 1.0) * sigma_kw
+        quantiles = mean[:, None] + width_kw * NORMAL
         return QuantileForecast(starts=record.starts, mean_kw=mean, quantiles_kw=quantiles)
 
     spans = tuple(
@@ -57,10 +61,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A site's folder with two retrained models and a measured series; it is the working one."""
     for name in ("summer", "winter"):
         write_artefact(tmp_path / "models", name)
-    starts = pd.date_range("2026-03-01", periods=96 * 100, freq="15min", tz="UTC")
-    share = np.random.default_rng(7).uniform(0.3, 0.7, len(starts))
-    rows = pd.DataFrame({"time_utc": starts.strftime("%Y-%m-%dT%H:%M:%SZ"), "value": 20 * share})
-    rows.to_csv(tmp_path / "roof.csv", index=False)
+    write_csv(tmp_path / "roof.csv", power_kw(100, seed=7, first="2026-03-01"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(models_verdict, "contender", made_up)
     return tmp_path
@@ -153,6 +154,19 @@ def test_list_notes_a_history_that_cannot_be_read(geems: Geems, folder: Path) ->
     assert "put a sound copy back" in result.stdout
 
 
+def test_ids_are_whole_at_eighty_columns_whatever_stands_beside_them(
+    geems: Geems, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "roofs_of_2026_june_a"
+    write_artefact(folder / "models", name)
+    monkeypatch.setitem(ERRORS, name, 0.08)
+    assert promote(geems, name, "--plant", "the_western_field").exit_code == Exit.OK
+    lines = geems("list").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    for known in ("pv_day_ahead", "paper_lstm", name):
+        assert sum(line.split()[:1] == [known] for line in lines) == 2
+
+
 def test_show_gives_card_promotions_and_verdicts(geems: Geems) -> None:
     promote(geems, "summer")
     geems("rollback", "--why", "snow")
@@ -226,7 +240,7 @@ def test_a_plant_may_have_its_own(geems: Geems, folder: Path) -> None:
     assert promote(geems, "summer", "--plant", "pv2").exit_code == Exit.OK
     assert in_use(folder) == "paper_lstm"
     assert champion("paper_lstm", folder / "models", plant="pv2").artefact.id == "summer"
-    assert "ok, own, champion of pv2" in geems("list").stdout
+    assert "ok, own, champion of pv2" in " ".join(geems("list").stdout.split())
     assert geems("rollback").exit_code == Exit.BAD_INPUT
     assert geems("rollback", "--plant", "pv2").exit_code == Exit.OK
 
@@ -309,6 +323,80 @@ def test_a_series_too_short_to_judge_on_is_refused(geems: Geems, folder: Path) -
     assert "roof.csv: 20 days" in result.stderr
 
 
+# --- a series that does not fit ------------------------------------------------------
+
+WEST = ("--on", "roof.csv", *ROOF[:-1], "270")
+"""The roof, told to face west: it faces south."""
+
+
+def test_a_series_that_contradicts_its_plant_judges_no_model_of_all_plants(
+    geems: Geems, folder: Path
+) -> None:
+    result = geems("promote", "summer", *WEST, "--json")
+    assert result.exit_code == Exit.BAD_INPUT
+    (fault,) = json.loads(result.stdout)["faults"]
+    assert fault["place"] == "roof.csv"
+    assert fault["problem"].startswith("this series does not fit: the modules seem to face")
+    assert "(--plant NAME)" in fault["problem"]
+    assert in_use(folder) == "paper_lstm"
+    assert not (folder / "models" / VERDICTS).exists()
+
+
+def test_it_judges_for_its_plant_and_that_verdict_counts_for_no_other(
+    geems: Geems, folder: Path
+) -> None:
+    assert geems("promote", "summer", *WEST, "--plant", "pv2").exit_code == Exit.OK
+    (verdict,) = verdicts(folder / "models")
+    assert verdict["plant"] == "pv2"
+    assert "seem to face" in verdict["misfits"][0]
+    assert geems("rollback", "--plant", "pv2").exit_code == Exit.OK
+    for whom, told in (((), "for all plants"), (("--plant", "pv3"), "for plant pv3")):
+        result = geems("promote", "summer", *whom)
+        assert result.exit_code == Exit.BAD_INPUT
+        assert told in result.stderr
+    assert geems("promote", "summer", "--plant", "pv2").exit_code == Exit.OK
+    assert in_use(folder) == "paper_lstm"
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "width", "told"),
+    [
+        ("paper_lstm", 0.10, 0.5, "the champion's 80 % band covers 4"),
+        ("paper_lstm", 0.10, 3.0, "the champion's 80 % band covers 100.0"),
+        ("paper_lstm", 0.40, 1.0, "yesterday's power kept by"),
+        ("pv_pooled", 0.14, 1.0, "the last power kept by"),
+    ],
+)
+def test_a_series_the_champion_itself_fails_on_judges_no_model_of_all_plants(
+    geems: Geems,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    error: float,
+    width: float,
+    told: str,
+) -> None:
+    """Which would be won by whoever fails a little less."""
+    shipped = folder / "shipped"
+    write_artefact(shipped, "pooled", kind="pv_pooled")
+    write_artefact(shipped, "paper_lstm", artefact("paper_lstm").content)
+    monkeypatch.setattr("models.register.files", lambda _: shipped)
+    champions = {"paper_lstm": "paper_lstm", "pv_pooled": "pooled"}
+    monkeypatch.setitem(ERRORS, champions[kind], error)
+    monkeypatch.setitem(WIDTHS, champions[kind], width)
+    write_artefact(folder / "models", "better", kind=kind)
+    monkeypatch.setitem(ERRORS, "better", 0.8 * error)
+    result = promote(geems, "better", "--json")
+    assert result.exit_code == Exit.BAD_INPUT
+    (fault,) = json.loads(result.stdout)["faults"]
+    assert fault["problem"].startswith("this series does not fit: the champion")
+    assert told in fault["problem"]
+    assert not (folder / "models" / VERDICTS).exists()
+    for_one = promote(geems, "better", "--plant", "pv2")
+    assert for_one.exit_code == Exit.OK
+    assert told in for_one.stderr
+
+
 # --- rollback ------------------------------------------------------------------------
 
 
@@ -348,8 +436,8 @@ def test_rollback_asks_which_when_there_are_several_kinds(
     write_artefact(shipped, "paper_lstm", artefact("paper_lstm").content)
     monkeypatch.setattr("models.register.files", lambda _: shipped)
     write_artefact(folder / "models", "pooled2", kind="pv_pooled")
-    monkeypatch.setitem(ERRORS, "pooled", 0.10)
-    monkeypatch.setitem(ERRORS, "pooled2", 0.08)
+    monkeypatch.setitem(ERRORS, "pooled", 0.05)
+    monkeypatch.setitem(ERRORS, "pooled2", 0.04)
     assert promote(geems, "pooled2").exit_code == Exit.OK
     result = geems("rollback")
     assert result.exit_code == Exit.BAD_INPUT

@@ -176,6 +176,22 @@ def test_a_model_that_answers_nan_is_not_exported() -> None:
     assert "NaN" in done.stderr
 
 
+TRACED_AGAIN = """
+from forecasting.paper.lstm import load_keras
+load_keras()
+import tensorflow
+tensorflow.get_logger().warning("traced again")
+"""
+
+
+def test_what_tensorflow_warns_of_stays_out_of_the_progress_bar() -> None:
+    """Such as that it traces anew what is trained anew."""
+    done = subprocess.run(
+        [sys.executable, "-c", TRACED_AGAIN], capture_output=True, text=True, check=True
+    )
+    assert "traced again" not in done.stderr
+
+
 def test_a_training_process_that_dies_is_told(data: tuple[TrainingSource, ...]) -> None:
     empty = worker.Task(
         training=Unreadable(),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from forecasting.judging.judged import Asked, judged
+from forecasting.judging.judged import Asked, Judged, judged
 from tests.cloudy import ROOF, power_kw, write_csv
 
 DAY = 96
@@ -14,6 +14,10 @@ DAY = 96
 
 def warned(path: Path, series: "pd.Series[float]", **changes: object) -> str:
     """The warnings on a file of the roof, whose orientation nobody gave."""
+    return "\n".join(case(path, series, **changes).warnings)
+
+
+def case(path: Path, series: "pd.Series[float]", **changes: object) -> Judged:
     usual = Asked(
         path=write_csv(path / "roof.csv", series),
         latitude_deg=ROOF.latitude_deg,
@@ -21,7 +25,7 @@ def warned(path: Path, series: "pd.Series[float]", **changes: object) -> str:
         capacity_kw=ROOF.rated_kw,
         calibration_days=60,
     )
-    return "\n".join(judged(replace(usual, **changes)).warnings)  # type: ignore[arg-type]
+    return judged(replace(usual, **changes))  # type: ignore[arg-type]
 
 
 def roof(days: int = 64) -> "pd.Series[float]":
@@ -121,3 +125,38 @@ def test_irradiance_that_no_sky_gives_is_warned_of(
 ) -> None:
     told = warned(tmp_path, factor * roof(), kind="ghi")
     assert ("check unit and column" in told) is doubtful
+
+
+# --- what a series is that judges no model of all plants ------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"capacity_kw": 10.0 * ROOF.rated_kw},
+        {"capacity_kw": 0.6 * ROOF.rated_kw},
+        {"longitude_deg": -ROOF.longitude_deg - 60.0},
+        {"tilt_deg": 30.0, "azimuth_deg": 270.0},
+    ],
+)
+def test_what_contradicts_what_was_said_is_a_misfit(
+    tmp_path: Path, changes: dict[str, float]
+) -> None:
+    found = case(tmp_path, roof(), **changes)
+    assert found.misfits
+    assert set(found.misfits) <= set(found.warnings)
+
+
+def test_what_the_meter_does_is_none(tmp_path: Path) -> None:
+    stood_still = scarred(slice(20 * DAY, 24 * DAY), 6.0)
+    stood_still.iloc[48] = 50.0
+    found = case(tmp_path, stood_still)
+    assert any("times the rating" in told for told in found.warnings)
+    assert any("stands still" in told for told in found.warnings)
+    assert found.misfits == ()
+
+
+def test_a_file_without_sun_or_of_another_unit_is_one(tmp_path: Path) -> None:
+    for series in (scarred(slice(None), 0.0), 1000.0 * roof()):
+        found = case(tmp_path, series)
+        assert found.misfits == found.warnings != ()

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from forecasting.data.sources import TrainingSource, read_source_rows
 from forecasting.paper.lstm import TrainingFault
 from forecasting.pooled import PooledLstm
 from forecasting.pooled.augment import capped, gappy, other_losses, with_cap
+from forecasting.pooled.card import render_card
 from forecasting.pooled.checkpoint import Checkpoints, State
 from forecasting.pooled.features import TARGET_FEATURES, WIDTH
 from forecasting.pooled.fit import Epoch, Plan
@@ -120,6 +122,29 @@ def test_the_card_names_data_licences_and_left_out_figures_and_no_path_of_the_ma
         content = file.read_bytes()
         assert str(data[0].path.parent).encode() not in content
         assert str(out.parent).encode() not in content
+
+
+def shipped_manifest(**changes: object) -> dict[str, Any]:
+    manifest = artefact("pv_pooled").manifest
+    sources = [{**source, **changes} for source in manifest["training"]["sources"]]
+    return {**manifest, "training": {**manifest["training"], "sources": sources}}
+
+
+def test_the_card_that_ships_is_the_one_that_is_written_today() -> None:
+    found = artefact("pv_pooled")
+    assert render_card(found.manifest) == found.card.read_text(encoding="utf-8")
+
+
+def test_the_card_says_nothing_of_irradiance_where_there_was_none() -> None:
+    card = render_card(shipped_manifest(quantity="power_kw"))
+    assert "irradiance" not in card
+    assert "Each series was seen with 6\nconfigurations of the plant" in card
+
+
+def test_the_card_of_one_latitude_names_no_span() -> None:
+    here = {"latitude_deg": 48.1}
+    card = render_card(shipped_manifest(quantity="power_kw", geometry=here))
+    assert "Trained on 4 sites at 48.1° of latitude" in card
 
 
 @needs_tensorflow
@@ -295,6 +320,12 @@ def test_a_checkpoint_of_another_task_or_half_a_file_is_not_gone_on_with(tmp_pat
     whole = (folder / "model_0.npz").read_bytes()
     (folder / "model_0.npz").write_bytes(whole[: len(whole) // 2])
     assert Checkpoints(folder, {"seed": 1}).last("model_0") is None
+
+
+def test_a_checkpoint_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(TrainingFault, match="cannot be written, where the training is kept: Not a"):
+        Checkpoints(tmp_path / "file" / "c", {"seed": 1}).keep("model_0", state(1))
 
 
 def test_a_checkpoint_holds_numbers_and_no_pickle(tmp_path: Path) -> None:
