@@ -20,13 +20,12 @@ modules under 10° of tilt hardly face anywhere, which matters as little.
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
-from forecasting.clearsky import Floats, PvGeometry, sun_at
+from forecasting.clearsky import PvGeometry
 from forecasting.data.clear_intervals import ClearIntervals, clear_intervals
 from forecasting.data.plane_fit import Plane, best_plane, one_scale, refined, step_error_pu
+from forecasting.data.solar_noon import late_min, late_note
 from forecasting.record import PlantRecord
-from forecasting.series import INTERVAL
 
 # Days with clear hours below which nothing is fitted: 60 days of a cloudy Illinois winter have 20.
 _ENOUGH_DAYS = 12
@@ -51,18 +50,6 @@ _TOLD_AZIMUTH_DEG, _TOLD_TILT_DEG, _TOLD_SCALE = 15.0, 10.0, (0.5, 1.5)
 
 # No inverter gives twice its rating: more is another unit, or another plant.
 _MOST_OF_RATED = 2.0
-
-# The middle of the producing day lies within 25 minutes of solar noon for any orientation, horizon
-# and weather that was tried; a wrong time zone moves it by an hour, a wrong sign of the longitude
-# by many.
-_SHIFT_MIN = 35.0
-_SHIFT_DAYS = 5
-_DARK_SHARE = 0.01
-
-# A fifth of the year is night up to the polar circle, and longer where it counts. Twenty hours of
-# power in a day have no middle that could be told.
-_DARK_QUANTILE = 0.2
-_LONGEST_DAY = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +104,9 @@ def fit_plant(
     if lit.size and float(np.quantile(lit, 0.99)) > _MOST_OF_RATED * guess.rated_kw:
         note = f"power reaches {float(lit.max()):.4g} kW: check rated_kw, and that power is in kW"
         return _unused(guess, note, agrees=False)
-    shift = _shift_min(record if raw is None else raw, guess)
+    shift = late_min(record if raw is None else raw, guess)
     if shift:
-        return _unused(guess, _shift_note(shift), agrees=False, shift_min=shift)
+        return _unused(guess, late_note(shift), agrees=False, shift_min=shift)
     clear = clear_intervals(record, guess)
     if clear.days < _ENOUGH_DAYS:
         return _unused(
@@ -173,53 +160,6 @@ def _unused(
         uncertainty=None,
         shift_min=shift_min,
         lasting="" if agrees else note,
-    )
-
-
-def _shift_min(record: PlantRecord, guess: PvGeometry) -> float:
-    """How late the middle of the producing day is against solar noon; 0 within chance [min].
-
-    Means are taken on the circle of the day: times may be wrong by any number of hours.
-    """
-    power = record.available_kw
-    lit = power[power > 0]
-    if not lit.size:
-        return 0.0
-    # A meter may show a little in the dark, always the same.
-    dark = max(float(np.nanquantile(power, _DARK_QUANTILE)), 0.0)
-    producing = power > dark + _DARK_SHARE * float(np.quantile(lit, 0.99))
-    day = np.arange(len(power)) // 96
-    known = np.bincount(day, weights=np.isfinite(power)) >= 90  # whole days only, but for an hour
-    # A meter that stands still, or the midnight sun, tells no time.
-    known &= np.bincount(day, weights=producing) <= _LONGEST_DAY
-    use = producing & known[day]
-    if len(np.unique(day[use])) < _SHIFT_DAYS:
-        return 0.0
-    hour = _hour_angle_rad(record.starts[use] + INTERVAL / 2, guess)
-    mean = np.exp(1j * hour).mean()
-    late = float(np.degrees(np.angle(mean))) * 4.0  # 15° an hour
-    return late if abs(late) > _SHIFT_MIN else 0.0
-
-
-def _hour_angle_rad(times: pd.DatetimeIndex, place: PvGeometry) -> Floats:
-    """Angle of the sun past its noon, from its azimuth and height, shape (time,) [rad]."""
-    sun = sun_at(place.latitude_deg, place.longitude_deg, times)
-    zenith, azimuth = np.radians(sun.apparent_zenith_deg), np.radians(sun.azimuth_deg)
-    latitude = np.radians(place.latitude_deg)
-    west = -np.sin(zenith) * np.sin(azimuth)
-    north = np.sin(zenith) * np.cos(azimuth)
-    return np.asarray(
-        np.arctan2(west, np.cos(zenith) * np.cos(latitude) - north * np.sin(latitude))
-    )
-
-
-def _shift_note(shift_min: float) -> str:
-    half_hours = max(1, round(abs(shift_min) / 30.0))  # orientation moves it by less than one
-    word = "late" if shift_min > 0 else "early"
-    return (
-        f"power comes about {half_hours / 2:g} h {word} against the sun of the configured place: "
-        f"check the time zone of the measurements (UTC, start of the interval) and the sign of the "
-        f"longitude"
     )
 
 

@@ -15,7 +15,13 @@ from forecasting.clearsky import PvGeometry
 from forecasting.data.formats import Kind, Measured, as_power, load
 from forecasting.data.irradiance import nominal_geometry
 from forecasting.data.orientation import fit_plant
-from forecasting.judging.doubts import ghi_doubts, power_doubts, screening_doubts, sunless
+from forecasting.judging.doubts import (
+    ghi_doubts,
+    place_doubts,
+    power_doubts,
+    screening_doubts,
+    sunless,
+)
 from forecasting.record import PlantRecord, plant_record
 from forecasting.series import PowerSeries, SeriesFault
 
@@ -177,10 +183,14 @@ def _doubted(
     dark = sunless(measured.rows)
     if dark:
         return nominal, [dark]
+    elsewhere = place_doubts(measured, nominal)
     if measured.kind == "ghi":
-        return nominal, [*ghi_doubts(measured.rows), *screening_doubts(record, nominal)]
+        minutes = asked.minutes or measured.minutes
+        irradiance = plant_record(_coarser(measured.rows, measured.minutes, minutes), minutes)
+        found = ghi_doubts(irradiance, measured.rows, nominal)
+        return nominal, [*elsewhere, *found, *screening_doubts(record, nominal)]
     fit = fit_plant(record.part(0, asked.calibration_days * DAY), nominal)
     given = asked.tilt_deg is not None
     geometry = replace(nominal, scale=fit.geometry.scale) if given else fit.geometry
     found = power_doubts(record, measured.rows, nominal, fit, is_orientation_given=given)
-    return geometry, [*found, *screening_doubts(record, geometry)]
+    return geometry, [*elsewhere, *found, *screening_doubts(record, geometry)]
