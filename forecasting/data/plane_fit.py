@@ -3,6 +3,7 @@
 - `best_plane(clear) -> Plane`: tilt, azimuth and scale that explain most of them
 - `refined(clear, plane) -> Plane`: the same, from a plane nearby, for other intervals
 - `one_scale(clear, tilt_deg, azimuth_deg, *, warm) -> float`
+- `unexplained(clear, plane, tilt_deg, azimuth_deg) -> (best, given)`: by whichever model suits
 - `step_error_pu(clear, tilt_deg, azimuth_deg, scale) -> Floats`: what a plane costs from one
   interval to the next
 """
@@ -28,6 +29,9 @@ _WARM_MAX = 0.2
 # Clearer air than the climate's: 0.09·T of Ineichen's direct beam, per air mass, for a turbidity T
 # of 3 that is lower by 0, 20 and 40 %.
 _CLEARER = (0.0, 0.054, 0.108)
+
+# What a plane must fail in before it is called wrong; air may be hazier than the climate's, too.
+_ANY_AIR = (-0.054, *_CLEARER)
 
 # Global irradiance gains about a third of that: what the beam gains, the diffuse partly loses.
 _CLEARER_GLOBAL = 0.3
@@ -123,6 +127,32 @@ def one_scale(clear: ClearIntervals, tilt_deg: float, azimuth_deg: float, *, war
     tried = np.geomspace(*_SCALES, 230)  # steps of 1 %
     off = clear.power_pu - np.minimum(tried[:, None] * light, 1.0)
     return float(tried[_loss(off, _WIDTH_PU).argmin()])
+
+
+def unexplained(
+    clear: ClearIntervals, plane: Plane, tilt_deg: float, azimuth_deg: float
+) -> tuple[float, float]:
+    """Loss of the best plane and of a given one, each in the model that suits it best.
+
+    Warmth and air that a model does not know look like another tilt: a given plane is wrong only
+    where neither explains what it leaves.
+
+    Args:
+        clear: Intervals to explain.
+        plane: The best one found; each model looks in its neighbourhood, and in that of the other.
+        tilt_deg: Of the given plane.
+        azimuth_deg: Of the given plane.
+    """
+    best, given = [plane.loss], []
+    for clearer in (None, *_ANY_AIR):
+        third = np.linspace(*(_SCALES if clearer is None else (0.0, _WARM_MAX)), 46)
+        own = np.column_stack([np.full((46, 2), (tilt_deg, azimuth_deg)), third])
+        loss = _losses(clear, clearer, own, _WIDTH_PU)
+        given.append(float(loss.min()))
+        usual = plane.scale if clearer is None else _WARM_MAX / 2
+        starts = np.array([plane.tilt_deg, plane.azimuth_deg, usual]), own[loss.argmin()]
+        best.extend(_descend(clear, clearer, start).loss for start in starts)
+    return min(best), min(given)
 
 
 def step_error_pu(

@@ -19,6 +19,7 @@ from forecasting.data.zones import UnknownZone, zone_of
 from forecasting.judging.doubts import (
     Doubts,
     ghi_doubts,
+    place_doubts,
     power_doubts,
     screening_doubts,
     sunless,
@@ -31,9 +32,6 @@ DAY = 96
 
 # As in `series`: with fewer rows, one passing cloud could stand for the whole part.
 _NEEDED_SHARE = 2 / 3
-
-# Places are often rounded to a tenth; a degree of longitude is four minutes of the sun.
-_SAME_PLACE_DEG = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +128,6 @@ def judged(asked: Asked) -> Judged:
         geometry=geometry,
         warnings=(
             *measured.notes,
-            *_elsewhere(asked, measured),
             *doubts.misfits,
             *doubts.others,
         ),
@@ -180,7 +177,8 @@ def _place_faults(asked: Asked, measured: Measured | None) -> list[str]:
     faults = []
     # A file that could not be read may yet tell it.
     if measured is not None or not tells_place(asked.path):
-        lat, lon = (None, None) if measured is None else _place(measured)
+        lat = None if measured is None else measured.latitude_deg
+        lon = None if measured is None else measured.longitude_deg
         for option, given, told, limit in (
             ("--lat", asked.latitude_deg, lat, 90),
             ("--lon", asked.longitude_deg, lon, 180),
@@ -198,28 +196,14 @@ def _place_faults(asked: Asked, measured: Measured | None) -> list[str]:
     return faults
 
 
-def _place(measured: Measured) -> tuple[float | None, float | None]:
-    """Latitude and longitude that a file tells [°]."""
-    return measured.latitude_deg, measured.longitude_deg
-
-
 def _placed(asked: Asked, measured: Measured) -> Asked:
     """What was asked, at the place of the file where none was given."""
-    lat, lon = _place(measured)
+    lat, lon = asked.latitude_deg, asked.longitude_deg
     return replace(
         asked,
-        latitude_deg=lat if asked.latitude_deg is None else asked.latitude_deg,
-        longitude_deg=lon if asked.longitude_deg is None else asked.longitude_deg,
+        latitude_deg=measured.latitude_deg if lat is None else lat,
+        longitude_deg=measured.longitude_deg if lon is None else lon,
     )
-
-
-def _elsewhere(asked: Asked, measured: Measured) -> list[str]:
-    """A warning where a place was given that is not the file's."""
-    lat, lon = _place(measured)
-    given = (asked.latitude_deg, lat), (asked.longitude_deg, lon)
-    if any(a is not None and b is not None and abs(a - b) > _SAME_PLACE_DEG for a, b in given):
-        return [f"{measured.name} says it stands at {lat:g}, {lon:g}: the place given counts"]
-    return []
 
 
 def _resolution_faults(asked: Asked, measured: Measured) -> list[str]:
@@ -269,11 +253,18 @@ def _doubted(
     dark = sunless(measured.rows)
     if dark:
         return nominal, Doubts(misfits=(dark,))
+    elsewhere = place_doubts(measured, nominal)
     if measured.kind == "ghi":
-        unusual, unlike = ghi_doubts(measured.rows), screening_doubts(record, nominal)
-        return nominal, Doubts(misfits=tuple(unusual), others=tuple(unlike))
+        minutes = asked.minutes or measured.minutes
+        irradiance = plant_record(_coarser(measured.rows, measured.minutes, minutes), minutes)
+        against = ghi_doubts(irradiance, measured.rows, nominal)
+        others = screening_doubts(record, nominal)
+        return nominal, Doubts(misfits=(*elsewhere, *against), others=tuple(others))
     fit = fit_plant(record.part(0, asked.calibration_days * DAY), nominal)
     given = asked.tilt_deg is not None
     geometry = replace(nominal, scale=fit.geometry.scale) if given else fit.geometry
     found = power_doubts(record, measured.rows, nominal, fit, is_orientation_given=given)
-    return geometry, replace(found, others=(*found.others, *screening_doubts(record, geometry)))
+    return geometry, Doubts(
+        misfits=(*elsewhere, *found.misfits),
+        others=(*found.others, *screening_doubts(record, geometry)),
+    )

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from pvlib import irradiance
 
-from forecasting.clearsky import PvGeometry, clear_sky_mean_kw
+from forecasting.clearsky import PvGeometry, clear_sky, clear_sky_mean_kw, plane_of_array_wm2
 from forecasting.data.orientation import PlantFit, fit_plant
 from forecasting.data.screening import screened
 from forecasting.record import PlantRecord, plant_record
@@ -191,3 +192,81 @@ def test_the_same_record_gives_the_same_fit() -> None:
     true = plant(30.0, 180.0)
     first: PlantFit = fit_plant(measured(true), true)
     assert fit_plant(measured(true), true) == first
+
+
+# --- right, although clear-sky model and fit err ---------------------------------------
+
+
+def warm(geometry: PvGeometry, *, days: int = 120, first: str = "2023-05-01") -> PlantRecord:
+    """Power of warm modules, under a sky whose direct and diffuse are split by Boland's model."""
+    starts = pd.date_range(first, periods=96 * days, freq="15min", tz="UTC")
+    middle = starts + pd.Timedelta(minutes=7.5)
+    sky = clear_sky(geometry.latitude_deg, geometry.longitude_deg, middle)
+    ghi = sky.ghi_wm2 * sky_index(len(starts), 15, 3)
+    parts = irradiance.boland(ghi, sky.sun.apparent_zenith_deg, sky.sun.day_of_year)
+    plane = plane_of_array_wm2(
+        geometry, sky.sun, dni_wm2=parts["dni"], ghi_wm2=ghi, dhi_wm2=parts["dhi"]
+    )
+    air_c = 14.0 - 12.0 * np.cos(2 * np.pi * (sky.sun.day_of_year - 20) / 365)
+    cell_c = air_c + 0.03 * plane
+    power = geometry.scale * plane / 1000.0 * (1.0 - 0.004 * (cell_c - 25.0))
+    kw = geometry.rated_kw * np.clip(power, 0.0, 1.0)
+    return plant_record(pd.Series(np.nan_to_num(kw), index=starts), 15)
+
+
+WARM = [(10.0, 180.0, 40.0), (25.0, 180.0, 36.6), (35.0, 200.0, 40.0), (30.0, 180.0, 40.4)]
+
+
+@pytest.mark.parametrize(("tilt", "azimuth", "latitude"), WARM)
+def test_warm_modules_under_another_sky_do_not_contradict_a_right_configuration(
+    tilt: float, azimuth: float, latitude: float
+) -> None:
+    true = plant(tilt, azimuth, latitude=latitude)
+    for first in ("2023-03-01", "2023-05-01", "2023-07-01"):
+        fit = fit_plant(warm(true, first=first), true)
+        assert fit.enough
+        assert fit.agrees_with_guess, fit.note
+
+
+@pytest.mark.parametrize(("tilt", "azimuth", "latitude"), WARM)
+@pytest.mark.parametrize("turned", [90.0, -90.0])
+def test_modules_a_quarter_turned_are_told_under_any_sky(
+    tilt: float, azimuth: float, latitude: float, turned: float
+) -> None:
+    true = plant(tilt, azimuth, latitude=latitude)
+    note = fit_plant(warm(true), replace(true, azimuth_deg=(azimuth + turned) % 360.0)).note
+    assert "check azimuth_deg" in note
+
+
+@pytest.mark.parametrize(("tilt", "azimuth", "latitude"), WARM)
+def test_modules_tilted_25_degrees_less_are_told_under_any_sky(
+    tilt: float, azimuth: float, latitude: float
+) -> None:
+    true = plant(tilt, azimuth, latitude=latitude)
+    assert "check tilt_deg" in fit_plant(warm(true), replace(true, tilt_deg=tilt + 25.0)).note
+
+
+def test_no_direction_is_named_for_a_plane_that_lies_flat() -> None:
+    true = plant(2.0, 160.0)
+    note = fit_plant(measured(true), replace(true, tilt_deg=30.0, azimuth_deg=90.0)).note
+    assert "seem to lie almost flat, not to face 90°" in note
+    assert "seem to face" not in note
+    assert "tilted by 0°, not 30°" in note
+
+
+@pytest.mark.parametrize("ratio", [1.5, 1.7])
+def test_more_modules_than_the_inverter_takes_are_usual(ratio: float) -> None:
+    true = plant(30.0, 180.0, scale=ratio)
+    fit = fit_plant(measured(true), replace(true, scale=1.0))
+    assert fit.agrees_with_guess, fit.note
+    assert fit.lasting == ""
+    assert fit.geometry.scale == pytest.approx(ratio, rel=0.05)
+
+
+def test_a_rating_of_half_or_twice_is_told() -> None:
+    true = plant(30.0, 180.0, scale=0.9)
+    for rated in (10.0, 40.0):
+        fit = fit_plant(measured(true), replace(true, rated_kw=rated, scale=1.0))
+        assert "check rated_kw" in fit.note
+        assert fit.lasting in fit.note
+        assert fit.lasting

@@ -6,8 +6,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from forecasting.clearsky import clear_sky
+from forecasting.data.formats import Measured
+from forecasting.judging.doubts import place_doubts
 from forecasting.judging.judged import Asked, Judged, judged
-from tests.cloudy import ROOF, power_kw, write_csv
+from tests.cloudy import ROOF, power_kw, sky_index, write_csv
+from tests.unit.test_forecast_formats import surfrad_day
 
 DAY = 96
 
@@ -119,12 +123,135 @@ def test_a_file_of_own_consumption_alone_has_no_sun(tmp_path: Path) -> None:
     assert "no sun in this file: no value is above 0" in warned(tmp_path, series)
 
 
+# --- irradiance ----------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(("factor", "doubtful"), [(45.0, False), (1.0, True), (1000.0, True)])
 def test_irradiance_that_no_sky_gives_is_warned_of(
     tmp_path: Path, factor: float, *, doubtful: bool
 ) -> None:
     told = warned(tmp_path, factor * roof(), kind="ghi")
     assert ("check unit and column" in told) is doubtful
+
+
+def irradiance(
+    days: int = 64,
+    *,
+    minutes: int = 15,
+    latitude_deg: float = ROOF.latitude_deg,
+    longitude_deg: float = ROOF.longitude_deg,
+    first: str = "2023-03-01",
+    late_h: float = 0.0,
+) -> "pd.Series[float]":
+    """Global irradiance under clouds, stamped late [W/m²]."""
+    count = days * DAY * 15 // minutes
+    starts = pd.date_range(first, periods=count, freq=f"{minutes}min", tz="UTC", name="time_utc")
+    sky = clear_sky(latitude_deg, longitude_deg, starts + pd.Timedelta(minutes=minutes) / 2)
+    index = starts + pd.Timedelta(hours=late_h)
+    return pd.Series(sky.ghi_wm2 * sky_index(count, minutes, 4), index=index)
+
+
+@pytest.mark.parametrize("minutes", [15, 5, 1])
+def test_sound_irradiance_warns_of_nothing(tmp_path: Path, minutes: int) -> None:
+    assert warned(tmp_path, irradiance(minutes=minutes), kind="ghi") == ""
+    assert warned(tmp_path, irradiance(minutes=minutes), kind="ghi", minutes=15) == ""
+
+
+@pytest.mark.parametrize(
+    ("latitude_deg", "longitude_deg", "first"),
+    [
+        (67.85, 20.2, "2023-04-20"),  # through the midnight sun
+        (67.85, 20.2, "2023-11-01"),  # through the night of winter
+        (1.3, 103.8, "2023-06-01"),
+        (-33.9, 151.2, "2023-06-01"),
+        (40.0, -105.0, "2023-10-01"),
+    ],
+)
+def test_sound_irradiance_warns_of_nothing_anywhere(
+    tmp_path: Path, latitude_deg: float, longitude_deg: float, first: str
+) -> None:
+    there = irradiance(80, latitude_deg=latitude_deg, longitude_deg=longitude_deg, first=first)
+    told = warned(
+        tmp_path, there, kind="ghi", latitude_deg=latitude_deg, longitude_deg=longitude_deg
+    )
+    assert "check" not in told.replace("check unit and column", "")
+
+
+@pytest.mark.parametrize("minutes", [15, 5])
+@pytest.mark.parametrize(
+    ("late_h", "word"),
+    [(1, "1 h late"), (-1, "1 h early"), (0.5, "0.5 h late"), (10, "10 h late")],
+)
+def test_irradiance_that_runs_against_the_sun_is_warned_of(
+    tmp_path: Path, minutes: int, late_h: float, word: str
+) -> None:
+    told = warned(tmp_path, irradiance(minutes=minutes, late_h=late_h), kind="ghi")
+    assert f"irradiance comes about {word} against the sun" in told
+    assert "sign of --lat" not in told
+
+
+def test_irradiance_tells_a_longitude_that_is_wrong(tmp_path: Path) -> None:
+    there = irradiance(longitude_deg=-105.0)
+    for wrong_deg in (105.0, -90.0):
+        told = warned(tmp_path, there, kind="ghi", longitude_deg=wrong_deg)
+        assert "check the time zone of the measurements" in told
+        assert "sign of the longitude" in told
+
+
+def test_a_few_days_of_irradiance_are_believed_but_for_hours(tmp_path: Path) -> None:
+    assert warned(tmp_path, irradiance(8), kind="ghi", calibration_days=2) == ""
+    told = warned(tmp_path, irradiance(8, late_h=2), kind="ghi", calibration_days=2)
+    assert "irradiance comes about 2 h late" in told
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_irradiance_tells_the_wrong_hemisphere(tmp_path: Path, sign: float) -> None:
+    winter = irradiance(latitude_deg=sign * 36.6, first="2022-12-01")
+    told = warned(tmp_path, winter, kind="ghi", latitude_deg=-sign * 36.6)
+    assert f"as long as at a latitude of {sign * 36.6:g}°, not {-sign * 36.6:g}°" in told
+    assert warned(tmp_path, winter, kind="ghi", latitude_deg=sign * 36.6) == ""
+
+
+# --- the place -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("latitude_deg", "longitude_deg", "is_told"),
+    [(40.05, -88.37, False), (40.05, 88.37, True), (-40.05, -88.37, True), (41.0, -88.37, True)],
+)
+def test_a_file_that_names_another_place_is_told_of(
+    latitude_deg: float, longitude_deg: float, *, is_told: bool
+) -> None:
+    day = Measured(
+        rows=roof(),
+        minutes=15,
+        kind="ghi",
+        form="surfrad",
+        name="Bondville",
+        latitude_deg=40.052,
+        longitude_deg=-88.373,
+    )
+    given = replace(ROOF, latitude_deg=latitude_deg, longitude_deg=longitude_deg)
+    told = "\n".join(place_doubts(day, given))
+    assert ("Bondville is at latitude 40.052°, longitude -88.373°" in told) is is_told
+    assert ("check --lat and --lon" in told) is is_told
+    assert place_doubts(replace(day, latitude_deg=None), given) == []
+
+
+def test_the_place_in_a_file_is_held_against_what_was_given(tmp_path: Path) -> None:
+    for day in (152, 153, 154):
+        surfrad_day(tmp_path / f"mup26{day}.dat", day, [(float(i), 0) for i in range(1440)])
+    asked = Asked(
+        path=tmp_path,
+        latitude_deg=40.0,
+        longitude_deg=-88.0,
+        capacity_kw=1.0,
+        calibration_days=1,
+        minutes=15,
+    )
+    assert "check --lat" not in "\n".join(judged(asked).warnings)
+    told = "\n".join(judged(replace(asked, longitude_deg=88.0)).warnings)
+    assert "Made Up is at latitude 40°, longitude -88°, not at 40°, 88°" in told
 
 
 # --- what a series is that judges no model of all plants ------------------------------

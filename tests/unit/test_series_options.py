@@ -202,9 +202,11 @@ def test_a_file_that_tells_its_place_needs_none_given(run: Run, tmp_path: Path) 
     assert told["models"] == given["models"]
     assert (told["site"], told["warnings"]) == ("Made Up", given["warnings"])
     elsewhere = json.loads(run("station", "--lon", "-80", *KW, *SHORT, "--json").stdout)
-    assert (
-        "Made Up says it stands at 40.05, -88.37: the place given counts" in (elsewhere["warnings"])
+    contradicted = (
+        "the file says that Made Up is at latitude 40.05°, longitude -88.37°, not at 40.05°, -80°: "
+        "check --lat and --lon"
     )
+    assert contradicted in elsewhere["warnings"]
 
 
 def test_metadata_beside_a_pvdaq_file_tells_its_place_too(tmp_path: Path) -> None:
