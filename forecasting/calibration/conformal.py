@@ -17,10 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from forecasting.calibration.correction import Correction, correction_run
-from forecasting.clearsky import Floats, PvGeometry
-from forecasting.record import LEVELS, PlantRecord, QuantileForecast
-from forecasting.sky import GROUPS, SkySeen, sky_seen
+from forecasting.clearsky import Floats
+from forecasting.record import LEVELS
+from forecasting.sky import GROUPS, SkySeen
 
 COMMON_STEP = 0.01
 """Step of the common shifts, in widths [1]: a change of the plant is followed in about a week of
@@ -114,27 +113,6 @@ class Calibration:
         state = cls()
         state._common, state._own, state._met = common.tolist(), own.tolist(), met
         return state
-
-
-def calibrated(
-    forecast: QuantileForecast, record: PlantRecord, geometry: PvGeometry
-) -> QuantileForecast:
-    """A model's forecast of a record as in service, each interval by what was learnt before it.
-
-    Quantiles are calibrated; the mean is corrected (`correction`) and kept within the 90 % band.
-    """
-    sky, rated_kw = sky_seen(record, geometry), geometry.rated_kw
-    quantiles, _ = calibration_run(forecast.quantiles_kw / rated_kw, sky, Calibration())
-    mean, _ = correction_run(forecast.mean_kw / rated_kw, sky, Correction())
-    mean = np.clip(mean, quantiles[:, 0], quantiles[:, -1])
-    return QuantileForecast(
-        starts=forecast.starts, mean_kw=mean * rated_kw, quantiles_kw=quantiles * rated_kw
-    )
-
-
-def within(mean: float, quantiles: Sequence[float]) -> float:
-    """A mean, kept within the outermost quantiles: beyond them it is not believed."""
-    return min(max(mean, quantiles[0]), quantiles[-1])
 
 
 def calibration_run(raw: Floats, sky: SkySeen, state: Calibration) -> tuple[Floats, Calibration]:

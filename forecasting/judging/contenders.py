@@ -4,7 +4,7 @@ import numpy as np
 
 from forecasting import baselines
 from forecasting.baselines import Method
-from forecasting.calibration.conformal import calibrated
+from forecasting.calibration.bands import calibrated
 from forecasting.clearsky import PvGeometry
 from forecasting.day_ahead.blend import Blend
 from forecasting.day_ahead.horizon import DayAhead

@@ -1,16 +1,16 @@
 """What is learnt of a plant, and how the answers of the rungs become a forecast of one interval."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from forecasting.calibration.conformal import Calibration, within
-from forecasting.calibration.contest import BANDS_LOST, MEAN_LOST, Contest
+from forecasting.calibration.bands import Bands
+from forecasting.calibration.contest import MEAN_LOST, Contest
 from forecasting.calibration.correction import Correction
-from forecasting.calibration.residuals import ResidualBins, pinball
+from forecasting.calibration.residuals import ResidualBins
 from forecasting.clearsky import Floats
 from forecasting.record import LEVELS, QuantileForecast
 
@@ -24,25 +24,19 @@ BRANCHES: tuple[Branch, ...] = ("lstm", "smart_persistence", "clear_sky")
 class LadderState:
     """What was learnt of a plant; it is advanced one interval at a time."""
 
-    model: Calibration = field(default_factory=Calibration)
+    bands: Bands = field(default_factory=Bands)
     correction: Correction = field(default_factory=Correction)
     contest: Contest = field(default_factory=lambda: Contest(MEAN_LOST))
     """Of the model's mean, corrected, with fading persistence."""
-    own: ResidualBins = field(default_factory=ResidualBins)
-    """Errors of the model's mean, corrected."""
-    bands: Contest = field(default_factory=lambda: Contest(BANDS_LOST))
-    """Of the model's bands, calibrated, with those of its own errors."""
     smart: ResidualBins = field(default_factory=ResidualBins)
     usual: ResidualBins = field(default_factory=ResidualBins)
 
     def to_json(self) -> dict[str, Any]:
         """Everything needed to go on, as JSON holds it."""
         return {
-            "model": self.model.to_json(),
+            "bands": self.bands.to_json(),
             "correction": self.correction.to_json(),
             "contest": self.contest.to_json(),
-            "own": self.own.to_json(),
-            "bands": self.bands.to_json(),
             "smart": self.smart.to_json(),
             "usual": self.usual.to_json(),
         }
@@ -56,11 +50,9 @@ class LadderState:
         """
         try:
             return cls(
-                model=Calibration.from_json(document["model"]),
+                bands=Bands.from_json(document["bands"]),
                 correction=Correction.from_json(document["correction"]),
                 contest=Contest.from_json(document["contest"], MEAN_LOST),
-                own=ResidualBins.from_json(document["own"]),
-                bands=Contest.from_json(document["bands"], BANDS_LOST),
                 smart=ResidualBins.from_json(document["smart"]),
                 usual=ResidualBins.from_json(document["usual"]),
             )
@@ -110,11 +102,7 @@ def climb_down(answers: Answers, state: LadderState) -> tuple[Branch, list[float
         return branch, [0.0] * (1 + len(LEVELS))
     if answers.raw is not None and asked:
         mean = answers.mean + state.correction.of(answers.inputs)
-        if state.bands.lost:
-            mean = min(max(mean, 0.0), 1.0)
-            return branch, [mean, *state.own.around(mean, group, clear)]
-        quantiles = state.model.calibrated(answers.raw, group)
-        return branch, [within(mean, quantiles), *quantiles]
+        return branch, state.bands.around(answers.raw, mean, group, clear)
     if branch == "smart_persistence":
         return branch, [answers.smart, *state.smart.around(answers.smart, group, clear)]
     return branch, [answers.usual, *state.usual.around(answers.usual, group, clear)]
@@ -129,27 +117,8 @@ def learn(answers: Answers, truth: float, state: LadderState) -> None:
         mean = answers.mean + state.correction.of(answers.inputs)
         if np.isfinite(answers.smart):
             state.contest.learn((mean - truth) ** 2, (answers.smart - truth) ** 2)
-        learn_bands(answers.raw, mean, group, clear, truth, state)
+        state.bands.learn(answers.raw, mean, group, clear, truth)
         state.correction.learn(answers.inputs, truth - answers.mean)
     if np.isfinite(answers.smart):
         state.smart.learn(truth - answers.smart, group, clear)
     state.usual.learn(truth - answers.usual, group, clear)
-
-
-def learn_bands(
-    raw: Sequence[float], mean: float, group: int, clear: float, truth: float, state: LadderState
-) -> None:
-    """Both kinds of bands of the model learn from what an interval measured, and are compared.
-
-    Args:
-        raw: Quantiles of the model before calibration, shares of the rating.
-        mean: Of the model, corrected.
-        group: Kind of situation.
-        clear: Clear sky.
-        truth: What was measured.
-        state: Is advanced.
-    """
-    mean = min(max(mean, 0.0), 1.0)
-    own = pinball(state.own.around(mean, group, clear), truth)
-    state.bands.learn(state.model.learn(raw, group, truth), own)
-    state.own.learn(truth - mean, group, clear)

@@ -13,7 +13,6 @@ from forecasting.ladder.state import (
     LadderState,
     climb_down,
     learn,
-    learn_bands,
 )
 from forecasting.record import LEVELS, PlantRecord, QuantileForecast
 from forecasting.sky import sky_seen
@@ -104,7 +103,7 @@ def learn_from_all(
         truth.tolist(),
     )
     for quantiles, best, kind, clear, power in zip(*told, strict=True):
-        learn_bands(quantiles, best, kind, clear, power, state)
+        state.bands.learn(quantiles, best, kind, clear, power)
     for bins, simple in ((state.smart, smart), (state.usual, usual)):
         rows = taught & np.isfinite(simple)
         bins.learn_all((sky.power - simple)[rows], sky.group[rows], sky.clear[rows])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.calibration.conformal import calibrated
+from forecasting.calibration.bands import calibrated
 from forecasting.clearsky import Floats, PvGeometry
 from forecasting.ladder import LadderForecast, ladder_series
 from forecasting.record import LEVELS, PlantRecord, QuantileForecast, plant_record

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from forecasting.baselines import fading_persistence_share
-from forecasting.calibration.conformal import Calibration, calibrated, calibration_run
+from forecasting.calibration.bands import calibrated
+from forecasting.calibration.conformal import Calibration, calibration_run
 from forecasting.clearsky import Floats
 from forecasting.record import LEVELS, QuantileForecast
 from forecasting.scores import pinball

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from forecasting.baselines import climatology_share, fading_persistence_share
-from forecasting.calibration.conformal import calibrated
+from forecasting.calibration.bands import calibrated
 from forecasting.calibration.correction import INPUTS, Correction, correction_inputs, correction_run
 from forecasting.clearsky import Floats
 from forecasting.record import LEVELS, QuantileForecast
