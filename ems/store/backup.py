@@ -83,6 +83,9 @@ def back_up(database: Path, file: Path, *, progress: Progress = lambda _done, _a
     with _files_named(file):
         if os.path.lexists(file):
             raise BadInput.at(str(file), "is there already; give another name, it is left as it is")
+        if beside := _beside(file):
+            problem = f"stands there without its database; give another name than {file.name}"
+            raise BadInput.at(str(beside[0]), problem)
         _check_folder(file)
         with _copy(database, file.parent, progress) as part:
             held = examine(part)
@@ -142,18 +145,15 @@ def restore(
     database = database.resolve()
     with _files_named(database):
         _check_folder(database)
-        if not os.path.lexists(database):
-            with _copy(file, database.parent, progress, like=database) as part:
-                _named(part, database)
-            aside = None
-        elif file.samefile(database):
+        if os.path.lexists(database) and file.samefile(database):
             raise BadInput.at(str(file), "is the database itself; give a copy of it")
-        else:
-            with (
-                _ours(database, site),
-                _copy(file, database.parent, progress, like=database) as part,
-            ):
-                aside = _exchanged(part, database)
+        with _ours(database, site):
+            pass  # told before the work; asked again behind it, for that may take minutes
+        with (
+            _copy(file, database.parent, progress, like=database) as part,
+            _ours(database, site),
+        ):
+            aside = _exchanged(part, database)
     Store.open(database).close()  # as the service opens it: one of an older version is migrated
     return Restored(held=held, aside=aside)
 
@@ -169,9 +169,10 @@ def _ours(database: Path, site: str) -> Iterator[None]:
     with ExitStack() as then:
         if lock_of(database).exists():
             then.callback(locked(database).close)
-        with suppress(Damaged), closing(Store.open(database)) as store:
-            store.take_lease(site, holder, _LEASE_S, datetime.now(UTC))
+        if os.path.lexists(database):
             then.callback(_give_back, database, site, holder)
+            with suppress(Damaged), closing(Store.open(database)) as store:
+                store.take_lease(site, holder, _LEASE_S, datetime.now(UTC))
         # A service goes on while its database is damaged: it is known by its open files.
         if who := opened_by(database):
             raise LeaseHeld(f"{database}: process {who} has it open; end that one first")
@@ -179,20 +180,29 @@ def _ours(database: Path, site: str) -> Iterator[None]:
 
 
 def _give_back(database: Path, site: str, holder: str) -> None:
+    if not os.path.lexists(database):  # opened, it would begin to be
+        return
     with suppress(StoreFault, BadInput), closing(Store.open(database)) as store:
         store.release(site, holder)
 
 
-def _exchanged(part: Path, database: Path) -> Path:
-    """Put a copy in the place of a database that nobody has open; where that is now."""
+def _exchanged(part: Path, database: Path) -> Path | None:
+    """Put a copy in the place of a database that nobody has open; where that is now.
+
+    What stood beside it goes with it, also where it is gone itself: SQLite would take a log for
+    that of the copy.
+    """
     now = datetime.now(UTC)
     aside = database.with_name(f"{database.stem}-before-{now:%Y%m%dT%H%M%SZ}{database.suffix}")
-    # Opened and closed, a sound one has nothing beside it; that of a damaged one goes with it.
-    with suppress(Damaged):
-        Store.open(database).close()
-    for suffix in ("-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            Path(f"{database}{suffix}").rename(f"{aside}{suffix}")
+    stood = os.path.lexists(database)
+    if stood:  # opened and closed, a sound one has nothing beside it
+        with suppress(Damaged):
+            Store.open(database).close()
+    for beside in _beside(database):
+        beside.rename(f"{aside}{beside.name.removeprefix(database.name)}")
+    if not stood:
+        _named(part, database)
+        return None
     try:
         aside.hardlink_to(database)  # so that there is a database under its name all the time
     except FileExistsError:
@@ -202,6 +212,12 @@ def _exchanged(part: Path, database: Path) -> Path:
     part.replace(database)
     _on_the_disk(database.parent)
     return aside
+
+
+def _beside(database: Path) -> list[Path]:
+    """Logs and journals of a database that are there."""
+    names = (Path(f"{database}{suffix}") for suffix in ("-wal", "-shm", "-journal"))
+    return [path for path in names if os.path.lexists(path)]
 
 
 @contextmanager

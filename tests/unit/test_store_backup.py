@@ -199,6 +199,52 @@ def test_a_copy_comes_back_where_nothing_stands(database: Path, tmp_path: Path) 
     assert stat.S_IMODE(new.stat().st_mode) == 0o600
 
 
+def test_a_log_without_its_database_is_not_taken_for_that_of_the_copy(
+    database: Path, tmp_path: Path
+) -> None:
+    """A damaged database is removed by hand, its log is forgotten."""
+    copy = back_up(database, tmp_path / "copy.sqlite").file
+    with closing(Store.open(database)) as store:
+        store.append(sample(7))
+        log = Path(f"{database}-wal").read_bytes()
+    assert len(log) > 4096
+    database.unlink()
+    Path(f"{database}-wal").write_bytes(log)
+    restore(copy, database, SITE)
+    assert starts(database) == [NOON, NOON + INTERVAL, NOON + 2 * INTERVAL]
+    assert examine(database).cycles == 3
+    Path(f"{tmp_path / 'new.sqlite'}-wal").write_bytes(log)
+    with pytest.raises(BadInput, match="stands there without its database; give another name"):
+        back_up(database, tmp_path / "new.sqlite")
+
+
+def test_a_service_that_begins_while_the_copy_is_made_is_seen(
+    database: Path, tmp_path: Path
+) -> None:
+    copy = back_up(database, tmp_path / "copy.sqlite").file
+    with closing(Store.open(database)) as store:
+
+        def begun(_done: int, _pages: int) -> None:
+            store.take_lease(SITE, "the service", 600, datetime.now(UTC))
+
+        with pytest.raises(LeaseHeld, match="the service"):
+            restore(copy, database, SITE, progress=begun)
+    assert len(starts(database)) == 3
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "n" * 252])
+def test_a_name_that_is_too_long_is_one_clear_fault(
+    database: Path, tmp_path: Path, name: str
+) -> None:
+    if len(name) > 255:
+        with pytest.raises(BadInput, match="File name too long"):
+            back_up(database, tmp_path / name)
+        with pytest.raises(BadInput, match="no such file"):
+            restore(tmp_path / name, database, SITE)
+    else:
+        assert back_up(database, tmp_path / name).cycles == 3
+
+
 def test_a_copy_comes_back_in_the_place_of_a_damaged_database(
     database: Path, tmp_path: Path
 ) -> None:
