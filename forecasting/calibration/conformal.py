@@ -17,9 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from forecasting.clearsky import Floats
 from forecasting.record import LEVELS
-from forecasting.sky import GROUPS, SkySeen
+from forecasting.sky import GROUPS
 
 COMMON_STEP = 0.01
 """Step of the common shifts, in widths [1]: a change of the plant is followed in about a week of
@@ -113,29 +112,6 @@ class Calibration:
         state = cls()
         state._common, state._own, state._met = common.tolist(), own.tolist(), met
         return state
-
-
-def calibration_run(raw: Floats, sky: SkySeen, state: Calibration) -> tuple[Floats, Calibration]:
-    """Calibrated quantiles of every interval, and the state after the last.
-
-    Args:
-        raw: Quantiles a model gave, NaN where it gave none, shape (interval, level), shares of
-            the rating.
-        sky: What was known before each interval.
-        state: Where to start from; it is advanced.
-
-    Returns:
-        Shape (interval, level): NaN where `raw` is, 0 at night.
-    """
-    found = np.where(np.isfinite(raw), 0.0, np.nan)
-    light = (sky.clear > 0.0) & np.isfinite(raw).all(axis=1)
-    learnt = sky.daylight & np.isfinite(sky.power)
-    rows, group, power = raw.tolist(), sky.group.tolist(), sky.power.tolist()
-    for i in np.flatnonzero(light).tolist():
-        found[i] = state.calibrated(rows[i], group[i])
-        if learnt[i]:
-            state.learn(rows[i], group[i], power[i])
-    return found, state
 
 
 def _bounded(shift: float) -> float:

@@ -5,12 +5,13 @@ import time
 import numpy as np
 
 from forecasting.baselines import fading_persistence_share
-from forecasting.calibration.conformal import Calibration, calibration_run
+from forecasting.calibration.conformal import Calibration
 from forecasting.calibration.residuals import ResidualBins, residual_run
 from forecasting.clearsky import Floats
 from forecasting.ladder import PlantLadder, ladder_series
 from forecasting.sky import SkySeen, sky_seen
 from tests.bench.table import median_ms, tell
+from tests.calibrating import calibration_run
 from tests.cloudy import ROOF, cloudy
 
 DAY = 96

@@ -9,11 +9,12 @@ import pytest
 
 from forecasting.baselines import fading_persistence_share
 from forecasting.calibration.bands import calibrated
-from forecasting.calibration.conformal import Calibration, calibration_run
+from forecasting.calibration.conformal import Calibration
 from forecasting.clearsky import Floats
 from forecasting.record import LEVELS, QuantileForecast
 from forecasting.scores import pinball
 from forecasting.sky import GROUPS, SkySeen, sky_seen
+from tests.calibrating import calibration_run
 from tests.cloudy import ROOF, changed, cloudy
 
 # Standard normal quantiles at `LEVELS`.
